@@ -1,0 +1,421 @@
+//! A scenario made runnable: resolved, bounded, counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
+use crate::observe::ClientId;
+
+/// Values by name: a scenario's variables, a client's captured values, a template's holes.
+pub type Vars = BTreeMap<String, Value>;
+
+/// Everything that a run needs, decided before it starts.
+#[derive(Debug)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it is about, for the report.
+    pub about: String,
+    /// The file it came from, and its text: what a place in it means.
+    pub source: Source,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// The word `$run`: in every room and name, so that a second run meets nothing of the first.
+    pub run: String,
+    /// The run's number in message stamps.
+    pub run_number: u64,
+    /// How the target talks.
+    pub dialect: Arc<Dialect>,
+    /// All simulated clients; a group's are neighbours.
+    pub clients: Vec<ClientPlan>,
+    /// The groups, in the order of the scenario.
+    pub groups: Vec<Group>,
+    /// The timeline.
+    pub steps: Vec<Step>,
+    /// What is judged.
+    pub checks: ChecksPlan,
+    /// Limits on measured values.
+    pub thresholds: Vec<Threshold>,
+    /// How the child server is set up, when there is no target.
+    pub server: ServerSetup,
+}
+
+/// Where a scenario came from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Its path, or a shipped scenario's name.
+    pub name: String,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// A range of bytes in [`Source::text`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Place {
+    /// First byte.
+    pub offset: usize,
+    /// Number of bytes.
+    pub len: usize,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+/// One simulated client.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// Its group: the place in [`Plan::groups`].
+    pub group: usize,
+    /// Its number within the group, from 0.
+    pub index: u32,
+    /// Its name, unique in the run and carrying `$run`.
+    pub name: String,
+    /// Its variables, resolved: the scenario's, the group's, `me`, `index`, `run`.
+    pub vars: Arc<Vars>,
+    /// Whether it answers pings from the start.
+    pub pongs: bool,
+}
+
+/// Clients that play the same role.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Its first client.
+    pub first: ClientId,
+    /// How many clients.
+    pub size: u32,
+    /// How many connections and joins it starts a second; none: all at once.
+    pub ramp: Option<f64>,
+}
+
+/// One line of the timeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where it stands in the scenario file.
+    pub place: Place,
+    /// A label for the report.
+    pub note: Option<String>,
+    /// The group that acts: the place in [`Plan::groups`]. None for control steps.
+    pub who: Option<usize>,
+    /// How long it may take. None: the default of 5 s.
+    pub within: Option<Span>,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Opens the connection, and says who the client is where the dialect introduces clients.
+    Open {
+        /// Instead of the dialect's path.
+        path: Option<String>,
+        /// More headers of the upgrade request.
+        headers: BTreeMap<String, String>,
+    },
+    /// Closes with a Close frame.
+    Close {
+        /// The code; none: 1000.
+        code: Option<u16>,
+        /// The reason.
+        reason: String,
+    },
+    /// Resets the TCP connection.
+    Drop,
+    /// Opens a new connection.
+    Reconnect {
+        /// Waits so long first.
+        after: Duration,
+        /// Retries after this long, doubled each time up to 30 s; none: one try.
+        backoff: Option<Duration>,
+        /// Spreads the waiting by up to its own length, from the seed.
+        jitter: bool,
+        /// Joins the rooms it was in: not, afresh, or asking for what it missed.
+        rejoin: Rejoin,
+    },
+    /// Answers pings from now on, or falls silent.
+    Pongs(bool),
+    /// Reads from now on, or stops (with a small receive buffer from its next connection on).
+    Reads(bool),
+    /// Asks the server for something, in the dialect's words.
+    Ask(Ask),
+    /// Says something in a room.
+    Say(Say),
+    /// Waits until these events have come.
+    Expect(Expect),
+    /// Proves by a fence that none of these events comes.
+    ExpectNone {
+        /// Which.
+        of: Vec<EventKind>,
+        /// Waits so long before the fence.
+        wait: Duration,
+    },
+    /// Lets time pass.
+    Wait(Span),
+    /// Repeats steps.
+    Repeat {
+        /// How often.
+        times: u32,
+        /// For how long, if that ends it earlier.
+        span: Option<Duration>,
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Runs these side by side.
+    Together(Vec<Step>),
+    /// Each member of the group runs these by itself, without waiting for the others.
+    Each(Vec<Step>),
+    /// Open-loop load.
+    Phase {
+        /// Its name, for the report.
+        name: String,
+        /// How long.
+        span: Duration,
+        /// Left out of the latencies (a warm-up).
+        discard: bool,
+        /// What is done, and how often.
+        streams: Vec<Stream>,
+    },
+    /// Waits until everything owed has arrived.
+    Settle(Duration),
+}
+
+/// How a client goes back to its rooms after a reconnect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rejoin {
+    /// Not at all.
+    No,
+    /// As a newcomer.
+    Fresh,
+    /// Asking for what it missed (`since: last`).
+    Since,
+}
+
+/// A request in the dialect's words.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Which.
+    pub verb: Verb,
+    /// Its arguments, as templates over the client's variables. `join`: `room` or `code`,
+    /// `membership`, `since` (`"last"`). `leave`, `typing` (`on`), `presence` (`patch`), `store`
+    /// (`ops`, `if_version`), `read` (`seq`), `name` (`username`), `create` (`capacity`).
+    pub args: Vars,
+    /// Keeps values of the reply: variable name → field of the acknowledging event.
+    pub save: BTreeMap<String, String>,
+    /// The request must be refused with this code.
+    pub refused: Option<String>,
+}
+
+/// Something said.
+#[derive(Clone, Debug, Default)]
+pub struct Say {
+    /// A fixed text (a template); none: a stamped text.
+    pub text: Option<String>,
+    /// Size of a stamped text in bytes, stamp included.
+    pub size: Option<usize>,
+    /// The room (a template); none: the room the client is in.
+    pub room: Option<String>,
+    /// The request must be refused with this code.
+    pub refused: Option<String>,
+}
+
+/// Events that must come.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// Patterns, in any order; each is waited for.
+    pub events: Vec<Pattern>,
+    /// Exactly these members are in the client's room (names of groups or templates).
+    pub members: Option<Vec<String>>,
+    /// The connection ends.
+    pub closed: Option<ClosedPattern>,
+}
+
+/// An event that must come.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Which kind.
+    pub kind: EventKind,
+    /// What its fields must be: templates; a field `who` or `from` may name a group. A value that is
+    /// an object matches as a subset.
+    pub fields: Vars,
+    /// How many such events.
+    pub count: u32,
+    /// Keeps values: variable name → field of the (last) event.
+    pub save: BTreeMap<String, String>,
+}
+
+/// How a connection must end.
+#[derive(Clone, Debug, Default)]
+pub struct ClosedPattern {
+    /// The server began it.
+    pub by_server: bool,
+    /// With this code.
+    pub code: Option<u16>,
+    /// Not earlier than this after the client fell silent (else: after the step began).
+    pub not_before: Option<Span>,
+}
+
+/// Something done at a rate, whatever the server does.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Where it stands in the scenario file.
+    pub place: Place,
+    /// The group; its members take turns.
+    pub who: usize,
+    /// How many a second, for the whole group.
+    pub rate: f64,
+    /// What.
+    pub action: StreamAction,
+}
+
+/// What a stream repeats.
+#[derive(Clone, Debug)]
+pub enum StreamAction {
+    /// Says something.
+    Say(Say),
+    /// Asks for something; `$n` counts the stream's actions from 0.
+    Ask(Ask),
+}
+
+/// A length of time that may depend on the target's heartbeat: a sum of products.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span(pub Vec<(f64, Term)>);
+
+/// A summand of a [`Span`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Term {
+    /// A fixed time.
+    Time(Duration),
+    /// The heartbeat's interval, `$heartbeat.every`.
+    Every,
+    /// The heartbeat's timeout, `$heartbeat.timeout`.
+    Timeout,
+}
+
+impl Span {
+    /// Its length under a heartbeat. Never below zero.
+    pub fn under(&self, heartbeat: Heartbeat) -> Duration {
+        let seconds = |term| match term {
+            Term::Time(time) => time,
+            Term::Every => heartbeat.every,
+            Term::Timeout => heartbeat.timeout,
+        };
+        let sum: f64 = self.0.iter().map(|&(k, term)| k * seconds(term).as_secs_f64()).sum();
+        Duration::from_secs_f64(sum.max(0.0))
+    }
+}
+
+/// Which checks run, and how strictly.
+#[derive(Clone, Debug)]
+pub struct ChecksPlan {
+    /// Every message to every member: exactly once, at least once, at most once, or not judged.
+    pub delivery: Delivery,
+    /// The order that is promised; none: not judged. Default: the dialect's ordering.
+    pub order: Option<Ordering>,
+    /// How often the sender gets its own message back; none: not judged. Default: the dialect's.
+    pub echo: Option<Echo>,
+    /// Membership notices, views and ghosts.
+    pub membership: Level,
+    /// Frames that the dialect does not know.
+    pub unknown_messages: Level,
+    /// All members hold the same presence, this long after the last change.
+    pub presence: Option<Duration>,
+    /// Storage versions: +1 each, one history, replicas equal.
+    pub storage: bool,
+    /// Pings and timeouts keep their windows, widened by this much.
+    pub heartbeat: Option<Duration>,
+    /// What was missed while away comes back, whole and once.
+    pub recovery: bool,
+    /// A reader that stops delays nobody by more than this.
+    pub slow: Option<Duration>,
+}
+
+/// What delivery is promised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// Neither lost nor doubled.
+    ExactlyOnce,
+    /// Not lost.
+    AtLeastOnce,
+    /// Not doubled.
+    AtMostOnce,
+    /// Not judged.
+    Any,
+}
+
+/// What order is promised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ordering {
+    /// Each sender's messages in the order sent.
+    PerSender,
+    /// One order of all messages of a room, the same at all members.
+    Total,
+    /// One order of all messages but one's own.
+    TotalAmongOthers,
+}
+
+/// How often a sender gets its own message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Echo {
+    /// Once, in the room's order.
+    Once,
+    /// Never.
+    Never,
+    /// Once, on a way of its own: it has no place in the order.
+    Apart,
+}
+
+/// How grave a breach is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// The run fails.
+    Fail,
+    /// It is told.
+    Warn,
+    /// It is not looked at.
+    Off,
+}
+
+/// A limit on a measured value.
+#[derive(Clone, Debug)]
+pub struct Threshold {
+    /// Where it stands in the scenario file.
+    pub place: Place,
+    /// The metric, of the closed list.
+    pub metric: String,
+    /// Which of its values: `p50`, `p99`, `p99.9`, `max`, `min`, `mean`, `count`.
+    pub stat: String,
+    /// As the user wrote it.
+    pub text: String,
+    /// The comparison.
+    pub op: Op,
+    /// The limit: microseconds for times, a plain number or one a second otherwise.
+    pub limit: f64,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Op {
+    /// Below.
+    Lt,
+    /// At most.
+    Le,
+    /// Equal.
+    Eq,
+    /// At least.
+    Ge,
+    /// Above.
+    Gt,
+}
+
+/// How the child server is set up.
+#[derive(Clone, Debug, Default)]
+pub struct ServerSetup {
+    /// Its heartbeat.
+    pub heartbeat: Option<Heartbeat>,
+    /// More arguments, as on its command line.
+    pub args: Vec<String>,
+}
