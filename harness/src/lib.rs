@@ -9,5 +9,8 @@
 
 pub mod check;
 pub mod dialect;
+pub mod handshake;
 pub mod observe;
 pub mod plan;
+pub mod stamp;
+pub mod wire;
