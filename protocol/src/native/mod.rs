@@ -1,0 +1,8 @@
+//! The native protocol, `tidemark.v1`: all about its wire, and nothing else (docs/PROTOCOL.md).
+
+mod session;
+
+pub use session::{Session, tick_room};
+
+/// The subprotocol that clients may ask for in the handshake.
+pub const SUBPROTOCOL: &str = "tidemark.v1";

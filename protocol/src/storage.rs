@@ -1,0 +1,4 @@
+//! Storage.
+/// Storage.
+#[derive(Debug, Default)]
+pub(crate) struct Storage {}
