@@ -1,0 +1,5 @@
+//! The server over real sockets, one file per story.
+
+mod common;
+mod framing;
+mod handshake;
