@@ -125,7 +125,10 @@ impl Connection {
     pub(crate) fn beat(self: &Arc<Self>, mut liveness: Liveness, now: Time, turn: &Turn) {
         let seen = Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)));
         match liveness.tick(now, seen) {
-            Some(Beat::GiveUp) => self.end(Order::Close(Ending::TIMEOUT, Reason::Timeout)),
+            Some(Beat::GiveUp) => {
+                self.end(Order::Close(Ending::TIMEOUT, Reason::Timeout));
+                return;
+            }
             Some(Beat::Ping) => protocol::Outlet::push(turn, self, &self.server.ping),
             None => {}
         }
@@ -381,8 +384,18 @@ async fn linger(connection: &Arc<Connection>, order: Order) {
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     });
-    future::or(farewell, alarm).await;
-    if !connection.outbound.lock().is_empty() {
+    let in_time = future::or(
+        async {
+            farewell.await;
+            true
+        },
+        async {
+            alarm.await;
+            false
+        },
+    )
+    .await;
+    if !in_time && (order == Order::Slow || !connection.outbound.lock().is_empty()) {
         // It never read its Close: a reset frees what the kernel still holds for it.
         let socket = socket2::SockRef::from(connection.socket.get_ref());
         if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {

@@ -112,3 +112,45 @@ fn echo(connection: &Connection, payload: Bytes, opcode: Data) {
         connection.push(bytes.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use crate::{Config, Shutdown, serve};
+
+    const HANDSHAKE: &str = "GET /panic HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+
+    fn answer(address: std::net::SocketAddr, request: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_handler_that_panics_costs_its_own_connection_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        let serving = async_std::task::spawn(serve(Config::default(), listener, shutdown.clone()));
+
+        // A masked "hi" right behind the handshake.
+        let request = [HANDSHAKE.as_bytes(), &[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']].concat();
+        let told = answer(address, &request);
+        let close = &told[told.len() - 18..];
+        assert_eq!(close, b"\x88\x10\x03\xf3internal error");
+
+        let metrics = answer(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        let metrics = String::from_utf8(metrics).unwrap();
+        assert!(metrics.contains("tidemark_panics_total 1\n"), "{metrics}");
+        shutdown.now();
+        async_std::task::block_on(serving).unwrap();
+    }
+}

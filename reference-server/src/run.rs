@@ -28,7 +28,7 @@ const SPREAD: f64 = 0.8;
 /// If the listener cannot be used at all.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
     let listener = accept::prepare(listener)?;
-    let server = Arc::new(Server::new(config));
+    let server = Arc::new(Server::new(config)?);
     let app = routes::app(server.clone());
     let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
     let ticking = async_std::task::spawn(keep_time(server.clone()));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -11,6 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use protocol::{Frame, Ids, Now, Time};
+use rand::{TryRng, rngs::SysRng};
 
 use crate::{config::Config, connection::Connection, metrics::Metrics, wheel::Wheel, world::Rooms};
 
@@ -30,12 +32,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(config: Config) -> Self {
-        Self {
+    /// Fails only if the system has no randomness to give.
+    pub(crate) fn new(config: Config) -> io::Result<Self> {
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+        Ok(Self {
             metrics: Metrics::new(),
             wheel: Wheel::new(),
             rooms: Rooms::new(config.max_rooms),
-            ids: Mutex::new(Ids::new(rand::random())),
+            ids: Mutex::new(Ids::new(seed)),
             ping: Frame::ping(b""),
             connections: Connections::default(),
             draining: AtomicBool::new(false),
@@ -43,7 +48,7 @@ impl Server {
             // Only for people: a clock before 1970 reads as 1970.
             unix_start: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             config,
-        }
+        })
     }
 
     pub(crate) fn now(&self) -> Now {
