@@ -33,6 +33,16 @@ impl Ending {
     /// It kept on sending after it was told to slow down.
     pub const ABUSE: Self = Self { code: 4009, reason: "abuse" };
 
+    /// What the peers are told when a connection ends so.
+    pub const fn reason_told(self) -> Reason {
+        match self.code {
+            4000 => Reason::Timeout,
+            4003 | 4009 => Reason::Evicted,
+            4008 => Reason::Slow,
+            _ => Reason::Closed,
+        }
+    }
+
     /// Every ending that the server can choose.
     pub const ALL: [Self; 10] = [
         Self::GOING_AWAY,
@@ -70,6 +80,7 @@ pub enum Reason {
 pub enum Flow {
     /// It goes on.
     Continue,
-    /// It is closed with this code. The caller calls `end` as well, with [`Reason::Closed`].
+    /// It is closed with this code. The caller calls `end` as well, with
+    /// [`Ending::reason_told`].
     Close(Ending),
 }

@@ -43,6 +43,11 @@ impl Ids {
         self.draw("", CODE_SYMBOLS, CODE_LEN)
     }
 
+    /// Whether `code` could have been drawn with [`Ids::code`].
+    pub fn is_code(code: &str) -> bool {
+        code.len() == CODE_LEN && code.bytes().all(|byte| CODE_SYMBOLS.contains(&byte))
+    }
+
     fn draw(&mut self, prefix: &str, symbols: &[u8; 32], len: usize) -> String {
         let mut id = String::with_capacity(prefix.len() + len);
         id.push_str(prefix);

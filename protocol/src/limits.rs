@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The limits of a server. A limit of zero is none, in every field.
+/// The limits of a server. A limit of zero is none; a time of zero is just that.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Bytes of one message of a client; a longer one is closed with 1009.
@@ -19,13 +19,13 @@ pub struct Limits {
     pub history_bytes: usize,
     /// For how long they are kept, and for how long an empty room lives on.
     pub history_window: Duration,
-    /// Bytes of keys and values (as JSON) in one room's storage.
+    /// Bytes of one room's storage, as the JSON object that `joined` shows.
     pub storage_bytes: usize,
     /// Bytes of one member's presence state as JSON.
     pub state_bytes: usize,
     /// Requests that one connection may send in a second; as many may come at once.
     pub requests_per_s: u32,
-    /// From one ping to the next.
+    /// From one ping to the next; zero is no heartbeat.
     pub heartbeat_interval: Duration,
     /// The silence after which a connection is given up.
     pub heartbeat_timeout: Duration,

@@ -90,7 +90,7 @@ impl World for LocalWorld {
         match (make, absent) {
             (Make::Never, true) | (Make::Fresh, false) => return None,
             (Make::IfAbsent | Make::Fresh, true) => {
-                let room = Room::new(name, &mut self.ids.borrow_mut(), &self.limits);
+                let room = Room::new(name, &mut self.ids.borrow_mut());
                 rooms.insert(name.to_owned(), room);
             }
             (Make::Never | Make::IfAbsent, false) => {}

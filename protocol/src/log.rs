@@ -64,7 +64,7 @@ impl Log {
         while let Some(oldest) = self.kept.front()
             && (passes(self.kept.len(), limits.history_events)
                 || passes(self.kept_bytes, limits.history_bytes)
-                || (!window.is_zero() && now.since(oldest.at) > window))
+                || now.since(oldest.at) > window)
         {
             self.kept_bytes -= oldest.frame.bytes().len();
             self.kept.pop_front();

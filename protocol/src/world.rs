@@ -42,7 +42,7 @@ pub trait World: Outlet {
     /// - [`Make::Never`]: `None` if there is no such room.
     /// - [`Make::IfAbsent`]: makes it if there is none, with [`Room::new`]; `None` only if the
     ///   world holds as many rooms as it will.
-    /// - [`Make::Fresh`]: `None` if there is one already.
+    /// - [`Make::Fresh`]: the same, but `None` also if there is one already.
     ///
     /// A room that [is dead](Room::is_dead) counts as absent: whoever finds it so, under its lock,
     /// looks again. When `act` leaves the room dead, the world forgets it. `with_room` is never

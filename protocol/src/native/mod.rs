@@ -1,5 +1,9 @@
 //! The native protocol, `tidemark.v1`: all about its wire, and nothing else (docs/PROTOCOL.md).
 
+mod act;
+mod incoming;
+mod outgoing;
+mod refusal;
 mod session;
 
 pub use session::{Session, tick_room};
