@@ -1,0 +1,8 @@
+//! Drives whole servers without sockets and without waiting.
+
+mod document;
+mod guarantees;
+mod requests;
+mod server;
+mod time;
+mod transcript;
