@@ -11,3 +11,4 @@ pub mod check;
 pub mod dialect;
 pub mod observe;
 pub mod plan;
+pub mod scenario;
