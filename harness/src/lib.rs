@@ -9,5 +9,9 @@
 
 pub mod check;
 pub mod dialect;
+pub mod latency;
 pub mod observe;
 pub mod plan;
+pub mod report;
+pub mod summary;
+pub mod verdict;
