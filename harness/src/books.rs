@@ -12,12 +12,10 @@ use crate::latency::{Measured, Metric};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
-use crate::summary::{Direction, Frame, Witness};
+use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
-/// Frames kept of each client's latest traffic, and as many after a finding.
-const FRAMES_AROUND: usize = 5;
-/// Findings that get a transcript.
-const WITNESSES_MAX: usize = 200;
+/// The longest piece of a frame in a transcript, in bytes.
+const SHOWN_MAX: usize = 400;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub struct Books {
     members: HashMap<(RoomId, Arc<str>), ClientId>,
     fixed: HashMap<(RoomId, ClientId, Arc<str>), Vec<MessageId>>,
     fences: HashSet<MessageId>,
-    tails: Vec<VecDeque<Frame>>,
+    tails: Vec<VecDeque<Noted>>,
     witnesses: Vec<Open>,
 }
 
@@ -71,9 +69,18 @@ pub struct Sent {
 
 #[derive(Debug)]
 struct Open {
-    witness: Witness,
+    finding: Finding,
     client: ClientId,
+    frames: Vec<Noted>,
     missing: usize,
+}
+
+/// A frame of a client's latest traffic; the text is shared with whoever else received it.
+#[derive(Clone, Debug)]
+struct Noted {
+    at: Time,
+    direction: Direction,
+    text: Arc<str>,
 }
 
 impl Books {
@@ -301,10 +308,10 @@ impl Books {
 
     /// Keeps a frame of a client's traffic for transcripts.
     pub fn frame(&mut self, at: Time, client: ClientId, direction: Direction, text: Arc<str>) {
-        let frame = Frame { at, direction, text };
+        let frame = Noted { at, direction, text };
         if self.witnesses.iter().any(|open| open.missing > 0) {
             for open in self.witnesses.iter_mut().filter(|it| it.client == client && it.missing > 0) {
-                open.witness.frames.push(frame.clone());
+                open.frames.push(frame.clone());
                 open.missing -= 1;
             }
         }
@@ -321,14 +328,20 @@ impl Books {
         for finding in kept.iter().rev().take(new.min(room)) {
             let client = finding.client.unwrap_or(client);
             let frames = self.tails.get(client.0 as usize).into_iter().flatten().cloned().collect();
-            let witness = Witness { finding: finding.clone(), frames };
-            self.witnesses.push(Open { witness, client, missing: FRAMES_AROUND });
+            let finding = finding.clone();
+            self.witnesses.push(Open { finding, client, frames, missing: FRAMES_AROUND });
         }
     }
 
     /// The findings with the frames around them.
     pub fn witnesses(&self) -> Vec<Witness> {
-        self.witnesses.iter().map(|open| open.witness.clone()).collect()
+        let witness = |open: &Open| Witness {
+            finding: open.finding.clone(),
+            client: self.name(open.client).map(|name| name.to_string()),
+            room: open.finding.room.map(|room| self.room_name(room).to_string()),
+            frames: open.frames.iter().map(shown).collect(),
+        };
+        self.witnesses.iter().map(witness).collect()
     }
 
     /// Resolves whom a text names, once for all clients that hear it.
@@ -344,6 +357,13 @@ impl Books {
         }
         who
     }
+}
+
+fn shown(noted: &Noted) -> Frame {
+    let cut = noted.text.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_MAX);
+    let text = cut.and_then(|cut| noted.text.get(..cut)).map(|head| format!("{head}…"));
+    let text = text.unwrap_or_else(|| noted.text.to_string());
+    Frame { at: noted.at, direction: noted.direction, text }
 }
 
 /// What is to be said.

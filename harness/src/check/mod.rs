@@ -141,3 +141,7 @@ impl Judge {
         &self.findings
     }
 }
+impl Judge {
+    /// TEMP
+    pub fn report(&mut self, _finding: Finding) {}
+}

@@ -186,8 +186,8 @@ impl Director<'_> {
         client: ClientId,
     ) -> Result<(), Failed> {
         let mut frame = frame;
-        if let wait @ Duration::from_nanos(1).. = due.saturating_duration_since(Instant::now()) {
-            Timer::after(wait).await;
+        if due > Instant::now() {
+            Timer::at(due).await;
         }
         // Each member has the whole time from its own turn on.
         frame.deadline += due.saturating_duration_since(self.shared.instant_of(frame.begun));

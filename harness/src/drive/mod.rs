@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 pub use self::child::ChildServer;
 pub use self::watch::{Cut, Interrupt};
-use self::director::{Director, Target};
+use self::director::Director;
 use self::stage::Shared;
 use self::swarm::Swarm;
 use crate::books::Books;

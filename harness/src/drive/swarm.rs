@@ -17,6 +17,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::link::Link;
 use super::stage::{Parcel, Shared, Stage};
+use crate::books::Books;
+use crate::client::Client;
 use crate::dialect::Dialect;
 use crate::handshake::{self, Progress, Request};
 use crate::heard::Ears;
@@ -258,20 +260,12 @@ impl Reader {
     /// The connection has ended, and its client is told.
     fn ended(&mut self, client: ClientId, ending: Ending) {
         let now = self.shared.now();
-        let mut stage = self.shared.lock();
-        if let Some((client, books)) = stage.client(client) {
-            client.closed(now, ending, books);
-        }
-        self.leave(stage, client);
+        self.leave(client, |client, books| client.closed(now, ending, books));
     }
 
     fn fail(&mut self, client: ClientId, reason: &str) {
         let now = self.shared.now();
-        let mut stage = self.shared.lock();
-        if let Some((client, books)) = stage.client(client) {
-            client.failed(now, reason, books);
-        }
-        self.leave(stage, client);
+        self.leave(client, |client, books| client.failed(now, reason, books));
     }
 
     fn end(&mut self, client: ClientId, reset: bool) {
@@ -285,16 +279,18 @@ impl Reader {
         self.ended(client, ending);
     }
 
-    /// Empties a seat. The socket closes when nobody writes to it any more.
-    fn leave(&mut self, mut stage: parking_lot::MutexGuard<'_, Stage>, client: ClientId) {
-        if let Some(link) = stage.links.get_mut(client.0 as usize) {
+    /// Empties a seat, and tells its client. The socket closes when nobody writes to it any more.
+    fn leave(&mut self, id: ClientId, tell: impl FnOnce(&mut Client, &mut Books)) {
+        let mut stage = self.shared.lock();
+        if let Some((client, books)) = stage.client(id) {
+            tell(client, books);
+        }
+        if let Some(link) = stage.links.get_mut(id.0 as usize) {
             *link = None;
         }
-        let wakers = stage.take_wakers(client);
+        let wakers = stage.take_wakers(id);
         drop(stage);
-        if let Some(place) = self.seats.get_mut(client.0 as usize) {
-            *place = None;
-        }
+        self.sit(id, None);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 }
