@@ -157,15 +157,3 @@ impl Dialect {
     }
 }
 
-/// TEMP
-pub fn fill(value: &serde_json::Value, _vars: &Vars) -> Result<serde_json::Value, Unfilled> { Ok(value.clone()) }
-/// TEMP
-pub fn plain(value: &serde_json::Value) -> String { value.to_string() }
-impl Dialect {
-/// TEMP
-pub fn describes(&self, _kind: EventKind) -> bool { true }
-}
-impl Unfilled {
-/// TEMP
-pub fn new(name:&str)->Self{Self(name.to_owned())}
-}
