@@ -61,8 +61,8 @@ pub(crate) struct Connection {
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Send this Close, and tell the rooms this reason.
-    Close(Ending, Reason),
+    /// Send this Close.
+    Close(Ending),
     /// The queue passed its limit: cut it.
     Slow,
     /// The peer sent a Close, with this code; the answer is in the queue.
@@ -126,7 +126,7 @@ impl Connection {
         let seen = Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)));
         match liveness.tick(now, seen) {
             Some(Beat::GiveUp) => {
-                self.end(Order::Close(Ending::TIMEOUT, Reason::Timeout));
+                self.end(Order::Close(Ending::TIMEOUT));
                 return;
             }
             Some(Beat::Ping) => protocol::Outlet::push(turn, self, &self.server.ping),
@@ -297,12 +297,12 @@ fn poll_turn(
         match handled {
             Ok(Flow::Continue) => {}
             Ok(Flow::Close(ending)) => {
-                return Poll::Ready(Some(Order::Close(ending, Reason::Closed)));
+                return Poll::Ready(Some(Order::Close(ending)));
             }
             Err(_panic) => {
                 error!(conn = connection.id, "a handler panicked");
                 connection.server.metrics.panics.inc();
-                return Poll::Ready(Some(Order::Close(CRASHED, Reason::Closed)));
+                return Poll::Ready(Some(Order::Close(CRASHED)));
             }
         }
         if bytes > BYTES_AT_ONCE {
@@ -324,14 +324,14 @@ fn order_of(error: &tungstenite::Error) -> Order {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Ending::TOO_BIG,
         _ => Ending::PROTOCOL_ERROR,
     };
-    Order::Close(ending, Reason::Closed)
+    Order::Close(ending)
 }
 
 /// Tells the rooms, and puts the last frame into the queue.
 fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &mut Turn) {
     let now = connection.server.now();
     let (reason, code) = match order {
-        Order::Close(ending, reason) => (reason, ending.code),
+        Order::Close(ending) => (ending.reason_told(), ending.code),
         Order::Slow => (Reason::Slow, Ending::SLOW.code),
         Order::Closed(code) => (Reason::Closed, code),
         Order::Lost => (Reason::Closed, ABNORMAL),
@@ -343,7 +343,7 @@ fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &m
     }
     let mut outbound = connection.outbound.lock();
     match order {
-        Order::Close(ending, _) => {
+        Order::Close(ending) => {
             let close = Frame::close(ending.code, ending.reason);
             outbound.close(close.bytes().clone(), connection.queue_bytes());
         }

@@ -4,7 +4,7 @@ use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
 use async_io::Timer;
 use futures_lite::{StreamExt, future};
-use protocol::{Ending, Reason};
+use protocol::Ending;
 use tracing::info;
 
 use crate::{
@@ -61,7 +61,7 @@ async fn send_away(server: &Arc<Server>, drain: Duration) {
         if wait >= TICK {
             Timer::after(wait).await;
         }
-        connection.end(Order::Close(Ending::GOING_AWAY, Reason::Closed));
+        connection.end(Order::Close(Ending::GOING_AWAY));
     }
     let deadline = start + drain + server.config.linger;
     while server.connections.count() > 0 && server.now().time < deadline {

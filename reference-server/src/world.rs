@@ -22,7 +22,7 @@ const SHARDS: usize = 64;
 
 type Shared = Arc<Mutex<Room<Arc<Connection>>>>;
 
-/// Every room there is, by name. No shard is locked while a room is.
+/// Every room there is, by name. A shard is locked only for a look; nobody waits for a room meanwhile.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     shards: Vec<Mutex<HashMap<Box<str>, Shared>>>,
@@ -50,24 +50,24 @@ impl Rooms {
         self.shards.get(at).expect("the remainder is below the number of shards")
     }
 
-    /// The room of that name, and whether it was made just now.
-    fn find(
-        &self,
-        name: &str,
-        make: Make,
-        new: impl FnOnce() -> Room<Arc<Connection>>,
-    ) -> Option<(Shared, bool)> {
+    /// The room of that name, if there is one.
+    fn find(&self, name: &str) -> Option<Shared> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    /// Adds a room, locked by whoever made it: nobody finds it before it has its first member. Not
+    /// added if there is one by now, or if there are as many as there may be.
+    fn add(&self, name: &str, room: &Shared) -> Added {
         let mut shard = self.shard(name).lock();
-        if let Some(room) = shard.get(name) {
-            return Some((room.clone(), false));
+        if shard.contains_key(name) {
+            return Added::Exists;
         }
-        if make == Make::Never || self.count() >= self.max {
-            return None;
+        if self.count() >= self.max {
+            return Added::NoPlace;
         }
-        let room = Arc::new(Mutex::new(new()));
         shard.insert(name.into(), room.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
-        Some((room, true))
+        Added::Yes
     }
 
     /// Forgets this very room, not a later one of its name.
@@ -78,6 +78,12 @@ impl Rooms {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+enum Added {
+    Yes,
+    Exists,
+    NoPlace,
 }
 
 /// One batch of work, and what it leaves to be written.
@@ -136,22 +142,33 @@ impl World for Turn {
     ) -> Option<R> {
         let rooms = &self.server.rooms;
         loop {
-            let (shared, made) = rooms
-                .find(name, make, || Room::new(name, &mut self.server.ids.lock(), self.limits()))?;
+            let (shared, is_new) = match rooms.find(name) {
+                Some(shared) => (shared, false),
+                None if make == Make::Never => return None,
+                None => {
+                    let room = Room::new(name, &mut self.server.ids.lock());
+                    (Arc::new(Mutex::new(room)), true)
+                }
+            };
             let mut room = shared.lock();
-            if room.is_dead() {
+            if is_new {
+                match rooms.add(name, &shared) {
+                    Added::Yes => {}
+                    Added::Exists => continue,
+                    Added::NoPlace => return None,
+                }
+            } else if room.is_dead() {
                 // It died between the registry and its own lock: look again.
                 drop(room);
                 rooms.forget(name, &shared);
                 continue;
-            }
-            if make == Make::Fresh && !made {
+            } else if make == Make::Fresh {
                 return None;
             }
             let result = act(&mut room);
-            let dead = room.is_dead();
+            let is_dead = room.is_dead();
             drop(room);
-            if dead {
+            if is_dead {
                 rooms.forget(name, &shared);
             }
             return Some(result);

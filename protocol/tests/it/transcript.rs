@@ -23,6 +23,12 @@ pub(crate) fn check(transcript: &str) {
 }
 
 pub(crate) fn check_with(limits: Limits, transcript: &str) {
+    if let Err(error) = run(limits, transcript) {
+        panic!("{error}\nin {transcript}");
+    }
+}
+
+fn run(limits: Limits, transcript: &str) -> Result<(), String> {
     let mut run = Run {
         server: Server::new(limits),
         waiting: BTreeMap::new(),
@@ -32,12 +38,16 @@ pub(crate) fn check_with(limits: Limits, transcript: &str) {
     for (index, line) in transcript.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            run.line(line).unwrap_or_else(|error| panic!("line {}: {line}\n{error}", index + 1));
+            run.line(line).map_err(|error| format!("line {}: {line}\n{error}", index + 1))?;
         }
     }
     run.drop_welcomes();
     run.waiting.retain(|_, frames| !frames.is_empty());
-    assert!(run.waiting.is_empty(), "not accounted for: {:#?}\nin {transcript}", run.waiting);
+    if run.waiting.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not accounted for: {:#?}", run.waiting))
+    }
 }
 
 struct Run {
@@ -172,7 +182,15 @@ impl Run {
             }
             _ => return expected == found,
         };
-        self.bound.entry(name).or_insert_with(|| value.clone()) == &value
+        match self.bound.get(&name) {
+            Some(bound) => *bound == value,
+            // Two names never stand for the same.
+            None if self.bound.values().any(|bound| *bound == value) => false,
+            None => {
+                self.bound.insert(name, value);
+                true
+            }
+        }
     }
 
     fn drop_welcomes(&mut self) {
@@ -180,4 +198,29 @@ impl Run {
             frames.retain(|frame| !frame.starts_with(r#"{"type":"welcome""#));
         }
     }
+}
+
+const JOIN: &str = r#"
+    A> {"type":"join","room":"r","membership":"none"}
+    A< {"type":"joined","room":"r","epoch":"e-1","seq":0,"view":0,"you":"m-a","members":[],"count":1,"storage":{"version":0,"entries":{}}}
+    A> {"type":"chat","room":"r","text":"x"}
+"#;
+
+fn wrong(rest: &str) {
+    let transcript = format!("{JOIN}{rest}");
+    assert!(run(Limits::default(), &transcript).is_err(), "this is not how it goes: {transcript}");
+}
+
+#[test]
+fn a_wrong_conversation_is_noticed() {
+    let chat = r#"A< {"type":"chat","room":"r","seq":1,"member":"m-a","username":"c-a","text":"x","at":"2026-01-01T00:00:00.000Z"}"#;
+    check(&format!("{JOIN}{chat}"));
+    wrong("");
+    wrong(&format!("{chat}\n{chat}"));
+    wrong(&chat.replace("\"seq\":1,", "\"seq\":2,"));
+    wrong(&chat.replace("\"seq\":1,", ""));
+    wrong(&chat.replace("m-a", "e-1"));
+    wrong(&chat.replace("\"x\"", "\"y\""));
+    let twice = format!("{chat}\nA> {{\"type\":\"chat\",\"room\":\"r\",\"text\":\"x\"}}\n");
+    wrong(&format!("{twice}{}", chat.replace("m-a", "m-b").replace("\"seq\":1,", "\"seq\":2,")));
 }

@@ -5,3 +5,4 @@ mod endings;
 mod framing;
 mod handshake;
 mod program;
+mod rooms;
