@@ -4,14 +4,23 @@
 //! [`Dialect::encode`] turns a [`Verb`] and values into a frame, [`Dialect::decode`] a frame into an
 //! [`Event`] and values. Both are pure functions.
 
+mod file;
+mod lint;
+mod template;
 mod words;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use words::{EventKind, UnknownWord, Verb};
+use serde_json::Value;
 
-use crate::plan::{Echo, Ordering, Vars};
-use crate::scenario::Problems;
+pub(crate) use lint::{doubts, holes_to_fill};
+pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
+
+use self::template::{Definitions, Template};
+use crate::plan::{Echo, Ordering, Source, Vars};
+use crate::scenario::template::fill_text;
+use crate::scenario::{Problems, files};
 
 /// A server's timers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +54,43 @@ pub struct Dialect {
     pub limits: Limits,
     /// Values that a user may set (`--var`), with their defaults.
     pub params: Vars,
+    /// What it says that it lacks, in the words of `needs`.
+    lacks: Vec<String>,
+    encoding: Encoding,
+    define: Definitions,
+    send: BTreeMap<Verb, Vec<Sending>>,
+    receive: Vec<Receiving>,
+}
+
+/// What a frame's text is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Encoding {
+    /// A JSON value.
+    #[default]
+    Json,
+    /// Itself.
+    Text,
+}
+
+/// A way to ask for something.
+#[derive(Clone, Debug)]
+struct Sending {
+    /// It is used for values that match this; its holes are further values.
+    given: Option<Template>,
+    frame: Template,
+    ack: Option<EventKind>,
+}
+
+/// A way to be told something.
+#[derive(Clone, Debug)]
+struct Receiving {
+    event: EventKind,
+    when: Template,
+    /// Values that the frame means without saying them.
+    with: Vars,
+    remember: Vec<String>,
+    reply: Option<Verb>,
 }
 
 /// How a connection begins.
@@ -115,45 +161,130 @@ pub struct Event {
     pub reply: Option<Verb>,
 }
 
+/// What a scenario can need of a dialect beside the [`Verb`]s.
+pub const FEATURES: &[&str] = &["heartbeat", "recovery", "audience", "members", "numbering"];
+
 impl Dialect {
     /// The dialect of this name that comes with the program.
-    pub fn shipped(_name: &str) -> Option<Self> {
-        None
+    pub fn shipped(name: &str) -> Option<Self> {
+        let source = files::shipped_dialect(name)?;
+        Self::parse(&source.name, &source.text).ok()
     }
 
     /// A dialect by name (of those that come with the program) or path.
     pub fn load(name_or_path: &str) -> Result<Self, Problems> {
-        Err(Problems::unread(name_or_path, crate::scenario::Problem::new("not built yet")))
+        let source = files::dialect(name_or_path)?;
+        Self::parse(&source.name, &source.text)
     }
 
     /// A dialect from its file's text.
-    pub fn parse(name: &str, _text: &str) -> Result<Self, Problems> {
-        Self::load(name)
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        let source = Source { name: name.to_owned(), text: text.into() };
+        file::read(text).map_err(|list| Problems::new(source, list))
+    }
+
+    /// The same dialect with other values for its parameters; names it does not have are left alone.
+    #[must_use]
+    pub fn with_params(mut self, values: &Vars) -> Self {
+        for (name, value) in &mut self.params {
+            if let Some(other) = values.get(name) {
+                *value = other.clone();
+                self.define.insert(name.clone(), Template::Exactly(other.clone()));
+            }
+        }
+        self
     }
 
     /// Whether a client can ask for this.
-    pub fn can(&self, _verb: Verb) -> bool {
-        false
+    pub fn can(&self, verb: Verb) -> bool {
+        self.send.contains_key(&verb) && !self.lacks.iter().any(|lack| lack == verb.as_str())
+    }
+
+    /// Whether servers tell this.
+    pub fn tells(&self, kind: EventKind) -> bool {
+        self.receive.iter().any(|receiving| receiving.event == kind)
+    }
+
+    /// Whether it has any words for what servers tell; else only stamps are found in raw frames.
+    pub fn reads(&self) -> bool {
+        !self.receive.is_empty()
+    }
+
+    /// Whether it has what a scenario can need: a [`Verb`]'s word or one of [`FEATURES`].
+    pub fn has(&self, need: &str) -> bool {
+        let join_has = |hole: &str| {
+            let join = self.send.get(&Verb::Join).map_or(&[][..], Vec::as_slice);
+            join.iter().any(|way| way.frame.holes().iter().any(|(name, _)| name == hole))
+        };
+        let by_nature = match need {
+            "heartbeat" => self.heartbeat.is_some(),
+            "recovery" => join_has("since_number"),
+            "audience" => join_has("membership"),
+            "numbering" => !self.numbering.is_empty(),
+            "members" => self
+                .receive
+                .iter()
+                .any(|receiving| receiving.when.holes().iter().any(|(name, _)| name == "members")),
+            verb => verb.parse().is_ok_and(|verb| self.can(verb)),
+        };
+        by_nature && !self.lacks.iter().any(|lack| lack == need)
     }
 
     /// The event that answers this request; none: nothing does.
-    pub fn acknowledged_by(&self, _verb: Verb) -> Option<EventKind> {
-        None
+    pub fn acknowledged_by(&self, verb: Verb) -> Option<EventKind> {
+        self.send.get(&verb)?.iter().find_map(|way| way.ack)
     }
 
     /// The path of the upgrade request.
-    pub fn path(&self, _vars: &Vars) -> Result<String, Unfilled> {
-        Ok(self.connect.path.clone())
+    pub fn path(&self, vars: &Vars) -> Result<String, Unfilled> {
+        let mut all = self.params.clone();
+        all.extend(vars.iter().map(|(name, value)| (name.clone(), value.clone())));
+        fill_text(&self.connect.path, &all)
     }
 
     /// The text of a frame that asks for this.
-    pub fn encode(&self, verb: Verb, _vars: &Vars) -> Result<String, Unfilled> {
-        Err(Unfilled(verb.as_str().to_owned()))
+    pub fn encode(&self, verb: Verb, vars: &Vars) -> Result<String, Unfilled> {
+        let nothing = || Unfilled(verb.as_str().to_owned());
+        for way in self.send.get(&verb).ok_or_else(nothing)? {
+            let Some(given) = &way.given else { return self.frame(way, vars) };
+            let values = Value::Object(vars.clone().into_iter().collect());
+            if let Some(bound) = given.matched(&values) {
+                let mut all = vars.clone();
+                all.extend(bound);
+                return self.frame(way, &all);
+            }
+        }
+        Err(nothing())
+    }
+
+    fn frame(&self, way: &Sending, vars: &Vars) -> Result<String, Unfilled> {
+        let value = way.frame.fill(vars, &self.define)?;
+        Ok(match (self.encoding, value) {
+            (Encoding::Text, Value::String(text)) => text,
+            (_, value) => value.to_string(),
+        })
     }
 
     /// What a frame's text says.
-    pub fn decode(&self, _text: &str) -> Decoded {
-        Decoded::Unknown
+    pub fn decode(&self, text: &str) -> Decoded {
+        let value = match self.encoding {
+            Encoding::Text => Value::from(text),
+            Encoding::Json => match serde_json::from_str(text) {
+                Ok(value) => value,
+                Err(error) => return Decoded::NotJson(error.to_string()),
+            },
+        };
+        let event = self.receive.iter().find_map(|receiving| {
+            let mut fields = receiving.when.matched(&value)?;
+            fields.extend(receiving.with.clone());
+            Some(Event {
+                kind: receiving.event,
+                fields,
+                remember: receiving.remember.clone(),
+                reply: receiving.reply,
+            })
+        });
+        event.map_or(Decoded::Unknown, Decoded::Event)
     }
 }
 

@@ -33,6 +33,13 @@ macro_rules! words {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                word.parse().map_err(|_| serde::de::Error::unknown_variant(&word, Self::WORDS))
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
@@ -118,3 +125,53 @@ words! {
         Closed = "closed",
     }
 }
+
+/// The holes of received messages, and what their values mean. A dialect may bind others only to
+/// remember them for its own templates.
+pub const RECEIVED: &[(&str, &str)] = &[
+    ("room", "the room"),
+    ("who", "the name of whom it is about"),
+    ("member", "the member id of whom it is about"),
+    ("text", "what was said"),
+    ("number", "the place in the room's log"),
+    ("view", "the number of the membership view"),
+    ("epoch", "the room's life"),
+    ("count", "how many are in the room"),
+    ("code", "the code of a room, or of an error"),
+    ("reason", "why, in words"),
+    ("re", "the id of the request that this answers"),
+    ("you", "one's own member id"),
+    ("members", "the members: a list of bindings"),
+    ("state", "somebody's presence, whole"),
+    ("version", "the version of the storage"),
+    ("entries", "the content of the storage"),
+    ("ops", "what was written: `[{put: {key, value}}, {delete: {key}}]`"),
+    ("key", "a key of the storage"),
+    ("on", "whether somebody types"),
+    ("connection", "the connection's id"),
+    ("heartbeat_interval_ms", "the server's ping interval"),
+    ("heartbeat_timeout_ms", "the server's patience"),
+    ("recovered", "whether what was missed follows"),
+    ("at", "when, by the server's clock"),
+    ("username", "a name that is being given or taken"),
+];
+
+/// The holes of messages to send, and what fills them.
+pub const SENT: &[(&str, &str)] = &[
+    ("me", "the client's name"),
+    ("id", "a fresh request id"),
+    ("room", "the room"),
+    ("text", "what to say"),
+    ("code", "the code of a room"),
+    ("since_epoch", "the room's life when the client was last in it"),
+    ("since_number", "the last number that the client saw there"),
+    ("membership", "how to be in the room: `full` or `none`"),
+    ("username", "the name to take"),
+    ("capacity", "how many a new room takes"),
+    ("patch", "a change of presence: a JSON Merge Patch"),
+    ("state", "the presence that follows from it, whole"),
+    ("ops", "what to write: `[{put: {key, value}}, {delete: {key}}]`"),
+    ("if_version", "the version that the storage must have"),
+    ("on", "whether the client types"),
+    ("number", "a place in the room's log"),
+];

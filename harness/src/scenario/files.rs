@@ -1,0 +1,107 @@
+//! Where scenario and dialect files come from: those that come with the program, or a path.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+
+use super::problem::{Problem, Problems, nearest};
+use super::tree::FILE_BYTES_MAX;
+use crate::plan::Source;
+
+/// The directory `scenarios/` as it was when the program was built.
+static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../scenarios");
+
+/// The scenarios that come with the program.
+pub fn shipped_scenarios() -> Vec<Source> {
+    all_in("")
+}
+
+/// The dialects that come with the program.
+pub fn shipped_dialects() -> Vec<Source> {
+    all_in("dialects")
+}
+
+fn all_in(directory: &str) -> Vec<Source> {
+    let directory = match directory {
+        "" => Some(&SHIPPED),
+        inner => SHIPPED.get_dir(inner),
+    };
+    let files = directory.into_iter().flat_map(Dir::files);
+    files.filter_map(|file| source(file.path().to_str()?)).collect()
+}
+
+fn source(path: &str) -> Option<Source> {
+    let file = SHIPPED.get_file(path).filter(|_| path.ends_with(".yaml"))?;
+    let text = file.contents_utf8()?;
+    Some(Source { name: format!("scenarios/{path}"), text: text.into() })
+}
+
+pub(crate) fn shipped_dialect(name: &str) -> Option<Source> {
+    source(&format!("dialects/{name}.yaml"))
+}
+
+/// A scenario by name (of those that come with the program) or path.
+pub fn scenario(name_or_path: &str) -> Result<Source, Problems> {
+    let shipped = source(&format!("{name_or_path}.yaml"));
+    find(name_or_path, "scenario", shipped, &shipped_scenarios())
+}
+
+/// A dialect by name (of those that come with the program) or path.
+pub fn dialect(name_or_path: &str) -> Result<Source, Problems> {
+    find(name_or_path, "dialect", shipped_dialect(name_or_path), &shipped_dialects())
+}
+
+/// A path wins over a name when it looks like one: it has a separator or an extension.
+fn find(
+    name: &str,
+    what: &str,
+    shipped: Option<Source>,
+    all: &[Source],
+) -> Result<Source, Problems> {
+    let path = Path::new(name);
+    let is_path = path.extension().is_some() || path.components().count() > 1;
+    match shipped {
+        Some(shipped) if !is_path => Ok(shipped),
+        _ if is_path || path.exists() => read(path),
+        _ => {
+            let names: Vec<&str> = all.iter().filter_map(|source| stem(&source.name)).collect();
+            let problem = Problem::new(format!("no {what} is called `{name}`, and no file either"));
+            let problem = match nearest(name, names.iter().copied()) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem.help(format!("there are {}", names.join(", "))),
+            };
+            Err(Problems::unread(name, problem))
+        }
+    }
+}
+
+fn stem(name: &str) -> Option<&str> {
+    Path::new(name).file_stem()?.to_str()
+}
+
+/// Reads a file of the user's.
+pub fn read(path: &Path) -> Result<Source, Problems> {
+    let name = path.display().to_string();
+    let unread = |problem| Problems::unread(&name, problem);
+    let failed = |error: std::io::Error| unread(Problem::new(format!("cannot be read: {error}")));
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(unread(Problem::new("is a directory; a file is wanted")));
+    }
+    let mut bytes = Vec::new();
+    // One byte more than allowed: enough to know that it is too large, whatever it is.
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        let problem = Problem::new("the file is larger than 1 MiB");
+        return Err(unread(problem.help("is this the right file?")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count();
+        let problem = Problem::new(format!("line {line} is not UTF-8 (byte {valid} of the file)"));
+        unread(problem.help("save the file as UTF-8"))
+    })?;
+    Ok(Source { name, text: text.into() })
+}
