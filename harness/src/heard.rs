@@ -98,7 +98,7 @@ fn read(dialect: &Dialect, text: &str) -> Arc<Heard> {
     let content = match dialect.decode(text) {
         Decoded::Event(event) if event.kind == EventKind::Message => said(event),
         Decoded::Event(event) => Content::Event(event),
-        Decoded::Unknown | Decoded::NotJson(_) if !dialect.describes(EventKind::Message) => {
+        Decoded::Unknown | Decoded::NotJson(_) if !dialect.tells(EventKind::Message) => {
             match Stamp::find(text.as_bytes()) {
                 Some((at, stamp)) => Content::Message(Said {
                     stamp: Some(stamp),

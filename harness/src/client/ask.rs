@@ -34,6 +34,9 @@ pub struct Line<'a> {
     pub awaited: bool,
 }
 
+/// Arguments that choose the form of a request.
+const ARGUMENTS: [&str; 4] = ["code", "membership", "capacity", "if_version"];
+
 impl Client {
     /// Asks for something. `args` are filled already.
     ///
@@ -48,6 +51,8 @@ impl Client {
         books: &mut Books,
     ) -> Result<Asked, Unfilled> {
         let mut vars = self.vars();
+        // What was saved under these names belongs to another request.
+        ARGUMENTS.iter().for_each(|name| drop(vars.remove(*name)));
         vars.extend(args.iter().map(|(name, value)| (name.clone(), value.clone())));
         let room = self.room_of(verb, args, books);
         if let Some(room) = room {
@@ -84,7 +89,7 @@ impl Client {
             Some(name) => Some(books.room(name)),
             None => self.rooms.last().map(|stay| stay.room),
         };
-        let room = room.ok_or_else(|| Unfilled::new("room"))?;
+        let room = room.ok_or_else(|| Unfilled("room".to_owned()))?;
         let mut vars = self.vars();
         vars.insert("room".to_owned(), json!(&*books.room_name(room)));
         let id = self.next_request;

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::stage::Shared;
 use crate::books::Wording;
 use crate::client::{Asked, Line};
-use crate::dialect;
 use crate::latency::Metric;
 use crate::observe::ClientId;
 use crate::pacer::{Pace, Pacer};
 use crate::plan::{Ask, Group, Plan, Say, Stream, StreamAction, Vars};
+use crate::scenario::template;
 
 /// The longest sleep, so that an interrupted run ends soon.
 const NAP: Duration = Duration::from_millis(50);
@@ -114,7 +114,7 @@ impl Source {
 /// what is not filled here is not known yet: the turn is passed over.
 fn line(say: &Say, vars: &Vars) -> Option<(Option<String>, Option<String>)> {
     let fill = |template: &String| {
-        dialect::fill(&Value::String(template.clone()), vars).ok().map(|it| dialect::plain(&it))
+        template::fill(&Value::String(template.clone()), vars).ok().map(|it| template::as_text(&it))
     };
     let text = match &say.text {
         Some(template) => Some(fill(template)?),
@@ -129,7 +129,7 @@ fn line(say: &Say, vars: &Vars) -> Option<(Option<String>, Option<String>)> {
 
 fn filled(ask: &Ask, vars: &Vars) -> Option<Vars> {
     let fill = |(name, template): (&String, &Value)| {
-        dialect::fill(template, vars).ok().map(|value| (name.clone(), value))
+        template::fill(template, vars).ok().map(|value| (name.clone(), value))
     };
     ask.args.iter().map(fill).collect()
 }

@@ -1,5 +1,6 @@
 //! What a client does in a step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,13 @@ use super::{Director, Failed, Frame, save};
 use crate::books::{Books, Wording};
 use crate::check::Class;
 use crate::client::{Answer, Asked, Client, Line, State};
-use crate::dialect::{self, Verb};
+use crate::dialect::{Unfilled, Verb};
 use crate::drive::swarm::Command;
 use crate::handshake::Request;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Ask, Rejoin, Say, Vars};
+use crate::scenario::template;
 use crate::wire::Outgoing;
 
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -75,8 +77,17 @@ impl Director<'_> {
             self.shared.lock().books.measured.count(Metric::OpenFailed, 1);
             self.fail(frame.step.place, id, Class::Handshake, format!("could not connect: {reason}"))
         })?;
+        self.introduce(frame, id).await
+    }
+
+    /// Says who the client is, where the dialect wants that first.
+    async fn introduce(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
         for &verb in &self.plan.dialect.connect.introduce {
-            let ask = Ask { verb, args: Vars::new(), save: Default::default(), refused: None };
+            let mut args = Vars::new();
+            if verb == Verb::Name {
+                args.insert("username".to_owned(), Value::String("$me".to_owned()));
+            }
+            let ask = Ask { verb, args, save: BTreeMap::new(), refused: None };
             self.ask(frame, id, &ask).await?;
         }
         Ok(())
@@ -90,7 +101,7 @@ impl Director<'_> {
         headers: Vec<(String, String)>,
     ) -> Result<(), Arc<str>> {
         let vars = self.vars(id);
-        let unfilled = |hole: dialect::Unfilled| Arc::from(hole.to_string());
+        let unfilled = |hole: Unfilled| Arc::from(hole.to_string());
         let path = match path.or(self.target.path.as_deref()) {
             Some(path) => path.to_owned(),
             None => self.plan.dialect.path(&vars).map_err(unfilled)?,
@@ -231,10 +242,7 @@ impl Director<'_> {
         id: ClientId,
         rejoin: Rejoin,
     ) -> Result<(), Failed> {
-        for &verb in &self.plan.dialect.connect.introduce {
-            let ask = Ask { verb, args: Vars::new(), save: Default::default(), refused: None };
-            self.ask(frame, id, &ask).await?;
-        }
+        self.introduce(frame, id).await?;
         let past = self.shared.lock().client(id).map(|(client, _)| client.past().to_vec());
         for stay in past.unwrap_or_default() {
             if rejoin == Rejoin::No {
@@ -248,7 +256,7 @@ impl Director<'_> {
             if rejoin == Rejoin::Since {
                 args.insert("since".to_owned(), text("last"));
             }
-            let ask = Ask { verb: Verb::Join, args, save: Default::default(), refused: None };
+            let ask = Ask { verb: Verb::Join, args, save: BTreeMap::new(), refused: None };
             self.ask(frame, id, &ask).await?;
         }
         if rejoin == Rejoin::No
@@ -265,7 +273,7 @@ impl Director<'_> {
         let vars = self.vars(id);
         let mut args = Vars::new();
         for (name, template) in &ask.args {
-            let value = dialect::fill(template, &vars).map_err(|hole| {
+            let value = template::fill(template, &vars).map_err(|hole| {
                 self.fail(place, id, Class::Reply, hole.to_string())
             })?;
             args.insert(name.clone(), value);
@@ -297,7 +305,7 @@ impl Director<'_> {
         let asked = self.speak(id, say, now, true, Wording::Stamped(say.size.unwrap_or(0)));
         match asked {
             Ok(asked) => {
-                let saved = Default::default();
+                let saved = BTreeMap::new();
                 self.answer(frame, id, Verb::Say, &asked, say.refused.as_deref(), &saved).await
             }
             Err(reason) => Err(self.fail(frame.step.place, id, Class::Close, reason)),
@@ -315,8 +323,8 @@ impl Director<'_> {
     ) -> Result<Asked, String> {
         let vars = self.vars(id);
         let fill = |template: &str| {
-            let filled = dialect::fill(&Value::String(template.to_owned()), &vars);
-            filled.map(|value| dialect::plain(&value)).map_err(|hole| hole.to_string())
+            let filled = template::fill(&Value::String(template.to_owned()), &vars);
+            filled.map(|value| template::as_text(&value)).map_err(|hole| hole.to_string())
         };
         let text = say.text.as_deref().map(fill).transpose()?;
         let room = say.room.as_deref().map(fill).transpose()?;
@@ -341,7 +349,7 @@ impl Director<'_> {
         verb: Verb,
         asked: &Asked,
         refused: Option<&str>,
-        saved: &std::collections::BTreeMap<String, String>,
+        saved: &BTreeMap<String, String>,
     ) -> Result<(), Failed> {
         let (place, word) = (frame.step.place, verb.as_str());
         let Some(request) = asked.request else { return Ok(()) };

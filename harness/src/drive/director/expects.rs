@@ -9,9 +9,10 @@ use super::{Director, Failed, Frame, save};
 use crate::books::{Books, Wording};
 use crate::check::Class;
 use crate::client::{Client, Event, State};
-use crate::dialect::{self, EventKind, Fence};
+use crate::dialect::{EventKind, Fence};
 use crate::observe::{ClientId, RoomId, Who};
 use crate::plan::{ClosedPattern, Echo, Expect, Pattern, Say, Vars};
+use crate::scenario::template;
 use crate::wire::Outgoing;
 
 impl Director<'_> {
@@ -46,7 +47,7 @@ impl Director<'_> {
             let group = person.then(|| self.named_group(template)).flatten();
             let value = match group {
                 Some(names) => Ok(Value::Array(names)),
-                None => dialect::fill(template, &vars),
+                None => template::fill(template, &vars),
             };
             let value = value
                 .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
@@ -97,9 +98,9 @@ impl Director<'_> {
             let word = Value::String(member.clone());
             let names = match self.named_group(&word) {
                 Some(names) => names,
-                None => vec![dialect::fill(&word, &vars).unwrap_or(word)],
+                None => vec![template::fill(&word, &vars).unwrap_or(word)],
             };
-            wanted.extend(names.iter().map(dialect::plain));
+            wanted.extend(names.iter().map(template::as_text));
         }
         wanted.sort_unstable();
         let mut seen: Vec<String> = Vec::new();
