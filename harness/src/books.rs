@@ -5,8 +5,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::check::{Class, Finding, Judge};
+use crate::check::{CheckResult, Class, End, Finding, Judge};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
@@ -26,6 +27,8 @@ pub struct Books {
     pub measured: Measured,
     /// Latencies are kept (not in a warm-up).
     pub measuring: bool,
+    /// For how long load was measured.
+    pub measured_for: Duration,
     run: u64,
     closed: bool,
     connected: (u64, u64),
@@ -92,6 +95,7 @@ impl Books {
             judge,
             measured: Measured::default(),
             measuring: true,
+            measured_for: Duration::ZERO,
             run,
             closed: false,
             connected: (0, 0),
@@ -331,6 +335,15 @@ impl Books {
             let finding = finding.clone();
             self.witnesses.push(Open { finding, client, frames, missing: FRAMES_AROUND });
         }
+    }
+
+    /// Judges what only the end of the run decides.
+    pub fn conclude(&mut self, end: &End) -> Vec<CheckResult> {
+        let before = self.judge.findings().kept().len();
+        let results = self.judge.conclude(end);
+        let new = self.judge.findings().kept().len() - before;
+        self.open_witnesses(ClientId(0), new);
+        results
     }
 
     /// The findings with the frames around them.

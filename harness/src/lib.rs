@@ -9,6 +9,7 @@
 
 pub mod books;
 pub mod check;
+pub mod cli;
 pub mod client;
 pub mod dialect;
 pub mod drive;

@@ -9,6 +9,7 @@ use crate::books::{Books, Wording};
 use crate::dialect::{EventKind, Unfilled, Verb};
 use crate::observe::{MessageId, RoomId, Time, What};
 use crate::plan::Vars;
+use crate::scenario::template::as_text;
 
 /// A frame to send, and how to learn what came of it.
 #[derive(Debug)]
@@ -177,6 +178,14 @@ impl Client {
             _ => What::Spoke,
         };
         books.observe(now, self.id, what);
+    }
+
+    /// Where nobody joins, a connection is in its room from the start.
+    pub(super) fn be_inside(&mut self, now: Time, books: &mut Books) {
+        let name = self.vars.get("room").map_or_else(|| "*".to_owned(), as_text);
+        let room = books.room(&name);
+        books.observe(now, self.id, What::Joining { room: Some(room), since: false });
+        self.assume(now, Verb::Join, Some(room), true, books);
     }
 
     /// What follows from a request that nobody will answer.

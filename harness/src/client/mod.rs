@@ -190,6 +190,9 @@ impl Client {
         if !self.pongs {
             books.observe(now, self.id, What::Pongs(false));
         }
+        if !self.dialect.can(Verb::Join) {
+            self.be_inside(now, books);
+        }
     }
 
     /// The connection could not be made.

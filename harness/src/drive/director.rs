@@ -125,7 +125,11 @@ impl Director<'_> {
                 (self.say)(&format!("{name}: {}", humantime::format_duration(*span)));
                 self.shared.lock().books.measuring = !discard;
                 load::run(self.shared, self.plan, streams, *span).await;
-                self.shared.lock().books.measuring = true;
+                let mut stage = self.shared.lock();
+                stage.books.measuring = true;
+                if !discard {
+                    stage.books.measured_for += *span;
+                }
                 Ok(())
             }
             Action::Settle(most) => {
