@@ -1,1 +1,52 @@
-//! Protocols.
+//! The wire protocols as pure state machines: sessions and rooms.
+//!
+//! Nothing here opens a socket, reads a clock, draws an unseeded random number, waits, or has a
+//! thread. A [`native::Session`] is one connection; it takes one message at a time, together with
+//! the present ([`Now`]), reaches its [`Room`]s through a [`World`], and sends through an
+//! [`Outlet`]. Whoever owns the sockets (the server, or a test with a [`LocalWorld`]) supplies both.
+//!
+//! # The contract of a server
+//!
+//! 1. When a connection is accepted: draw its id with [`Ids::connection`], then
+//!    [`native::Session::open`].
+//! 2. For each text message: [`native::Session::received`], and obey the [`Flow`].
+//! 3. At each [`Liveness::next`]: [`Liveness::tick`] with the time of the connection's last frame.
+//! 4. However the connection ends: [`native::Session::end`] with the [`Reason`], once.
+//! 5. At each time asked for with [`World::wake_room`]: [`native::tick_room`].
+//!
+//! ```
+//! use protocol::{Flow, Ids, LocalWorld, Limits, Now, ConnId, World, native::Session};
+//!
+//! let world = LocalWorld::new(Limits::default(), Ids::new([7; 32]));
+//! let id = world.with_ids(Ids::connection);
+//! let mut session = Session::open(Now::default(), id, ConnId(1), &world);
+//! let flow = session.received(Now::default(), r#"{"type":"ping","id":1}"#, &world);
+//! assert_eq!(flow, Flow::Continue);
+//! let sent = world.take(ConnId(1));
+//! assert!(sent[0].as_text().starts_with(r#"{"type":"welcome""#));
+//! assert_eq!(sent[1].as_text(), r#"{"type":"pong","re":1}"#);
+//! ```
+
+mod ending;
+mod frame;
+mod ids;
+mod limits;
+mod liveness;
+mod local;
+mod log;
+pub mod native;
+mod rate;
+mod room;
+mod storage;
+mod time;
+mod world;
+
+pub use crate::ending::{Ending, Flow, Reason};
+pub use crate::frame::Frame;
+pub use crate::ids::Ids;
+pub use crate::limits::Limits;
+pub use crate::liveness::{Beat, Liveness};
+pub use crate::local::{ConnId, LocalWorld};
+pub use crate::room::Room;
+pub use crate::time::{Now, Time};
+pub use crate::world::{EventKind, Make, Outlet, Tally, World};

@@ -1,0 +1,66 @@
+//! The only randomness: names that nobody outside can guess, from a seed given by the caller.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Draws ids, codes and epochs. The same seed gives the same ones; nobody without the seed can tell
+/// the next from those before (`StdRng` is a cryptographic generator).
+#[derive(Debug)]
+pub struct Ids(StdRng);
+
+/// Symbols of an id: 32 of them, so that five random bits make one without bias.
+const SYMBOLS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Symbols of a code: no I or O, and no 0 or 1, which people confuse with them.
+const CODE_SYMBOLS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// Symbols of a code that people read to each other.
+const CODE_LEN: usize = 6;
+/// 80 bits: among a million members the odds that two are the same are below one in 10^12.
+const ID_LEN: usize = 16;
+
+impl Ids {
+    /// A source seeded from outside.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self(StdRng::from_seed(seed))
+    }
+
+    /// A fresh connection id, `c-…`.
+    pub fn connection(&mut self) -> String {
+        self.draw("c-", SYMBOLS, ID_LEN)
+    }
+
+    /// A fresh member id, `m-…`: no other member has it, in whichever room.
+    pub fn member(&mut self) -> String {
+        self.draw("m-", SYMBOLS, ID_LEN)
+    }
+
+    /// A fresh epoch, `e-…`: the name of one life of a room.
+    pub fn epoch(&mut self) -> String {
+        self.draw("e-", SYMBOLS, ID_LEN)
+    }
+
+    /// A fresh room code. There are only 2^30: the caller sees whether it is taken.
+    pub fn code(&mut self) -> String {
+        self.draw("", CODE_SYMBOLS, CODE_LEN)
+    }
+
+    /// Whether `code` could have been drawn with [`Ids::code`].
+    pub fn is_code(code: &str) -> bool {
+        code.len() == CODE_LEN && code.bytes().all(|byte| CODE_SYMBOLS.contains(&byte))
+    }
+
+    fn draw(&mut self, prefix: &str, symbols: &[u8; 32], len: usize) -> String {
+        let mut id = String::with_capacity(prefix.len() + len);
+        id.push_str(prefix);
+        let mut bits = 0;
+        for place in 0..len {
+            // Twelve symbols of five bits fit into 64.
+            if place % 12 == 0 {
+                bits = self.0.next_u64();
+            }
+            let symbol = usize::try_from(bits & 31).unwrap_or_default();
+            id.push(symbols.get(symbol).copied().map_or('?', char::from));
+            bits >>= 5;
+        }
+        id
+    }
+}

@@ -1,0 +1,120 @@
+//! A world for one thread: for tests, benchmarks and simulations, and the simplest one to read.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::frame::Frame;
+use crate::ids::Ids;
+use crate::limits::Limits;
+use crate::room::Room;
+use crate::time::Time;
+use crate::world::{Make, Outlet, World};
+
+/// A connection of a [`LocalWorld`].
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ConnId(pub u64);
+
+/// Rooms in a map, and for each connection the frames that were pushed to it.
+///
+/// Its cells panic where a concurrent world would deadlock: on `with_room` inside of `with_room`.
+#[derive(Debug)]
+pub struct LocalWorld {
+    rooms: RefCell<BTreeMap<String, Room<ConnId>>>,
+    ids: RefCell<Ids>,
+    limits: Limits,
+    draining: Cell<bool>,
+    wakes: RefCell<BTreeSet<(Time, String)>>,
+    sent: RefCell<BTreeMap<ConnId, Vec<Frame>>>,
+}
+
+impl LocalWorld {
+    /// A world without rooms.
+    pub fn new(limits: Limits, ids: Ids) -> Self {
+        Self {
+            rooms: RefCell::default(),
+            ids: RefCell::new(ids),
+            limits,
+            draining: Cell::new(false),
+            wakes: RefCell::default(),
+            sent: RefCell::default(),
+        }
+    }
+
+    /// Takes what has been pushed to this connection since it was last asked.
+    pub fn take(&self, conn: ConnId) -> Vec<Frame> {
+        self.sent.borrow_mut().remove(&conn).unwrap_or_default()
+    }
+
+    /// From now on (or no more) nobody is let in.
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.set(draining);
+    }
+
+    /// When the next room wants to be ticked.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.wakes.borrow().first().map(|(at, _)| *at)
+    }
+
+    /// The next room that is due at `now`, if any: it is to be ticked, and is not named again.
+    pub fn due(&self, now: Time) -> Option<String> {
+        let mut wakes = self.wakes.borrow_mut();
+        let due = wakes.first().is_some_and(|(at, _)| *at <= now);
+        let (_, name) = if due { wakes.pop_first() } else { None }?;
+        Some(name)
+    }
+
+    /// The rooms that are alive.
+    pub fn rooms(&self) -> Ref<'_, BTreeMap<String, Room<ConnId>>> {
+        self.rooms.borrow()
+    }
+}
+
+impl Outlet for LocalWorld {
+    type Peer = ConnId;
+
+    fn push(&self, to: &ConnId, frame: &Frame) {
+        self.sent.borrow_mut().entry(*to).or_default().push(frame.clone());
+    }
+}
+
+impl World for LocalWorld {
+    fn with_room<R>(
+        &self,
+        name: &str,
+        make: Make,
+        act: impl FnOnce(&mut Room<ConnId>) -> R,
+    ) -> Option<R> {
+        let mut rooms = self.rooms.borrow_mut();
+        let absent = !rooms.contains_key(name);
+        match (make, absent) {
+            (Make::Never, true) | (Make::Fresh, false) => return None,
+            (Make::IfAbsent | Make::Fresh, true) => {
+                let room = Room::new(name, &mut self.ids.borrow_mut());
+                rooms.insert(name.to_owned(), room);
+            }
+            (Make::Never | Make::IfAbsent, false) => {}
+        }
+        let room = rooms.get_mut(name)?;
+        let result = act(room);
+        if room.is_dead() {
+            rooms.remove(name);
+        }
+        Some(result)
+    }
+
+    fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
+        act(&mut self.ids.borrow_mut())
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    fn wake_room(&self, name: &str, at: Time) {
+        self.wakes.borrow_mut().insert((at, name.to_owned()));
+    }
+}

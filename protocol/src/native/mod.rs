@@ -1,0 +1,12 @@
+//! The native protocol, `tidemark.v1`: all about its wire, and nothing else (docs/PROTOCOL.md).
+
+mod act;
+mod incoming;
+mod outgoing;
+mod refusal;
+mod session;
+
+pub use session::{Session, tick_room};
+
+/// The subprotocol that clients may ask for in the handshake.
+pub const SUBPROTOCOL: &str = "tidemark.v1";

@@ -1,0 +1,393 @@
+//! One connection of the native protocol: what its messages mean.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::act::{Act, Leaving, Newcomer, not_joined};
+use super::incoming::{Create, Envelope, Id, Join, Name, Op, Request, Store};
+use super::outgoing::Outgoing;
+use super::refusal::{Code, Refusal};
+use crate::ending::{Ending, Flow, Reason};
+use crate::frame::Frame;
+use crate::ids::Ids;
+use crate::limits::passes;
+use crate::rate::Bucket;
+use crate::room::{Membership, Seat};
+use crate::time::Now;
+use crate::world::{Make, Tally, World};
+
+/// Characters of a username.
+const USERNAME_CHARS: usize = 64;
+/// Members of a room made with `create`, unless the client says otherwise.
+const CAPACITY: usize = 2;
+/// How many codes are tried. There are 2^30; a world of a million rooms meets a taken one once in
+/// a thousand times, and eight in a row never.
+const CODE_TRIES: usize = 8;
+/// Bytes of a key in the storage.
+const KEY_BYTES: usize = 256;
+/// As many requests may come at once as in this time.
+const BURST: Duration = Duration::from_secs(1);
+/// As many may be refused as could have come in this time, before it is abuse.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session<P> {
+    connection: String,
+    username: String,
+    peer: P,
+    rooms: BTreeMap<String, Seat>,
+    requests: Bucket,
+    refused: Bucket,
+}
+
+/// What a request is answered with, apart from what stands in a room's order.
+enum Reply {
+    /// It has been answered in the room's order, or is answered apart.
+    Done,
+    /// `ok`, and the room's name, the place in its log, and the version of its storage.
+    Ok(Option<(String, Option<u64>, Option<u64>)>),
+}
+
+impl<P> Session<P> {
+    /// Greets a connection that was just opened: pushes `welcome`. `connection` is from
+    /// [`Ids::connection`].
+    pub fn open<W: World<Peer = P>>(now: Now, connection: String, peer: P, world: &W) -> Self {
+        let limits = world.limits();
+        let welcome = Outgoing::Welcome {
+            connection: &connection,
+            username: &connection,
+            heartbeat: limits.into(),
+            limits: limits.into(),
+            server: &limits.server,
+        };
+        world.push(&peer, &Frame::json(&welcome));
+        Self {
+            username: connection.clone(),
+            connection,
+            peer,
+            rooms: BTreeMap::new(),
+            requests: Bucket::new(now.time, limits.requests_per_s, BURST),
+            refused: Bucket::new(now.time, limits.requests_per_s, PATIENCE),
+        }
+    }
+
+    /// The connection's id, as `welcome` told it.
+    pub fn connection(&self) -> &str {
+        &self.connection
+    }
+
+    /// The rooms that it is in, by name.
+    pub fn rooms(&self) -> impl Iterator<Item = &str> {
+        self.rooms.keys().map(String::as_str)
+    }
+
+    /// Takes in one text message. Whatever it says, the answer is at worst an error reply, unless
+    /// it is over the limit or part of a flood.
+    pub fn received<W: World<Peer = P>>(&mut self, now: Now, text: &str, world: &W) -> Flow {
+        world.tally(Tally::Received);
+        if passes(text.len(), world.limits().message_bytes) {
+            return Flow::Close(Ending::TOO_BIG);
+        }
+        let admitted = self.requests.admits(now.time);
+        if !admitted && !self.refused.admits(now.time) {
+            return Flow::Close(Ending::ABUSE);
+        }
+        let (re, outcome) = match Envelope::read(text) {
+            Err((re, _)) if !admitted => (re, Err(rate_limited())),
+            Ok(envelope) if !admitted => (envelope.id, Err(rate_limited())),
+            Err((re, refusal)) => (re, Err(refusal)),
+            Ok(envelope) => {
+                let request = envelope.request(text);
+                let re = envelope.id;
+                let outcome = request.and_then(|it| self.obey(now, re.as_ref(), it, world));
+                (re, outcome)
+            }
+        };
+        self.reply(re.as_ref(), &outcome, world);
+        Flow::Continue
+    }
+
+    /// Leaves all rooms: the peers are told, once. A second call does nothing.
+    pub fn end<W: World<Peer = P>>(&mut self, now: Now, reason: Reason, world: &W) {
+        for (name, seat) in std::mem::take(&mut self.rooms) {
+            in_room(now, &name, Make::Never, world, |act| act.leave(seat, Leaving::Cut(reason)));
+        }
+    }
+
+    fn reply<W: World<Peer = P>>(
+        &self,
+        re: Option<&Id>,
+        outcome: &Result<Reply, Refusal>,
+        world: &W,
+    ) {
+        let reply = match (outcome, re) {
+            (Ok(Reply::Done), _) | (Ok(Reply::Ok(_)), None) => return,
+            (Ok(Reply::Ok(place)), Some(re)) => Outgoing::Ok {
+                re,
+                room: place.as_ref().map(|(room, ..)| room.as_str()),
+                seq: place.as_ref().and_then(|&(_, seq, _)| seq),
+                version: place.as_ref().and_then(|&(.., version)| version),
+            },
+            (Err(Refusal { code, message, room }), re) => {
+                let code = code.as_str();
+                world.tally(Tally::Refused { code });
+                Outgoing::Error { re, code, message, room: room.as_deref() }
+            }
+        };
+        world.push(&self.peer, &Frame::json(&reply));
+    }
+
+    fn obey<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        re: Option<&Id>,
+        request: Request<'_>,
+        world: &W,
+    ) -> Result<Reply, Refusal> {
+        let placed = |room: &str, seq| Reply::Ok(Some((room.to_owned(), Some(seq), None)));
+        match request {
+            Request::Ping => {
+                let pong = Outgoing::Pong { re };
+                world.push(&self.peer, &Frame::json(&pong));
+                Ok(Reply::Done)
+            }
+            Request::Name(request) => self.name(now, &request, world),
+            Request::Create(request) => self.create(now, re, &request, world),
+            Request::Join(request) => self.join(now, re, &request, world),
+            Request::Leave(request) => {
+                let seat =
+                    self.rooms.remove(&*request.room).ok_or_else(|| not_joined(&request.room))?;
+                in_room(now, &request.room, Make::Never, world, |act| {
+                    act.leave(seat, Leaving::Asked { re });
+                });
+                Ok(Reply::Done)
+            }
+            Request::Chat(request) => {
+                let seq = self
+                    .inside(now, &request.room, world, |act, seat| act.chat(seat, &request.text))?;
+                Ok(placed(&request.room, seq))
+            }
+            Request::Presence(request) => {
+                let seq = self.inside(now, &request.room, world, |act, seat| {
+                    act.presence(seat, request.patch)
+                })?;
+                Ok(placed(&request.room, seq))
+            }
+            Request::Store(request) => self.store(now, &request, world),
+            Request::Typing(request) => {
+                self.inside(now, &request.room, world, |act, seat| {
+                    act.set_typing(seat, request.on);
+                    Ok(())
+                })?;
+                Ok(Reply::Ok(None))
+            }
+            Request::Read(request) => {
+                self.inside(now, &request.room, world, |act, seat| act.read(seat, request.seq))?;
+                Ok(Reply::Ok(None))
+            }
+        }
+    }
+
+    fn name<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        request: &Name<'_>,
+        world: &W,
+    ) -> Result<Reply, Refusal> {
+        let username = &*request.username;
+        if username.is_empty() {
+            return Err(Refusal::new(Code::BadMessage, "a username is not empty"));
+        }
+        if username.chars().nth(USERNAME_CHARS).is_some() {
+            let why = format!("a username has up to {USERNAME_CHARS} characters");
+            return Err(Refusal::new(Code::TooLarge, why));
+        }
+        if username != self.username {
+            username.clone_into(&mut self.username);
+            for (room, &seat) in &self.rooms {
+                in_room(now, room, Make::Never, world, |act| act.rename(seat, username));
+            }
+        }
+        Ok(Reply::Ok(None))
+    }
+
+    fn create<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        re: Option<&Id>,
+        request: &Create,
+        world: &W,
+    ) -> Result<Reply, Refusal> {
+        self.may_enter(world)?;
+        let capacity = request.capacity.map_or(CAPACITY, |capacity| capacity.get().into());
+        for _ in 0..CODE_TRIES {
+            let (id, code) = world.with_ids(|ids| (ids.member(), ids.code()));
+            let name = room_of(&code);
+            let seat = in_room(now, &name, Make::Fresh, world, |act| {
+                act.room.set_capacity(capacity);
+                act.push(&self.peer, &Outgoing::Created { re, code: &code, room: &name });
+                // `created` was the reply: a request is answered with its id once.
+                act.join(self.newcomer(None, id, Membership::Full))
+            });
+            if let Some(seat) = seat {
+                self.rooms.insert(name, seat?);
+                return Ok(Reply::Done);
+            }
+        }
+        Err(Refusal::new(Code::TooManyRooms, "the server has no more rooms"))
+    }
+
+    fn join<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        re: Option<&Id>,
+        request: &Join<'_>,
+        world: &W,
+    ) -> Result<Reply, Refusal> {
+        let (name, make) = match (&request.room, &request.code) {
+            (Some(room), None) => {
+                check_name(room, world.limits().room_name_bytes)?;
+                (Cow::Borrowed(&**room), Make::IfAbsent)
+            }
+            (None, Some(code)) => {
+                let code = code.trim().to_ascii_uppercase();
+                if !Ids::is_code(&code) {
+                    return Err(Refusal::new(Code::RoomNotFound, "there is no room of that code"));
+                }
+                (Cow::Owned(room_of(&code)), Make::Never)
+            }
+            _ => return Err(Refusal::new(Code::BadMessage, "either `room` or `code`")),
+        };
+        if self.rooms.contains_key(&*name) {
+            let refusal = Refusal::new(Code::AlreadyJoined, "already in that room");
+            return Err(refusal.about(&name));
+        }
+        self.may_enter(world).map_err(|refusal| refusal.about(&name))?;
+        let id = world.with_ids(Ids::member);
+        let since = request.since.as_ref().map(|since| &since.0);
+        let newcomer =
+            Newcomer { since, ..self.newcomer(re, id, request.membership.unwrap_or_default()) };
+        let seat = in_room(now, &name, make, world, |act| act.join(newcomer));
+        let seat = seat.ok_or_else(|| match make {
+            Make::Never => Refusal::new(Code::RoomNotFound, "there is no room of that code"),
+            _ => Refusal::new(Code::TooManyRooms, "the server has no more rooms"),
+        });
+        let seat = seat.map_err(|refusal| refusal.about(&name))??;
+        self.rooms.insert(name.into_owned(), seat);
+        Ok(Reply::Done)
+    }
+
+    fn store<W: World<Peer = P>>(
+        &self,
+        now: Now,
+        request: &Store<'_>,
+        world: &W,
+    ) -> Result<Reply, Refusal> {
+        let Store { room, ops, if_version } = request;
+        if ops.is_empty() {
+            return Err(Refusal::new(Code::BadMessage, "`ops` is empty"));
+        }
+        if ops.iter().any(|op| op.change().key.is_empty()) {
+            return Err(Refusal::new(Code::BadMessage, "a key is not empty"));
+        }
+        let (seq, version) = self.inside(now, room, world, |act, seat| {
+            if ops.iter().map(Op::change).any(|change| change.key.len() > KEY_BYTES) {
+                let why = format!("a key has up to {KEY_BYTES} bytes");
+                return Err(Refusal::new(Code::TooLarge, why).about(room));
+            }
+            act.store(seat, ops, *if_version)
+        })?;
+        Ok(Reply::Ok(Some((room.clone().into_owned(), Some(seq), Some(version)))))
+    }
+
+    fn newcomer<'a>(
+        &'a self,
+        re: Option<&'a Id>,
+        id: String,
+        membership: Membership,
+    ) -> Newcomer<'a, P> {
+        Newcomer { re, id, username: &self.username, peer: &self.peer, membership, since: None }
+    }
+
+    fn may_enter<W: World<Peer = P>>(&self, world: &W) -> Result<(), Refusal> {
+        if world.draining() {
+            return Err(Refusal::new(Code::Draining, "the server is about to stop"));
+        }
+        if passes(self.rooms.len() + 1, world.limits().rooms) {
+            return Err(Refusal::new(Code::TooManyRooms, "in as many rooms as may be"));
+        }
+        Ok(())
+    }
+
+    /// Does something in a room that the connection is in.
+    fn inside<W: World<Peer = P>, R>(
+        &self,
+        now: Now,
+        room: &str,
+        world: &W,
+        act: impl FnOnce(&mut Act<'_, W>, Seat) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let seat = *self.rooms.get(room).ok_or_else(|| not_joined(room))?;
+        let done = in_room(now, room, Make::Never, world, |it| act(it, seat));
+        done.unwrap_or_else(|| Err(not_joined(room)))
+    }
+}
+
+/// Does what is due in a room: ends typing, and the room itself when it has been empty for long.
+/// To be called at each time that was asked for with [`World::wake_room`].
+pub fn tick_room<W: World>(now: Now, name: &str, world: &W) {
+    in_room(now, name, Make::Never, world, |act| act.tick());
+}
+
+/// Does something in a room, and asks for its next tick when its lock is free again.
+fn in_room<W: World, R>(
+    now: Now,
+    name: &str,
+    make: Make,
+    world: &W,
+    act: impl FnOnce(&mut Act<'_, W>) -> R,
+) -> Option<R> {
+    let window = world.limits().history_window;
+    let mut act = Some(act);
+    // A room whose time is up ends here, before a tick has come to end it; the second time there is
+    // another one, or none.
+    loop {
+        let done = world.with_room(name, make, |room| {
+            if room.has_lapsed(now.time, window) {
+                room.die();
+                return None;
+            }
+            let result = act.take().map(|act| act(&mut Act { now, world, room }));
+            Some((result, room.next_tick(window)))
+        })?;
+        if let Some((result, tick)) = done {
+            if let Some(at) = tick {
+                world.wake_room(name, at);
+            }
+            return result;
+        }
+    }
+}
+
+fn check_name(room: &str, limit: usize) -> Result<(), Refusal> {
+    if passes(room.len(), limit) {
+        let why = format!("a room's name has up to {limit} bytes");
+        return Err(Refusal::new(Code::TooLarge, why));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+    if room.is_empty() || !room.bytes().all(fits) {
+        let why = "a room's name is made of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`";
+        return Err(Refusal::new(Code::BadMessage, why));
+    }
+    Ok(())
+}
+
+fn room_of(code: &str) -> String {
+    format!("~{code}")
+}
+
+fn rate_limited() -> Refusal {
+    Refusal::new(Code::RateLimited, "too many requests")
+}

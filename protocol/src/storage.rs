@@ -1,0 +1,134 @@
+//! A room's shared storage: a map with a version, changed by several operations at once or not at
+//! all.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::limits::passes;
+
+/// Keys and values. A value is kept as the JSON text that it came as: nothing of it is lost, large
+/// numbers included, and it takes no more memory than it is charged for.
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    version: u64,
+    entries: BTreeMap<String, Box<RawValue>>,
+    charged: usize,
+}
+
+/// What becomes of one key: its new value, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) value: Option<&'a RawValue>,
+}
+
+/// The storage would pass its limit.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the storage would be {bytes} bytes long")]
+pub(crate) struct TooLarge {
+    bytes: usize,
+}
+
+impl Storage {
+    /// How many times it has been changed.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Its content, by key.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), &**value))
+    }
+
+    /// Applies all changes in their order, as one new version; or, if the result would be over the
+    /// limit, none of them.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        changes: impl Iterator<Item = Change<'a>> + Clone,
+        limit: usize,
+    ) -> Result<u64, TooLarge> {
+        let charged = self.charged_after(changes.clone());
+        // The braces and commas of `entries`: one more than there are entries, at least two.
+        let bytes = (charged + 1).max(2);
+        if passes(bytes, limit) {
+            return Err(TooLarge { bytes });
+        }
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => self.entries.insert(key.to_owned(), value.to_owned()),
+                None => self.entries.remove(key),
+            };
+        }
+        self.charged = charged;
+        self.version += 1;
+        Ok(self.version)
+    }
+
+    fn charged_after<'a>(&self, changes: impl Iterator<Item = Change<'a>>) -> usize {
+        let last: BTreeMap<&str, Option<&RawValue>> =
+            changes.map(|change| (change.key, change.value)).collect();
+        let (mut gained, mut lost) = (0, 0);
+        for (key, value) in last {
+            gained += value.map_or(0, |value| charge(key, value));
+            lost += self.entries.get(key).map_or(0, |value| charge(key, value));
+        }
+        self.charged + gained - lost
+    }
+}
+
+/// The length of `"key":value,`.
+fn charge(key: &str, value: &RawValue) -> usize {
+    let escaped = key.bytes().map(|byte| match byte {
+        b'"' | b'\\' | 8 | 9 | 10 | 12 | 13 => 2,
+        0..0x20 => 6,
+        _ => 1,
+    });
+    escaped.sum::<usize>() + value.get().len() + 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        serde_json::from_str(text).expect("the tests' own JSON")
+    }
+
+    fn json(storage: &Storage) -> String {
+        let entries: BTreeMap<_, _> = storage.entries().collect();
+        serde_json::to_string(&entries).expect("raw values are JSON")
+    }
+
+    #[test]
+    fn it_is_charged_as_much_as_its_json_is_long() {
+        let mut storage = Storage::default();
+        let value = raw(r#"{"x": 12345678901234567890123}"#);
+        for key in ["a", "é", "quote\"", "line\n", "bell\u{7}", "back\\"] {
+            let limit = json(&storage).len().max(2);
+            let put = [Change { key, value: Some(&value) }];
+            if storage.version() > 0 {
+                assert!(storage.apply(put.into_iter(), limit).is_err());
+            }
+            storage.apply(put.into_iter(), 0).expect("no limit");
+            let again = storage.apply(put.into_iter(), json(&storage).len());
+            assert!(again.is_ok(), "exactly at the limit");
+            assert!(storage.apply(put.into_iter(), json(&storage).len() - 1).is_err());
+        }
+        assert_eq!(storage.version(), 12, "a refused change makes no version");
+    }
+
+    #[test]
+    fn of_several_operations_on_one_key_the_last_one_stands() {
+        let mut storage = Storage::default();
+        let (one, two) = (raw("1"), raw("2"));
+        let key = "k";
+        let put = |value| Change { key, value: Some(value) };
+        let delete = Change { key, value: None };
+        storage.apply([put(&*one), delete, put(&*two)].into_iter(), 7).expect("fits");
+        assert_eq!(json(&storage), r#"{"k":2}"#);
+        storage.apply([put(&*one), delete, delete].into_iter(), 2).expect("fits");
+        assert_eq!(json(&storage), "{}");
+        assert_eq!(storage.charged, 0);
+    }
+}

@@ -1,0 +1,1 @@
+//! docs/PROTOCOL.md is true: every conversation in it happens so.

@@ -1,0 +1,9 @@
+//! Drives whole servers without sockets and without waiting.
+
+mod document;
+mod faulty;
+mod guarantees;
+mod requests;
+mod server;
+mod time;
+mod transcript;

@@ -1,0 +1,80 @@
+//! A server in virtual time: a world, its sessions, and a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::native::{Session, tick_room};
+use protocol::{ConnId, Ending, Flow, Ids, Limits, Now, Reason, Time, World};
+
+use crate::faulty::{Fault, Faulty};
+
+/// 2026-01-01T00:00:00Z.
+const START: Duration = Duration::from_secs(1_767_225_600);
+
+/// All of a server but its sockets.
+pub(crate) struct Server {
+    pub(crate) world: Faulty,
+    pub(crate) sessions: BTreeMap<ConnId, Session<ConnId>>,
+    elapsed: Duration,
+}
+
+impl Server {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self::faulty(limits, None)
+    }
+
+    /// One that commits this fault.
+    pub(crate) fn faulty(limits: Limits, fault: Option<Fault>) -> Self {
+        let world = Faulty::new(limits, fault);
+        Self { world, sessions: BTreeMap::new(), elapsed: Duration::ZERO }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now::after_start(self.elapsed, START)
+    }
+
+    pub(crate) fn open(&mut self, conn: ConnId) {
+        let now = self.now();
+        let id = self.world.with_ids(Ids::connection);
+        let session = Session::open(now, id, conn, &self.world);
+        let old = self.sessions.insert(conn, session);
+        assert!(old.is_none(), "{conn:?} is open already");
+    }
+
+    pub(crate) fn say(&mut self, conn: ConnId, text: &str) -> Option<Ending> {
+        let now = self.now();
+        let session = self.sessions.get_mut(&conn)?;
+        match session.received(now, text, &self.world) {
+            Flow::Continue => None,
+            Flow::Close(ending) => {
+                self.end(conn, ending.reason_told());
+                Some(ending)
+            }
+        }
+    }
+
+    pub(crate) fn end(&mut self, conn: ConnId, reason: Reason) {
+        let now = self.now();
+        if let Some(mut session) = self.sessions.remove(&conn) {
+            session.end(now, reason, &self.world);
+            session.end(now, reason, &self.world);
+        }
+    }
+
+    /// Lets time pass, and ticks each room at the time that it asked for.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.elapsed + duration;
+        while let Some(at) = self.world.inner.next_wake().filter(|at| at.since_start() <= end) {
+            self.elapsed = self.elapsed.max(at.since_start());
+            while let Some(name) = self.world.inner.due(Time::after_start(self.elapsed)) {
+                tick_room(self.now(), &name, &self.world);
+            }
+        }
+        self.elapsed = end;
+    }
+
+    /// Lets time pass without a tick, as a timer does that is late.
+    pub(crate) fn oversleep(&mut self, duration: Duration) {
+        self.elapsed += duration;
+    }
+}
