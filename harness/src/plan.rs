@@ -1,5 +1,10 @@
 //! A scenario made runnable: resolved, bounded, counted.
 
+mod build;
+mod cost;
+mod needs;
+mod timeline;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +13,9 @@ use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+
+pub use build::{Built, Options};
+pub use cost::{Capacity, Cost};
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
 pub type Vars = BTreeMap<String, Value>;
@@ -201,7 +209,7 @@ pub struct Ask {
     pub verb: Verb,
     /// Its arguments, as templates over the client's variables. `join`: `room` or `code`,
     /// `membership`, `since` (`"last"`). `leave`, `typing` (`on`), `presence` (`patch`), `store`
-    /// (`ops`, `if_version`), `read` (`seq`), `name` (`username`), `create` (`capacity`).
+    /// (`ops`, `if_version`), `read` (`number`, or `"last"`), `name` (`username`), `create` (`capacity`).
     pub args: Vars,
     /// Keeps values of the reply: variable name → field of the acknowledging event.
     pub save: BTreeMap<String, String>,

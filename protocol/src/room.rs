@@ -87,6 +87,11 @@ impl<P> Room<P> {
         self.members.len()
     }
 
+    /// The name of this life of it.
+    pub fn epoch(&self) -> &str {
+        self.log.epoch()
+    }
+
     /// The number of its last event.
     pub const fn seq(&self) -> u64 {
         self.log.seq()

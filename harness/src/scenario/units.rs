@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
+use crate::dialect::Heartbeat;
 use crate::plan::{Op, Span, Term};
 
 /// Longer times are refused: a scenario is no soak of months, and a slip of units is likelier.
@@ -209,6 +210,21 @@ fn term(word: &str) -> Option<Term> {
     }
 }
 
+/// A heartbeat, as options and scenarios write it: `200ms/600ms`.
+pub fn heartbeat(text: &str) -> Result<Heartbeat, NotOne> {
+    let bad = || not_one(text, "a heartbeat", "200ms/600ms (the interval, the timeout)");
+    let (every, timeout) = text.split_once('/').ok_or_else(bad)?;
+    let length =
+        |part: &str| part.trim().parse::<Length>().map(|length| length.0).map_err(|_| bad());
+    let heartbeat = Heartbeat { every: length(every)?, timeout: length(timeout)? };
+    if heartbeat.every.is_zero() || heartbeat.timeout < heartbeat.every {
+        let message =
+            "the timeout of a heartbeat is not shorter than its interval, nor is that zero";
+        return Err(NotOne(format!("{message}\nwrite it like 200ms/600ms")));
+    }
+    Ok(heartbeat)
+}
+
 /// Reads a scalar of the language from a text or a number.
 fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
@@ -249,10 +265,8 @@ mod tests {
     use super::*;
 
     fn seconds(text: &str) -> f64 {
-        let heartbeat = crate::dialect::Heartbeat {
-            every: Duration::from_secs(2),
-            timeout: Duration::from_secs(6),
-        };
+        let heartbeat =
+            Heartbeat { every: Duration::from_secs(2), timeout: Duration::from_secs(6) };
         text.parse::<Span>().unwrap().under(heartbeat).as_secs_f64()
     }
 

@@ -1,6 +1,7 @@
 //! Drives whole servers without sockets and without waiting.
 
 mod document;
+mod faulty;
 mod guarantees;
 mod requests;
 mod server;

@@ -241,7 +241,7 @@ fn what_clients_see_does_not_depend_on_when_a_timer_gets_round_to_it() {
     let epoch = |server: &mut Server, conn| {
         server.open(conn);
         assert_eq!(server.say(conn, join), None);
-        let frames = server.world.take(conn);
+        let frames = server.world.inner.take(conn);
         let joined: serde_json::Value = serde_json::from_str(frames[1].as_text()).expect("JSON");
         server.end(conn, Reason::Closed);
         joined["epoch"].as_str().expect("an epoch").to_owned()
@@ -256,6 +256,6 @@ fn what_clients_see_does_not_depend_on_when_a_timer_gets_round_to_it() {
     server.wait(Duration::from_secs(119));
     assert_eq!(epoch(&mut server, ConnId(4)), third);
     server.wait(Duration::from_secs(120));
-    assert_eq!(server.world.rooms().len(), 0);
-    assert_eq!(server.world.next_wake(), None, "nothing is awaited any more");
+    assert_eq!(server.world.inner.rooms().len(), 0);
+    assert_eq!(server.world.inner.next_wake(), None, "nothing is awaited any more");
 }

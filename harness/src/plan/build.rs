@@ -1,0 +1,358 @@
+//! Makes a plan of a scenario: names given, variables resolved, words turned into values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::cost::Cost;
+use super::{ChecksPlan, ClientPlan, Delivery, Echo, Group, Level, Ordering, Plan, ServerSetup};
+use super::{Threshold, Vars, needs, timeline};
+use crate::dialect::{Dialect, Heartbeat, Unfilled};
+use crate::observe::ClientId;
+use crate::plan::Place;
+use crate::scenario::lint::CLIENTS_MAX;
+use crate::scenario::model::{self, DeliveryWord, EchoWord, File, OrderWord, StorageWord};
+use crate::scenario::problem::{Problem, Problems, nearest};
+use crate::scenario::read::{At, Tried};
+use crate::scenario::template::{as_text, fill_text, holes};
+use crate::scenario::{Scenario, metrics, template};
+
+/// The dialect of a scenario that names none.
+const DEFAULT_DIALECT: &str = "native";
+
+/// How deep variables may use each other.
+const VARIABLES_DEEP: usize = 16;
+
+/// What the user asked for beside the scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The dialect instead of the scenario's: a name or a path.
+    pub dialect: Option<String>,
+    /// The seed instead of the scenario's.
+    pub seed: Option<u64>,
+    /// Sizes of groups: `--clients GROUP=N`.
+    pub clients: BTreeMap<String, u32>,
+    /// Values of variables and of the dialect's parameters: `--var NAME=VALUE`.
+    pub vars: BTreeMap<String, String>,
+    /// The target's heartbeat, or the one that the child server shall have.
+    pub heartbeat: Option<Heartbeat>,
+    /// When the run starts, in microseconds since 1970: what makes it different from the last one.
+    pub started_us: u64,
+}
+
+impl Options {
+    /// No wishes, for a run that starts now.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        Self { started_us, ..Self::default() }
+    }
+}
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub enum Built {
+    /// It can run.
+    Ready(Box<Plan>, Cost),
+    /// Servers of this kind cannot do what it needs: why.
+    Skipped(String),
+}
+
+impl Plan {
+    /// Makes a plan of a scenario.
+    pub fn build(scenario: &Scenario, options: &Options) -> Result<Built, Problems> {
+        let wanted = options.dialect.as_deref().or(scenario.dialect()).unwrap_or(DEFAULT_DIALECT);
+        let dialect = Dialect::load(wanted)?;
+        let file = &scenario.file;
+        let problems = |list| Problems::new(scenario.source.clone(), list);
+        let mistakes = unknown_names(file, &dialect, options);
+        if !mistakes.is_empty() {
+            return Err(problems(mistakes));
+        }
+        if let Some(reason) = needs::missing(file, &dialect) {
+            return Ok(Built::Skipped(reason));
+        }
+        let given: Vars =
+            options.vars.iter().map(|(name, text)| (name.clone(), plain(text))).collect();
+        let mut dialect = dialect.with_params(&given);
+        dialect.heartbeat = options.heartbeat.or(dialect.heartbeat);
+
+        let chosen = options.seed.or(file.seed);
+        let seed = chosen.unwrap_or_else(|| mix(options.started_us));
+        // A seed that was chosen may be chosen again: then only the start tells the runs apart.
+        let identity = mix(seed ^ chosen.map_or(0, |_| mix(options.started_us)));
+        let run = run_word(identity);
+        let groups = groups(file, options);
+        let clients = clients(file, &groups, &given, &run).map_err(problems)?;
+        let steps = timeline::steps(&scenario.source.text, file, &file.steps, None);
+        let mut plan = Self {
+            scenario: file.scenario.value.clone(),
+            about: file.about.clone(),
+            source: scenario.source.clone(),
+            seed,
+            run,
+            run_number: identity >> 32,
+            dialect: Arc::new(dialect),
+            clients,
+            groups,
+            steps,
+            checks: checks(file),
+            thresholds: thresholds(file),
+            server: ServerSetup {
+                heartbeat: options.heartbeat.or(file.server.heartbeat.as_ref().map(|word| word.0)),
+                args: file.server.args.clone(),
+            },
+        };
+        plan.checks.fit(&plan.dialect, file);
+        let cost = Cost::of(&plan);
+        let mistakes = cost.against(&plan.dialect.limits, file);
+        if mistakes.is_empty() {
+            Ok(Built::Ready(Box::new(plan), cost))
+        } else {
+            Err(problems(mistakes))
+        }
+    }
+}
+
+/// Options that name what is not there.
+fn unknown_names(file: &File, dialect: &Dialect, options: &Options) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, size) in &options.clients {
+        if file.clients.get(name).is_none() {
+            let problem =
+                Problem::new(format!("--clients {name}={size}: no client is called `{name}`"));
+            problems.push(problem.did_you_mean(name, file.clients.keys()));
+        } else if *size == 0 || *size > CLIENTS_MAX {
+            let message = format!("--clients {name}={size}: between 1 and {CLIENTS_MAX} clients");
+            problems.push(Problem::new(message));
+        }
+    }
+    let groups = file.clients.iter().filter_map(|(_, group)| group.0.as_ref());
+    let known: Vec<&str> = groups
+        .flat_map(|group| group.vars.keys())
+        .chain(file.vars.keys())
+        .chain(dialect.params.keys().map(String::as_str))
+        .collect();
+    for name in options.vars.keys().filter(|name| !known.contains(&name.as_str())) {
+        let message = format!("--var {name}: neither the scenario nor the dialect has it");
+        let problem = Problem::new(message);
+        problems.push(match nearest(name, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => problem,
+            None => problem.help(format!("there are {}", known.join(", "))),
+        });
+    }
+    problems
+}
+
+/// A value from the command line: a number or a truth if it looks like one, else a text.
+fn plain(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        _ => Value::from(text),
+    }
+}
+
+/// SplitMix64's finisher: near numbers become far ones.
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A word of eight letters and digits, fit for the names of rooms and people.
+fn run_word(identity: u64) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let letter = |n: u32| LETTERS.get((identity >> (5 * n)) as usize % 32).copied().unwrap_or(b'x');
+    (0..8).map(|n| char::from(letter(n))).collect()
+}
+
+fn groups(file: &File, options: &Options) -> Vec<Group> {
+    let mut first = 0;
+    let mut groups = Vec::new();
+    for (name, settings) in file.clients.iter() {
+        let settings = settings.0.as_ref();
+        let size = settings.and_then(|group| group.clients.as_ref()).map_or(1, |size| size.value);
+        let size = options.clients.get(name.as_str()).copied().unwrap_or(size);
+        let ramp = settings.and_then(|group| group.ramp.as_ref()).map(|ramp| ramp.0);
+        groups.push(Group { name: name.value.clone(), first: ClientId(first), size, ramp });
+        first += size;
+    }
+    groups
+}
+
+fn clients(
+    file: &File,
+    groups: &[Group],
+    given: &Vars,
+    run: &str,
+) -> Result<Vec<ClientPlan>, Vec<Problem>> {
+    let mut clients: Vec<ClientPlan> = Vec::new();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, group) in groups.iter().enumerate() {
+        let Some((key, Tried(Some(settings)))) = file.clients.0.get(number) else { continue };
+        for index in 0..group.size {
+            let unresolved = |unfilled: Unfilled| {
+                let message = format!("the variables of `{}`: {unfilled}", group.name);
+                vec![Problem::new(message).at(key.place)]
+            };
+            let raw = raw_vars(file, settings, group, given, index, run);
+            let vars = resolve(&raw).map_err(unresolved)?;
+            let name = vars.get("me").map(as_text).unwrap_or_default();
+            if let Some(other) = names.insert(name.clone(), number) {
+                let other = groups.get(other).map_or("", |other| &other.name);
+                let message =
+                    format!("two clients (`{other}`, `{}`) are called `{name}`", group.name);
+                let place = settings.name.as_ref().map_or(key.place, |name| name.place);
+                let problem = Problem::new(message).at(place);
+                return Err(vec![problem.help("use `$index` in the name of a group")]);
+            }
+            let pongs = settings.pongs.unwrap_or(true);
+            clients.push(ClientPlan { group: number, index, name, vars: Arc::new(vars), pongs });
+        }
+    }
+    Ok(clients)
+}
+
+/// A client's variables as they are written.
+fn raw_vars(
+    file: &File,
+    settings: &At<model::Group>,
+    group: &Group,
+    given: &Vars,
+    index: u32,
+    run: &str,
+) -> Vars {
+    let several = group.size > 1;
+    let name = match &settings.name {
+        Some(name) => name.value.clone(),
+        None if several => format!("{}-$run-$index", group.name),
+        None => format!("{}-$run", group.name),
+    };
+    let mut raw: Vars = Vars::new();
+    for (name, value) in file.vars.iter().chain(settings.vars.iter()) {
+        raw.insert(name.value.clone(), value.value.clone());
+    }
+    for (name, value) in given {
+        if let Some(slot) = raw.get_mut(name) {
+            *slot = value.clone();
+        }
+    }
+    raw.insert("me".to_owned(), Value::from(name));
+    raw.insert("index".to_owned(), Value::from(index));
+    raw.insert("run".to_owned(), Value::from(run));
+    raw
+}
+
+/// Fills variables with each other.
+fn resolve(raw: &Vars) -> Result<Vars, Unfilled> {
+    let mut vars: Vars = raw
+        .iter()
+        .filter(|(_, value)| holes(value).is_empty())
+        .map(|(name, value)| Ok((name.clone(), template::fill(value, &Vars::new())?)))
+        .collect::<Result<_, Unfilled>>()?;
+    for _ in 0..VARIABLES_DEEP {
+        let waiting: Vec<_> = raw.iter().filter(|(name, _)| !vars.contains_key(*name)).collect();
+        if waiting.is_empty() {
+            break;
+        }
+        for (name, value) in waiting {
+            if let Ok(value) = template::fill(value, &vars) {
+                vars.insert(name.clone(), value);
+            }
+        }
+    }
+    match raw.iter().find(|(name, _)| !vars.contains_key(*name)) {
+        Some((_, value)) => template::fill(value, &vars).map(|_| vars),
+        None => Ok(vars),
+    }
+}
+
+fn checks(file: &File) -> ChecksPlan {
+    let checks = &file.checks;
+    ChecksPlan {
+        delivery: match checks.delivery {
+            None | Some(DeliveryWord::ExactlyOnce) => Delivery::ExactlyOnce,
+            Some(DeliveryWord::AtLeastOnce) => Delivery::AtLeastOnce,
+            Some(DeliveryWord::AtMostOnce) => Delivery::AtMostOnce,
+            Some(DeliveryWord::Any) => Delivery::Any,
+        },
+        order: match checks.order {
+            Some(OrderWord::PerSender) => Some(Ordering::PerSender),
+            Some(OrderWord::Total) => Some(Ordering::Total),
+            Some(OrderWord::TotalAmongOthers) => Some(Ordering::TotalAmongOthers),
+            None | Some(OrderWord::Any) => None,
+        },
+        echo: match checks.echo {
+            Some(EchoWord::Once) => Some(Echo::Once),
+            Some(EchoWord::Never) => Some(Echo::Never),
+            Some(EchoWord::Apart) => Some(Echo::Apart),
+            None | Some(EchoWord::Any) => None,
+        },
+        membership: checks.membership.map_or(Level::Fail, model::LevelWord::meaning),
+        unknown_messages: checks.unknown_messages.map_or(Level::Fail, model::LevelWord::meaning),
+        presence: checks.presence.and_then(|presence| presence.on().map(|on| on.within.0)),
+        storage: checks.storage == Some(StorageWord::Versions),
+        heartbeat: checks.heartbeat.and_then(|beat| beat.on().map(|on| on.slack.0)),
+        recovery: checks.recovery.unwrap_or(false),
+        slow: checks.slow.and_then(|slow| slow.on().map(|on| on.within.0)),
+    }
+}
+
+impl ChecksPlan {
+    /// Fills in what the scenario leaves to the dialect, and to what it does itself.
+    fn fit(&mut self, dialect: &Dialect, file: &File) {
+        if file.checks.order.is_none() {
+            self.order = Some(dialect.ordering);
+        }
+        if file.checks.echo.is_none() {
+            self.echo = Some(dialect.echo);
+        }
+        if file.checks.storage.is_none() {
+            self.storage = needs::uses(file, "store");
+        }
+        if file.checks.recovery.is_none() {
+            self.recovery = needs::uses(file, "recovery");
+        }
+        if !dialect.reads() {
+            self.membership = Level::Off;
+            self.unknown_messages = Level::Off;
+        }
+    }
+}
+
+fn thresholds(file: &File) -> Vec<Threshold> {
+    let mut thresholds = Vec::new();
+    for (name, stats) in file.thresholds.iter() {
+        let (Some(metric), Some(stats)) = (metrics::named(name), &stats.0) else { continue };
+        for (stat, limit) in stats.iter() {
+            let Some(At { value: limit, place }) = &limit.0 else { continue };
+            let Ok(number) = metric.limit(stat, limit.quantity) else { continue };
+            thresholds.push(Threshold {
+                place: *place,
+                metric: metric.name.to_owned(),
+                stat: stat.value.clone(),
+                text: limit.text.clone(),
+                op: limit.op,
+                limit: number,
+            });
+        }
+    }
+    thresholds
+}
+
+/// A room's name for one client, as far as it is known before the run.
+pub(super) fn room_of(client: &ClientPlan, pattern: &str) -> String {
+    fill_text(pattern, &client.vars).unwrap_or_else(|_| format!("{pattern}#{}", client.index))
+}
+
+/// The line that a place begins on, from its first word: what a report shows of a step.
+pub(super) fn line_of(text: &str, place: Place) -> Place {
+    let start = text.get(..place.offset).and_then(|text| text.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(start..).unwrap_or("").split('\n').next().unwrap_or("");
+    let indent = line.len() - line.trim_start_matches([' ', '-']).len();
+    crate::scenario::tree::at(text, start + indent, line.len())
+}

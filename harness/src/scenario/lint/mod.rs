@@ -1,0 +1,130 @@
+//! Finds what is wrong with a scenario that could be read: everything that needs no dialect.
+
+mod names;
+mod step;
+
+use super::metrics::{self, METRICS, STATS};
+use super::model::{File, Group};
+use super::problem::Problem;
+use super::read::{At, Keyed, Tried};
+use super::units::Limit;
+use crate::dialect::{FEATURES, Verb};
+use names::Names;
+
+/// More clients than this in one scenario are a slip of the pen.
+pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
+
+/// All that is wrong with a scenario.
+pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
+    let names = Names::of(file);
+    let mut linter = Linter { text, file, names, problems: Vec::new() };
+    linter.head();
+    linter.vars("scenario", &file.vars, &[]);
+    for (name, group) in file.clients.iter() {
+        if let Tried(Some(group)) = group {
+            linter.group(name, group);
+        }
+    }
+    linter.steps(&file.steps, step::Around::default());
+    for (name, stats) in file.thresholds.iter() {
+        linter.threshold(name, stats);
+    }
+    linter.problems
+}
+
+struct Linter<'a> {
+    text: &'a str,
+    file: &'a File,
+    names: Names,
+    problems: Vec<Problem>,
+}
+
+impl Linter<'_> {
+    fn tell(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn head(&mut self) {
+        let name = &self.file.scenario;
+        if name.is_empty()
+            || name.contains(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+        {
+            let problem = Problem::new(format!("`{}` cannot be a scenario's name", **name));
+            let help = "it names files, too: use letters, digits, `-`, `_` and `.`";
+            self.tell(problem.at(name.place).help(help));
+        }
+        if self.file.clients.0.is_empty() {
+            self.tell(Problem::new("the scenario has no clients").at(name.place));
+        }
+        if self.file.steps.is_empty() {
+            self.tell(Problem::new("the scenario has no steps").at(name.place));
+        }
+        for need in &self.file.needs {
+            let known =
+                || Verb::WORDS.iter().chain(FEATURES).copied().filter(|word| *word != "pong");
+            if !known().any(|word| word == need.as_str()) {
+                let problem =
+                    Problem::new(format!("nothing that a server can do is called `{}`", **need));
+                self.tell(problem.at(need.place).did_you_mean(need, known()));
+            }
+        }
+    }
+
+    fn group(&mut self, name: &At<String>, group: &At<Group>) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(plain) {
+            let problem = Problem::new(format!("`{}` cannot be a group's name", **name));
+            let help = "begin with a letter; go on with letters, digits, `-` and `_`";
+            self.tell(problem.at(name.place).help(help));
+        }
+        if let Some(clients) = &group.clients {
+            if **clients == 0 {
+                let problem = Problem::new(format!("`{}` has zero clients", **name));
+                self.tell(problem.at(clients.place).help("leave the group out, or give it one"));
+            } else if **clients > CLIENTS_MAX {
+                let problem = Problem::new("more than a million clients");
+                self.tell(problem.at(clients.place).help("no single machine has that many ports"));
+            }
+        }
+        if let Some(ramp) = group.ramp.as_ref().filter(|ramp| ramp.0 <= 0.0) {
+            let problem = Problem::new("at this rate nobody ever starts");
+            self.tell(problem.at(ramp.place));
+        }
+        let known: Vec<&str> = self.file.vars.keys().collect();
+        self.vars(name, &group.vars, &known);
+        if let Some(pattern) = &group.name {
+            self.holes(&group.value_for_name(pattern), name, false);
+        }
+    }
+
+    fn threshold(&mut self, name: &At<String>, stats: &Tried<Keyed<Tried<At<Limit>>>>) {
+        let Some(metric) = metrics::named(name) else {
+            let problem = Problem::new(format!("no metric is called `{}`", **name)).at(name.place);
+            let known = METRICS.iter().map(|metric| metric.name);
+            self.tell(problem.did_you_mean(name, known));
+            return;
+        };
+        let Some(stats) = &stats.0 else { return };
+        for (stat, limit) in stats.iter() {
+            if !STATS.contains(&stat.as_str()) {
+                let problem = Problem::new(format!("no value of a metric is called `{}`", **stat));
+                let problem =
+                    problem.at(stat.place).help(format!("there are {}", STATS.join(", ")));
+                self.tell(problem.did_you_mean(stat, STATS.iter().copied()));
+            } else if let Some(limit) = &limit.0
+                && let Err(fit) = metric.limit(stat, limit.quantity)
+            {
+                let message =
+                    format!("`{}` is no limit for {} of `{}`", limit.text, **stat, metric.name);
+                self.tell(Problem::new(message).at(limit.place).help(format!("write {fit}")));
+            }
+        }
+    }
+}
+
+impl At<Group> {
+    /// The name's pattern as a value whose holes can be looked at.
+    fn value_for_name(&self, pattern: &At<String>) -> At<serde_json::Value> {
+        At { value: serde_json::Value::from(pattern.as_str()), place: pattern.place }
+    }
+}
