@@ -3,6 +3,7 @@
 mod document;
 mod faulty;
 mod guarantees;
+mod refusals;
 mod requests;
 mod server;
 mod time;
