@@ -1,8 +1,10 @@
 //! Every request: what it is answered with, and what the others get.
 
-use protocol::Limits;
+use protocol::{ConnId, EventKind, Limits, Reason, Tally};
 
+use crate::faulty::{Fault, What};
 use crate::refusals::{refused, refused_with};
+use crate::server::Server;
 use crate::transcript::check;
 
 /// A and B are in the room `r`: full members.
@@ -252,4 +254,46 @@ fn a_draining_server_lets_nobody_in_and_serves_those_inside() {
         B< {"type":"typing","room":"r","member":"m-a","on":true}
         "#,
     );
+}
+
+#[test]
+fn a_world_that_is_full_makes_no_room_and_serves_those_that_are_there() {
+    let full = Fault { what: What::NoRooms, on: "", after: 0 };
+    let mut server = Server::faulty(Limits::default(), Some(full));
+    server.open(ConnId(1));
+    for request in [r#"{"type":"join","room":"r"}"#, r#"{"type":"create"}"#] {
+        assert_eq!(server.say(ConnId(1), request), None);
+        let frames = server.world.inner.take(ConnId(1));
+        let last = frames.last().expect("an error").as_text();
+        assert!(last.contains(r#""code":"too_many_rooms""#), "{last}");
+    }
+}
+
+#[test]
+fn everything_is_counted_once() {
+    let mut server = Server::new(Limits::default());
+    let counted = |server: &mut Server, conn, request: &str| {
+        assert_eq!(server.say(ConnId(conn), request), None);
+        let mut tallies = server.world.take_tallies();
+        assert_eq!(tallies.remove(0), Tally::Received);
+        tallies
+    };
+    let delivered = |kind, others, own| Tally::Delivered { kind, others, own };
+    server.open(ConnId(1));
+    server.open(ConnId(2));
+    let join = r#"{"type":"join","room":"r"}"#;
+    let joined = Tally::Joined { recovered: false };
+    let member_joined = |others| delivered(EventKind::MemberJoined, others, 0);
+    assert_eq!(counted(&mut server, 1, join), [joined, member_joined(0)]);
+    assert_eq!(counted(&mut server, 2, join), [joined, member_joined(1)]);
+    let refused = Tally::Refused { code: "already_joined" };
+    assert_eq!(counted(&mut server, 2, join), [refused]);
+    let chat = r#"{"type":"chat","room":"r","text":"x"}"#;
+    assert_eq!(counted(&mut server, 2, chat), [delivered(EventKind::Chat, 1, 1)]);
+    let typing = r#"{"type":"typing","room":"r","on":true}"#;
+    assert_eq!(counted(&mut server, 2, typing), [delivered(EventKind::Typing, 1, 0)]);
+    server.end(ConnId(2), Reason::Slow);
+    let left = Tally::Left { reason: Reason::Slow };
+    let told = [EventKind::Typing, EventKind::MemberLeft].map(|kind| delivered(kind, 1, 0));
+    assert_eq!(server.world.take_tallies(), [told[0], left, told[1]]);
 }

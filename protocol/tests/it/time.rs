@@ -17,11 +17,12 @@ fn beats(opened: u64, frames: &[u64], until: u64) -> (Vec<u64>, Option<u64>) {
     let limits = Limits::default();
     let mut liveness =
         Liveness::new(at(opened), limits.heartbeat_interval, limits.heartbeat_timeout);
+    let start = at(opened);
     let mut pings = Vec::new();
     while let Some(due) = liveness.next().filter(|&due| due <= at(until)) {
         let last = frames.iter().map(|&ms| at(ms)).filter(|&seen| seen <= due).max();
         let ms = u64::try_from(due.since_start().as_millis()).expect("short tests");
-        match liveness.tick(due, last.unwrap_or(at(opened))) {
+        match liveness.tick(due, last.unwrap_or(start)) {
             Some(Beat::Ping) => pings.push(ms),
             Some(Beat::GiveUp) => return (pings, Some(ms)),
             None => panic!("a tick that was due at {due:?} did nothing"),
