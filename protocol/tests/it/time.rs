@@ -17,11 +17,12 @@ fn beats(opened: u64, frames: &[u64], until: u64) -> (Vec<u64>, Option<u64>) {
     let limits = Limits::default();
     let mut liveness =
         Liveness::new(at(opened), limits.heartbeat_interval, limits.heartbeat_timeout);
+    let start = at(opened);
     let mut pings = Vec::new();
     while let Some(due) = liveness.next().filter(|&due| due <= at(until)) {
         let last = frames.iter().map(|&ms| at(ms)).filter(|&seen| seen <= due).max();
         let ms = u64::try_from(due.since_start().as_millis()).expect("short tests");
-        match liveness.tick(due, last.unwrap_or(at(opened))) {
+        match liveness.tick(due, last.unwrap_or(start)) {
             Some(Beat::Ping) => pings.push(ms),
             Some(Beat::GiveUp) => return (pings, Some(ms)),
             None => panic!("a tick that was due at {due:?} did nothing"),
@@ -151,7 +152,14 @@ fn after_a_cut_of_everybody_the_missed_events_are_there_until_the_window_ends() 
         # Each event has its own age.
         B> {{"type":"chat","room":"r","text":"three"}}
         B< {{"type":"chat","room":"r","seq":3,"member":"m-b","username":"c-b","text":"three","at":"2026-01-01T00:01:59.999Z"}}
-        0.002 s pass
+        # At the age of exactly the window an event is kept, and a moment later not.
+        0.001 s pass
+        D> {{"type":"join","room":"r","since":{{"epoch":"e-1","seq":1}},"membership":"none"}}
+        D< {{"type":"joined","room":"r","epoch":"e-1","seq":1,"view":3,"you":"m-d","members":[{{"member":"m-b","username":"c-b"}}],"count":2,"recovered":true}}
+        D< {{"type":"presence","room":"r","seq":2,"member":"m-a","state":{{"x":1}},"at":"2026-01-01T00:00:00.000Z"}}
+        D< {{"type":"chat","room":"r","seq":3,"member":"m-b","username":"c-b","text":"three","at":"2026-01-01T00:01:59.999Z"}}
+        D closes
+        0.001 s pass
         C> {{"type":"join","room":"r","since":{{"epoch":"e-1","seq":1}},"membership":"none"}}
         C< {{"type":"joined","room":"r","epoch":"e-1","seq":3,"view":3,"you":"m-c","members":[{{"member":"m-b","username":"c-b","state":{{}}}}],"count":2,"storage":{{"version":0,"entries":{{}}}},"recovered":false}}
         C> {{"type":"leave","room":"r"}}
