@@ -8,6 +8,7 @@
 //! A straight line of values; only [`drive`] does input and output on sockets.
 
 pub mod check;
+pub mod cli;
 pub mod dialect;
 pub mod observe;
 pub mod plan;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) use lint::{doubts, holes_to_fill, locate};
+pub(crate) use lint::{doubts, locate};
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
 use self::template::{Definitions, Template};
