@@ -114,6 +114,9 @@ pub struct Deliveries {
     pub disordered: u64,
 }
 
+/// The name under which the timeline's own findings stand.
+pub const STEPS: &str = "steps";
+
 /// All checks of a run behind one door.
 #[derive(Debug)]
 pub struct Judge {
@@ -150,6 +153,11 @@ impl Judge {
         usize::try_from(more).unwrap_or(usize::MAX)
     }
 
+    /// Takes in what the timeline itself found: a step that did not come out as it must.
+    pub fn report(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
     /// Deliveries still owed, own echoes included.
     pub fn outstanding(&self) -> u64 {
         self.traffic.outstanding()
@@ -174,7 +182,16 @@ impl Judge {
             let facts = facts.iter().find(|(name, _)| *name == rule.name)?.1;
             Some((rule, facts))
         });
-        asked.map(|(rule, facts)| self.result(rule, facts, unheard, late)).collect()
+        let results = asked.map(|(rule, facts)| self.result(rule, facts, unheard, late));
+        results.chain(self.steps()).collect()
+    }
+
+    /// What the timeline itself found, where it did.
+    fn steps(&self) -> Option<CheckResult> {
+        let classes = self.findings.of(STEPS);
+        let facts = classes.iter().map(|(_, n)| n).sum();
+        let verdict = Verdict::Failed;
+        (facts > 0).then_some(CheckResult { name: STEPS, verdict, facts, classes })
     }
 
     fn result(&self, rule: &Rule, facts: u64, unheard: bool, late: bool) -> CheckResult {
@@ -197,8 +214,4 @@ impl Judge {
     pub fn findings(&self) -> &Findings {
         &self.findings
     }
-}
-impl Judge {
-    /// TEMP
-    pub fn report(&mut self, _finding: Finding) {}
 }
