@@ -360,7 +360,7 @@ fn in_room<W: World, R>(
                 return None;
             }
             let result = act.take().map(|act| act(&mut Act { now, world, room }));
-            Some((result, room.next_tick(window)))
+            Some((result, room.next_tick(now.time, window)))
         })?;
         if let Some((result, tick)) = done {
             if let Some(at) = tick {

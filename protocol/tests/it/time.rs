@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use protocol::{Beat, ConnId, Limits, Liveness, Reason, Time};
+use protocol::native::tick_room;
+use protocol::{Beat, ConnId, Limits, Liveness, Make, Reason, Time, World};
 
 use crate::server::Server;
 use crate::transcript::{check, check_with};
@@ -266,4 +267,16 @@ fn what_clients_see_does_not_depend_on_when_a_timer_gets_round_to_it() {
     server.wait(Duration::from_secs(120));
     assert_eq!(server.world.inner.rooms().len(), 0);
     assert_eq!(server.world.inner.next_wake(), None, "nothing is awaited any more");
+}
+
+#[test]
+fn a_room_that_its_maker_never_enters_ends_too() {
+    let mut server = Server::new(Limits::default());
+    server.world.with_room("r", Make::IfAbsent, |_| ());
+    // As a tick of the room's last life does, between the making and the entering.
+    tick_room(server.now(), "r", &server.world);
+    server.wait(Duration::from_millis(119_999));
+    assert_eq!(server.world.inner.rooms().len(), 1);
+    server.wait(Duration::from_millis(1));
+    assert_eq!(server.world.inner.rooms().len(), 0);
 }
