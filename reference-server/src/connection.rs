@@ -37,8 +37,9 @@ use crate::{
     world::Turn,
 };
 
-/// Eagerly allocated by tungstenite for each connection; its default of 128 KiB is for few of them.
-const READ_BYTES: usize = 4 * 1024;
+/// Eagerly allocated by tungstenite for each connection, 128 KiB unless told otherwise. System calls
+/// read more than this, see `socket.rs`; it grows for a longer message.
+const READ_BYTES: usize = 1024;
 /// Messages of one connection that make one turn, if they are there; then others have theirs.
 const MESSAGES_AT_ONCE: usize = 64;
 /// And their bytes: what a turn may add to the queue of one peer before it is flushed.
@@ -103,16 +104,23 @@ impl Connection {
         pushed
     }
 
-    /// Writes what the socket takes; leaves the rest, and what follows from it, to the task.
-    pub(crate) fn flush(&self) {
+    /// Writes what the socket takes; leaves the rest, and what follows from it, to the task. Says
+    /// whether the reader is so far behind that publishers should slow down.
+    pub(crate) fn flush(&self) -> bool {
         let flushed = self.write();
         match flushed {
-            Flushed::Empty => return,
+            Flushed::Empty => return false,
             Flushed::Full => {}
             Flushed::Over => self.set_order(Order::Slow),
             Flushed::Broken => self.set_order(Order::Lost),
         }
         self.task.wake();
+        self.outbound.lock().is_behind(self.queue_bytes())
+    }
+
+    /// Whether a publisher should wait for a millisecond for this reader to catch up.
+    pub(crate) fn is_worth_waiting_for(&self) -> bool {
+        self.outbound.lock().spend_patience(self.queue_bytes())
     }
 
     /// Ends the connection from outside; the first order stands.
@@ -232,13 +240,14 @@ pub(crate) async fn run(
             let done = turn.flush_some();
             connection.flush_own();
             match step {
-                Poll::Pending if done => Poll::Pending,
+                Poll::Pending if done && !turn.is_held_up() => Poll::Pending,
                 Poll::Pending => Poll::Ready(None),
                 Poll::Ready(order) => Poll::Ready(order),
             }
         })
         .await;
         turn.flush().await;
+        turn.wait_for_readers(&connection).await;
         match step {
             Some(order) => break order,
             None => future::yield_now().await,

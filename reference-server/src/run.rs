@@ -93,5 +93,6 @@ async fn keep_time(server: Arc<Server>) {
             }
         }
         turn.flush().await;
+        turn.wait_for_nobody();
     }
 }
