@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::frame::Frame;
 use crate::ids::Ids;
 use crate::limits::Limits;
-use crate::native;
 use crate::room::Room;
-use crate::time::{Now, Time};
+use crate::time::Time;
 use crate::world::{Make, Outlet, World};
 
 /// A connection of a [`LocalWorld`].
@@ -56,12 +55,12 @@ impl LocalWorld {
         self.wakes.borrow().first().map(|(at, _)| *at)
     }
 
-    /// Ticks the rooms that are due at `now`, earliest first.
-    pub fn tick(&self, now: Now) {
-        while self.next_wake().is_some_and(|at| at <= now.time) {
-            let Some((_, name)) = self.wakes.borrow_mut().pop_first() else { return };
-            native::tick_room(now, &name, self);
-        }
+    /// The next room that is due at `now`, if any: it is to be ticked, and is not named again.
+    pub fn due(&self, now: Time) -> Option<String> {
+        let mut wakes = self.wakes.borrow_mut();
+        let due = wakes.first().is_some_and(|(at, _)| *at <= now);
+        let (_, name) = if due { wakes.pop_first() } else { None }?;
+        Some(name)
     }
 
     /// The rooms that are alive.

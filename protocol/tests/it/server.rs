@@ -3,22 +3,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::native::Session;
-use protocol::{ConnId, Ending, Flow, Ids, Limits, LocalWorld, Now, Reason, World};
+use protocol::native::{Session, tick_room};
+use protocol::{ConnId, Ending, Flow, Ids, Limits, Now, Reason, Time, World};
+
+use crate::faulty::{Fault, Faulty};
 
 /// 2026-01-01T00:00:00Z.
 const START: Duration = Duration::from_secs(1_767_225_600);
 
 /// All of a server but its sockets.
 pub(crate) struct Server {
-    pub(crate) world: LocalWorld,
+    pub(crate) world: Faulty,
     pub(crate) sessions: BTreeMap<ConnId, Session<ConnId>>,
     elapsed: Duration,
 }
 
 impl Server {
     pub(crate) fn new(limits: Limits) -> Self {
-        let world = LocalWorld::new(limits, Ids::new([42; 32]));
+        Self::faulty(limits, None)
+    }
+
+    /// One that commits this fault.
+    pub(crate) fn faulty(limits: Limits, fault: Option<Fault>) -> Self {
+        let world = Faulty::new(limits, fault);
         Self { world, sessions: BTreeMap::new(), elapsed: Duration::ZERO }
     }
 
@@ -57,9 +64,14 @@ impl Server {
     /// Lets time pass, and ticks each room at the time that it asked for.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.elapsed + duration;
-        while let Some(at) = self.world.next_wake().filter(|at| at.since_start() <= end) {
+        let mut ticks = 0;
+        while let Some(at) = self.world.inner.next_wake().filter(|at| at.since_start() <= end) {
             self.elapsed = self.elapsed.max(at.since_start());
-            self.world.tick(self.now());
+            while let Some(name) = self.world.inner.due(Time::after_start(self.elapsed)) {
+                tick_room(self.now(), &name, &self.world);
+                ticks += 1;
+                assert!(ticks < 1_000, "{name} asks for ticks for ever");
+            }
         }
         self.elapsed = end;
     }

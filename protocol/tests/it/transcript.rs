@@ -69,10 +69,7 @@ impl Run {
         let mut chars = line.chars();
         let who = chars.next().filter(char::is_ascii_uppercase).ok_or("who?")?;
         let conn = ConnId(u64::from(u32::from(who)));
-        if !self.server.sessions.contains_key(&conn)
-            && !line.ends_with("closed")
-            && !self.ended.contains_key(&who)
-        {
+        if !self.server.sessions.contains_key(&conn) && !self.ended.contains_key(&who) {
             self.server.open(conn);
         }
         self.collect();
@@ -102,7 +99,7 @@ impl Run {
             "is slow" => Reason::Slow,
             "is evicted" => Reason::Evicted,
             "makes the server drain" => {
-                self.server.world.set_draining(true);
+                self.server.world.inner.set_draining(true);
                 return Ok(());
             }
             what => {
@@ -121,7 +118,7 @@ impl Run {
 
     fn collect(&mut self) {
         for who in 'A'..='Z' {
-            let frames = self.server.world.take(ConnId(u64::from(u32::from(who))));
+            let frames = self.server.world.inner.take(ConnId(u64::from(u32::from(who))));
             let texts = frames.iter().map(|frame| frame.as_text().to_owned());
             self.waiting.entry(who).or_default().extend(texts);
         }

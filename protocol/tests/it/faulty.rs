@@ -1,0 +1,155 @@
+//! A world that commits one fault, at the seams: what goes out, and what is drawn.
+
+use std::cell::{Cell, RefCell};
+
+use protocol::{ConnId, Frame, Ids, Limits, LocalWorld, Make, Outlet, Room, Tally, Time, World};
+
+/// Something that goes wrong once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// What.
+    pub(crate) what: What,
+    /// The type of the message that it happens to.
+    pub(crate) on: &'static str,
+    /// How many of them are spared.
+    pub(crate) after: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// It is not sent.
+    Drop,
+    /// It is sent twice.
+    Duplicate,
+    /// It is sent after the next one of its type, to the same receiver.
+    Swap,
+    /// Another connection gets it too.
+    Leak,
+    /// Something else is in it.
+    Corrupt,
+    /// Every id that is drawn is the same.
+    SameIds,
+    /// There is no place for another room.
+    NoRooms,
+}
+
+/// A [`LocalWorld`], seen through a fault.
+pub(crate) struct Faulty {
+    pub(crate) inner: LocalWorld,
+    fault: Option<Fault>,
+    spared: Cell<u32>,
+    held: RefCell<Option<(ConnId, Frame)>>,
+    fired: Cell<bool>,
+    latest: Cell<ConnId>,
+    tallies: RefCell<Vec<Tally>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(limits: Limits, fault: Option<Fault>) -> Self {
+        Self {
+            inner: LocalWorld::new(limits, Ids::new([42; 32])),
+            fault,
+            spared: Cell::new(0),
+            held: RefCell::new(None),
+            fired: Cell::new(false),
+            latest: Cell::new(ConnId(0)),
+            tallies: RefCell::default(),
+        }
+    }
+
+    /// Whether the fault has happened.
+    pub(crate) fn fired(&self) -> bool {
+        self.fired.get()
+    }
+
+    /// What has been counted since this was last asked.
+    pub(crate) fn take_tallies(&self) -> Vec<Tally> {
+        self.tallies.take()
+    }
+
+    fn commit(&self, what: What, to: ConnId, frame: &Frame) {
+        match what {
+            What::Drop | What::SameIds | What::NoRooms => {}
+            What::Duplicate => {
+                self.inner.push(&to, frame);
+                self.inner.push(&to, frame);
+            }
+            What::Swap => *self.held.borrow_mut() = Some((to, frame.clone())),
+            What::Leak => {
+                self.inner.push(&to, frame);
+                let latest = self.latest.get();
+                let other = if latest == to { ConnId(to.0 - 1) } else { latest };
+                self.inner.push(&other, frame);
+            }
+            What::Corrupt => {
+                let text = frame.as_text().replace(r#""text":"t"#, r#""text":"x"#);
+                let text = text.replace(r#""member":"m-"#, r#""member":"m-x"#);
+                let text = text.replace(r#""value":"#, r#""value":1"#);
+                self.inner.push(&to, &Frame::text(text));
+            }
+        }
+    }
+}
+
+impl Outlet for Faulty {
+    type Peer = ConnId;
+
+    fn push(&self, to: &ConnId, frame: &Frame) {
+        self.latest.set(self.latest.get().max(*to));
+        let hit = self
+            .fault
+            .filter(|fault| frame.as_text().starts_with(&format!("{{\"type\":\"{}\"", fault.on)));
+        match hit {
+            Some(fault) if !self.fired.get() && self.spared.get() == fault.after => {
+                self.fired.set(true);
+                self.commit(fault.what, *to, frame);
+            }
+            _ => {
+                self.spared.set(self.spared.get() + u32::from(hit.is_some()));
+                self.inner.push(to, frame);
+                let release = hit.is_some()
+                    && self.held.borrow().as_ref().is_some_and(|(held_for, _)| held_for == to);
+                if release && let Some((to, frame)) = self.held.take() {
+                    self.inner.push(&to, &frame);
+                }
+            }
+        }
+    }
+}
+
+impl World for Faulty {
+    fn with_room<R>(
+        &self,
+        name: &str,
+        make: Make,
+        act: impl FnOnce(&mut Room<ConnId>) -> R,
+    ) -> Option<R> {
+        let full = matches!(self.fault, Some(Fault { what: What::NoRooms, .. }));
+        let make = if full && make == Make::IfAbsent { Make::Never } else { make };
+        if full && make == Make::Fresh { None } else { self.inner.with_room(name, make, act) }
+    }
+
+    fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
+        if let Some(Fault { what: What::SameIds, .. }) = self.fault {
+            self.fired.set(true);
+            return act(&mut Ids::new([0; 32]));
+        }
+        self.inner.with_ids(act)
+    }
+
+    fn limits(&self) -> &Limits {
+        self.inner.limits()
+    }
+
+    fn draining(&self) -> bool {
+        self.inner.draining()
+    }
+
+    fn wake_room(&self, name: &str, at: Time) {
+        self.inner.wake_room(name, at);
+    }
+
+    fn tally(&self, what: Tally) {
+        self.tallies.borrow_mut().push(what);
+    }
+}
