@@ -18,13 +18,14 @@ use async_tungstenite::{
 };
 use bytes::Bytes;
 use futures_lite::{Stream, future};
-use protocol::{Ending, Frame, Liveness, Reason};
+use protocol::{Ending, Frame, Liveness, Reason, Time};
 use tracing::{debug, error};
 
 use crate::{
     connection::{Connection, Order},
     handler::{Flow, Handler},
     outbound::Flushed,
+    server::Server,
     socket::{Socket, discard},
     wheel::Due,
     world::Turn,
@@ -37,6 +38,9 @@ const READ_BYTES: usize = 1024;
 const MESSAGES_AT_ONCE: usize = 64;
 /// And their bytes: what a turn may add to the queue of one peer before it is flushed.
 const BYTES_AT_ONCE: usize = 128 * 1024;
+
+/// Pings that one connection may send in a second, unless requests are not limited either.
+const PINGS_PER_S: u32 = 1000;
 
 /// RFC 6455, 7.4.1: "the server is terminating the connection because it encountered an unexpected
 /// condition".
@@ -74,9 +78,10 @@ pub(crate) async fn run(
         WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
     start_heartbeat(&connection);
 
+    let mut pings = Pings::default();
     let order = loop {
         let step = future::poll_fn(|cx| {
-            let step = poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn);
+            let step = poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn, &mut pings);
             let done = turn.flush_some();
             connection.flush_own();
             match step {
@@ -119,6 +124,7 @@ fn poll_turn(
     stream: &mut WebSocketStream<Socket>,
     handler: &mut Handler,
     turn: &mut Turn,
+    pings: &mut Pings,
 ) -> Poll<Option<Order>> {
     if let Poll::Ready(order) = connection.poll_order(cx) {
         return Poll::Ready(Some(order));
@@ -133,6 +139,9 @@ fn poll_turn(
         bytes += message.len();
         let now = connection.server.now();
         connection.see(now.time);
+        if message.is_ping() && pings.is_flood(now.time, &connection.server) {
+            return Poll::Ready(Some(Order::Close(Ending::ABUSE)));
+        }
         if let Message::Close(frame) = message {
             let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
             // One more poll makes tungstenite queue its answer.
@@ -159,6 +168,23 @@ fn poll_turn(
         }
     }
     Poll::Ready(None)
+}
+
+/// How many pings came in the present second: each makes us send, whoever reads it.
+#[derive(Debug, Default)]
+struct Pings {
+    since: Time,
+    count: u32,
+}
+
+impl Pings {
+    fn is_flood(&mut self, now: Time, server: &Server) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        server.config.limits.requests_per_s > 0 && self.count > PINGS_PER_S
+    }
 }
 
 /// What a failure to read calls for (RFC 6455, 7.1.7, _Fail the WebSocket Connection_).

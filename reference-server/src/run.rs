@@ -43,6 +43,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
     }
     ticking.cancel().await;
     server.wheel.stop();
+    info!(connections = server.connections.count(), "stopped");
     Ok(())
 }
 
