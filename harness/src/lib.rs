@@ -7,9 +7,21 @@
 //!
 //! A straight line of values; only [`drive`] does input and output on sockets.
 
+pub mod books;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod dialect;
+pub mod drive;
+pub mod handshake;
+pub mod heard;
+pub mod latency;
 pub mod observe;
+pub mod pacer;
 pub mod plan;
+pub mod report;
 pub mod scenario;
+pub mod stamp;
+pub mod summary;
+pub mod verdict;
+pub mod wire;

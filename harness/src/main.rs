@@ -1,2 +1,7 @@
-//! Harness.
-fn main() {}
+//! The program `harness`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::cli::main(std::env::args_os())
+}

@@ -427,3 +427,27 @@ pub struct ServerSetup {
     /// More arguments, as on its command line.
     pub args: Vec<String>,
 }
+
+impl Action {
+    /// Its word in the scenario language.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Close { .. } => "close",
+            Self::Drop => "drop",
+            Self::Reconnect { .. } => "reconnect",
+            Self::Pongs(_) => "pongs",
+            Self::Reads(_) => "reads",
+            Self::Ask(ask) => ask.verb.as_str(),
+            Self::Say(_) => "say",
+            Self::Expect(_) => "expect",
+            Self::ExpectNone { .. } => "expect_none",
+            Self::Wait(_) => "wait",
+            Self::Repeat { .. } => "repeat",
+            Self::Together(_) => "together",
+            Self::Each(_) => "each",
+            Self::Phase { .. } => "phase",
+            Self::Settle(_) => "settle",
+        }
+    }
+}

@@ -1,1 +1,41 @@
-//! Server.
+//! A WebSocket server that serves the protocols exactly: tide and sockets around [`protocol`].
+//!
+//! [`serve`] runs a server on a listener until its [`Shutdown`] is used; [`cli::main`] is the
+//! program around it.
+//!
+//! ```
+//! use reference_server::{Config, Shutdown, serve};
+//!
+//! # async_std::task::block_on(async {
+//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let shutdown = Shutdown::new();
+//! let server = async_std::task::spawn(serve(Config::default(), listener, shutdown.clone()));
+//! // … connect to it …
+//! shutdown.now();
+//! server.await?;
+//! # std::io::Result::Ok(())
+//! # }).unwrap();
+//! ```
+
+mod accept;
+pub mod cli;
+mod config;
+mod connection;
+mod handler;
+mod head;
+mod metrics;
+mod outbound;
+mod routes;
+mod run;
+mod server;
+mod shutdown;
+mod socket;
+mod upgrade;
+mod wheel;
+mod world;
+
+pub use crate::{
+    config::{Config, Heartbeat},
+    run::serve,
+    shutdown::Shutdown,
+};

@@ -64,7 +64,15 @@ impl Plan {
     /// Makes a plan of a scenario.
     pub fn build(scenario: &Scenario, options: &Options) -> Result<Built, Problems> {
         let wanted = options.dialect.as_deref().or(scenario.dialect()).unwrap_or(DEFAULT_DIALECT);
-        let dialect = Dialect::load(wanted)?;
+        Self::build_with(scenario, Dialect::load(wanted)?, options)
+    }
+
+    /// Makes a plan of a scenario for servers that talk like this.
+    pub fn build_with(
+        scenario: &Scenario,
+        dialect: Dialect,
+        options: &Options,
+    ) -> Result<Built, Problems> {
         let file = &scenario.file;
         let problems = |list| Problems::new(scenario.source.clone(), list);
         let mistakes = unknown_names(file, &dialect, options);

@@ -1,0 +1,356 @@
+//! `harness run`: from scenario files to verdicts and reports.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::check::Deliveries;
+use crate::dialect::{Dialect, Heartbeat};
+use crate::drive::{self, Cut, Interrupt, Job, Outcome};
+use crate::latency::{self, Metric, Number};
+use crate::plan::{Built, Capacity, Options, Plan, Source};
+use crate::report::{self, write::Place};
+use crate::scenario::{Problems, Scenario, units};
+use crate::summary::{Clients, Generator, Summary};
+use crate::verdict::Exit;
+
+/// Memory that is left to the rest of the machine, as a share of what is free.
+const MEMORY_SHARE: f64 = 0.8;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Scenario files, or names of those that come with the program
+    #[arg(required = true, value_name = "FILE|NAME")]
+    scenarios: Vec<String>,
+    /// The server to test, e.g. ws://127.0.0.1:8080; without it the reference server is started
+    #[arg(long, value_name = "URL", env = "HARNESS_TARGET")]
+    target: Option<String>,
+    /// How the target talks: a name or a dialect file [default: the scenario's, or native]
+    #[arg(long, value_name = "NAME|FILE", env = "HARNESS_DIALECT")]
+    dialect: Option<String>,
+    /// Another size for a group, e.g. crowd=500; repeatable
+    #[arg(long, value_name = "GROUP=N", value_parser = pair::<u32>)]
+    clients: Vec<(String, u32)>,
+    /// Another value for a variable or a parameter of the dialect; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair::<String>)]
+    vars: Vec<(String, String)>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every kind of run can be told.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Common {
+    /// Write the report into this directory [default: reports/<scenario>-<UTC time>]
+    #[arg(long, value_name = "DIR", env = "HARNESS_REPORT")]
+    report: Option<PathBuf>,
+    /// The seed of every random choice [default: the scenario's]
+    #[arg(long, value_name = "N", env = "HARNESS_SEED")]
+    seed: Option<u64>,
+    /// The target's timers, e.g. 200ms/500ms; those of the started server, without a target
+    #[arg(long, value_name = "INTERVAL/TIMEOUT", value_parser = heartbeat)]
+    heartbeat: Option<Heartbeat>,
+    /// Try to reach the target for this long
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+    /// More options for the started server, e.g. "--queue-bytes 65536"
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    server_args: Option<String>,
+    /// Only results, no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// A scenario to run, and where.
+pub(super) struct Given {
+    pub(super) target: Option<String>,
+    pub(super) scenario: Source,
+    /// The dialect's file; none: by name, as the options say.
+    pub(super) dialect: Option<Source>,
+}
+
+pub(super) fn main(args: &Args) -> Exit {
+    let mut sources = Vec::new();
+    for name in &args.scenarios {
+        match crate::scenario::files::scenario(name) {
+            Ok(source) => sources.push(source),
+            Err(problems) => return wrong(&problems),
+        }
+    }
+    let several = sources.len() > 1;
+    let interrupt = match Interrupt::on_signals() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return could_not(&format!("cannot catch signals: {error}")),
+    };
+    let mut worst: Option<Exit> = None;
+    for source in sources {
+        let mut common = args.common.clone();
+        if several {
+            let stem = Path::new(&source.name).file_stem().map(PathBuf::from).unwrap_or_default();
+            common.report = common.report.map(|dir| dir.join(stem));
+        }
+        let given = Given { target: args.target.clone(), scenario: source, dialect: None };
+        let exit = Runner { common: &common, args: Some(args), interrupt: &interrupt }.run(given);
+        worst = graver(worst, exit);
+        if interrupt.signal().is_some() {
+            break;
+        }
+    }
+    // Nothing but skipped scenarios has shown nothing.
+    worst.unwrap_or(Exit::Inconclusive)
+}
+
+/// Runs one scenario that does not come from the command line.
+pub(super) fn one(common: &Common, given: Given) -> Exit {
+    match Interrupt::on_signals() {
+        Ok(interrupt) => {
+            let runner = Runner { common, args: None, interrupt: &interrupt };
+            runner.run(given).unwrap_or(Exit::Inconclusive)
+        }
+        Err(error) => could_not(&format!("cannot catch signals: {error}")),
+    }
+}
+
+struct Runner<'a> {
+    common: &'a Common,
+    args: Option<&'a Args>,
+    interrupt: &'a Interrupt,
+}
+
+impl Runner<'_> {
+    /// Runs a scenario; none when it was skipped.
+    fn run(&self, given: Given) -> Option<Exit> {
+        let mut plan = match self.plan(&given) {
+            Ok(Built::Ready(plan, cost)) => {
+                if let Some(refusal) = cost.refusal(&plan.groups, &capacity()) {
+                    return Some(could_not(&format!("{}: {refusal}", plan.scenario)));
+                }
+                plan
+            }
+            Ok(Built::Skipped(reason)) => {
+                super::print(&format!(
+                    "  {}: skipped: {reason}\nverdict: skipped  findings: 0  report: -\n",
+                    given.scenario.name
+                ));
+                return None;
+            }
+            Err(problems) => return Some(wrong(&problems)),
+        };
+        if let Some(more) = &self.common.server_args {
+            plan.server.args.extend(more.split_whitespace().map(str::to_owned));
+        }
+        let started = Timestamp::now();
+        let name = format!("{}-{}", plan.scenario, started.strftime("%Y%m%dT%H%M%S.%3fZ"));
+        let base = Path::new(".");
+        let place = match Place::prepare(self.common.report.as_deref(), base, &name) {
+            Ok(place) => place,
+            Err(error) => {
+                super::tell(&error.to_string());
+                return Some(Exit::Report);
+            }
+        };
+        let say = |text: &str| {
+            if !self.common.quiet {
+                super::tell(&format!("  {text}"));
+            }
+        };
+        say(&format!("{}: {} clients, seed {}", plan.scenario, plan.clients.len(), plan.seed));
+        let job = Job {
+            plan: &plan,
+            target: given.target.as_deref(),
+            wait: self.common.wait,
+            heartbeat: self.common.heartbeat,
+            interrupt: self.interrupt,
+            say: &say,
+        };
+        match drive::run(&job) {
+            Ok(outcome) => Some(self.report(&plan, started, outcome, &place)),
+            Err(reason) => Some(could_not(&format!("{}: {reason}", plan.scenario))),
+        }
+    }
+
+    fn plan(&self, given: &Given) -> Result<Built, Problems> {
+        let scenario = Scenario::parse(given.scenario.clone())?;
+        let mut options = Options::now();
+        options.seed = self.common.seed;
+        options.heartbeat = self.common.heartbeat;
+        if let Some(args) = self.args {
+            options.dialect.clone_from(&args.dialect);
+            options.clients = args.clients.iter().cloned().collect();
+            options.vars = args.vars.iter().cloned().collect();
+        }
+        match &given.dialect {
+            Some(source) => {
+                let dialect = Dialect::parse(&source.name, &source.text)?;
+                Plan::build_with(&scenario, dialect, &options)
+            }
+            None => Plan::build(&scenario, &options),
+        }
+    }
+
+    fn report(&self, plan: &Plan, started: Timestamp, outcome: Outcome, place: &Place) -> Exit {
+        let summary = self.summary(plan, started, outcome);
+        let written = place.write(&summary);
+        let shown = place.directory().display().to_string();
+        super::print(&format!(
+            "{}{}\n",
+            report::text::render(&summary),
+            report::text::last_line(&summary, if written.is_ok() { &shown } else { "-" })
+        ));
+        match written {
+            Ok(()) => summary.exit(),
+            Err(error) => {
+                super::tell(&error.to_string());
+                Exit::Report
+            }
+        }
+    }
+
+    fn summary(&self, plan: &Plan, started: Timestamp, outcome: Outcome) -> Summary {
+        let Outcome { mut books, end, .. } = outcome;
+        let checks = books.conclude(&end);
+        let deliveries = books.judge.deliveries();
+        let (total, drain) = outcome.took;
+        derive(&mut books.measured, deliveries, books.measured_for, outcome.cpu_s, total);
+        let measured = std::mem::take(&mut books.measured);
+        let p99 = |metric| measured.value(metric, "p99").unwrap_or_default() as u64;
+        let stall_us = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
+        let generator = Generator {
+            engine: "swarm".to_owned(),
+            cpu_s: outcome.cpu_s,
+            lateness_p99_us: p99(Metric::HarnessLateness),
+            loop_lag_p99_us: p99(Metric::HarnessLoopLag),
+            stall_us,
+            peak_rss_bytes: outcome.peak_rss_bytes,
+            drain_s: drain.as_secs_f64(),
+        };
+        let failed = measured.value(Metric::OpenFailed, "count").unwrap_or_default() as u64;
+        let mut summary = Summary {
+            scenario: plan.scenario.clone(),
+            about: plan.about.clone(),
+            dialect: plan.dialect.name.clone(),
+            target: outcome.target,
+            seed: plan.seed,
+            started: started.to_string(),
+            duration_s: total.as_secs_f64(),
+            interrupted: match outcome.cut {
+                Some(Cut::Interrupted(signal_hook::consts::SIGTERM)) => Some(Exit::Terminated),
+                Some(Cut::Interrupted(_)) => Some(Exit::Interrupted),
+                _ => None,
+            },
+            error: None,
+            again: self.again(plan),
+            clients: Clients {
+                planned: plan.clients.len() as u64,
+                connected_max: books.connected_max(),
+                failed,
+            },
+            sent: books.messages(),
+            deliveries,
+            steps: outcome.steps,
+            checks: Vec::new(),
+            findings: 0,
+            warnings: Vec::new(),
+            witnesses: books.witnesses(),
+            thresholds: latency::thresholds(&plan.thresholds, &measured, end.stall),
+            late: latency::is_late(&plan.thresholds, &measured, end.stall),
+            measured,
+            generator,
+        };
+        summary.judged(checks, deliveries, books.judge.findings());
+        summary
+    }
+
+    /// The command that repeats this run.
+    fn again(&self, plan: &Plan) -> String {
+        let Some(args) = self.args else { return "the same `harness quick` command".to_owned() };
+        let mut words = vec!["harness run".to_owned(), plan.source.name.clone()];
+        words.push(format!("--seed {}", plan.seed));
+        words.extend(args.dialect.iter().map(|dialect| format!("--dialect {dialect}")));
+        words.extend(args.target.iter().map(|target| format!("--target {target}")));
+        words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
+        words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
+        words.join(" ")
+    }
+}
+
+/// The metrics that are not times but follow from the whole run.
+fn derive(
+    measured: &mut latency::Measured,
+    deliveries: Deliveries,
+    span: Duration,
+    cpu_s: f64,
+    total: Duration,
+) {
+    let number = |value: f64| Number { count: value, min: value, mean: value, max: value };
+    let delivered = measured.value(Metric::DeliverLatency, "count").unwrap_or_default();
+    if !span.is_zero() {
+        measured.set(Metric::DeliverRate, number(delivered / span.as_secs_f64()));
+    }
+    measured.set(Metric::HarnessCpu, number(cpu_s / total.as_secs_f64().max(0.001)));
+    for (metric, count) in [
+        (Metric::MessagesLost, deliveries.lost),
+        (Metric::MessagesDuplicated, deliveries.duplicated),
+        (Metric::MessagesDisordered, deliveries.disordered),
+    ] {
+        measured.set(metric, number(count as f64));
+    }
+}
+
+/// What this machine can carry. The soft limit of descriptors is raised to the hard one first.
+fn capacity() -> Capacity {
+    let raised = rlimit::increase_nofile_limit(u64::MAX);
+    let descriptors =
+        raised.or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|it| it.0));
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+    let ports = range.and_then(|text| {
+        let mut ends = text.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+        Some(ends.next_back()?.saturating_sub(ends.next()?))
+    });
+    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Capacity {
+        descriptors: descriptors.unwrap_or(u64::MAX),
+        ports: ports.unwrap_or(u64::MAX),
+        memory_bytes: free.map_or(u64::MAX, |kib| (kib as f64 * 1024.0 * MEMORY_SHARE) as u64),
+    }
+}
+
+/// Of several runs the gravest exit counts; a skipped run does not.
+fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
+    let weight = |exit: &Exit| match exit {
+        Exit::Passed => 0,
+        Exit::Inconclusive => 1,
+        Exit::Failed => 2,
+        Exit::Report => 3,
+        Exit::CouldNotRun => 4,
+        Exit::Usage => 5,
+        Exit::Interrupted | Exit::Terminated => 6,
+    };
+    worst.into_iter().chain(exit).max_by_key(weight)
+}
+
+fn wrong(problems: &Problems) -> Exit {
+    super::tell(&problems.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+    Exit::Usage
+}
+
+fn could_not(reason: &str) -> Exit {
+    super::tell(&format!("could not run: {reason}"));
+    Exit::CouldNotRun
+}
+
+fn heartbeat(text: &str) -> Result<Heartbeat, String> {
+    units::heartbeat(text).map_err(|error| error.to_string())
+}
+
+/// `NAME=VALUE`.
+fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(name, value)| value.parse().ok().map(|value| (name.to_owned(), value)));
+    parsed.ok_or_else(|| format!("`{text}` should look like NAME=VALUE"))
+}

@@ -1,0 +1,219 @@
+//! What a client says: requests and messages, in the dialect's words.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Client, Pending, Stay};
+use crate::books::{Books, Wording};
+use crate::dialect::{EventKind, Unfilled, Verb};
+use crate::observe::{MessageId, RoomId, Time, What};
+use crate::plan::Vars;
+use crate::scenario::template::as_text;
+
+/// A frame to send, and how to learn what came of it.
+#[derive(Debug)]
+pub struct Asked {
+    /// The frame's text.
+    pub text: String,
+    /// The request whose answer can be waited for; none if this dialect does not answer it.
+    pub request: Option<u64>,
+    /// The message in it.
+    pub message: Option<MessageId>,
+}
+
+/// A message to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Its words.
+    pub words: Wording<'a>,
+    /// The room; none: the one it entered last.
+    pub room: Option<&'a str>,
+    /// When the schedule wanted it.
+    pub intended: Time,
+    /// Somebody waits for the answer.
+    pub awaited: bool,
+}
+
+/// Arguments that choose the form of a request.
+const ARGUMENTS: [&str; 4] = ["code", "membership", "capacity", "if_version"];
+
+impl Client {
+    /// Asks for something. `args` are filled already.
+    ///
+    /// # Errors
+    /// The dialect's template has a hole that nothing fills.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        verb: Verb,
+        args: &Vars,
+        awaited: bool,
+        books: &mut Books,
+    ) -> Result<Asked, Unfilled> {
+        let mut vars = self.vars();
+        // What was saved under these names belongs to another request.
+        ARGUMENTS.iter().for_each(|name| drop(vars.remove(*name)));
+        vars.extend(args.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let room = self.room_of(verb, args, books);
+        if let Some(room) = room {
+            vars.insert("room".to_owned(), json!(&*books.room_name(room)));
+        }
+        self.remember_where(&mut vars, args, room);
+        let id = self.next_request;
+        vars.insert("id".to_owned(), json!(id));
+        let text = self.dialect.encode(verb, &vars)?;
+        self.next_request += 1;
+        let full = args.get("membership").and_then(Value::as_str) != Some("none");
+        self.announce(now, verb, args, room, id, books);
+        let ack = self.dialect.acknowledged_by(verb);
+        self.expect_answer(
+            ack,
+            Pending {
+                id,
+                verb,
+                ack: EventKind::Ok,
+                asked: now,
+                room,
+                message: None,
+                full,
+                awaited,
+            },
+        );
+        if ack.is_none() {
+            self.assume(now, verb, room, full, books);
+        }
+        Ok(Asked { text, request: ack.map(|_| id), message: None })
+    }
+
+    /// Says something.
+    ///
+    /// # Errors
+    /// The dialect's template has a hole that nothing fills.
+    pub fn say(&mut self, now: Time, line: Line<'_>, books: &mut Books) -> Result<Asked, Unfilled> {
+        let room = match line.room {
+            Some(name) => Some(books.room(name)),
+            None => self.rooms.last().map(|stay| stay.room),
+        };
+        let room = room.ok_or_else(|| Unfilled("room".to_owned()))?;
+        let mut vars = self.vars();
+        vars.insert("room".to_owned(), json!(&*books.room_name(room)));
+        let id = self.next_request;
+        vars.insert("id".to_owned(), json!(id));
+        vars.insert("text".to_owned(), json!(""));
+        // Filled once in vain: a message that cannot be sent must not be in the books.
+        self.dialect.encode(Verb::Say, &vars)?;
+        let (message, words) = books.say(now, self.id, room, line.intended, line.words);
+        vars.insert("text".to_owned(), Value::String(words));
+        let text = self.dialect.encode(Verb::Say, &vars)?;
+        self.next_request += 1;
+        if matches!(line.words, Wording::Fence) {
+            self.fence = Some(message);
+        }
+        let ack = self.dialect.acknowledged_by(Verb::Say);
+        self.expect_answer(
+            ack,
+            Pending {
+                id,
+                verb: Verb::Say,
+                ack: EventKind::Ok,
+                asked: now,
+                room: Some(room),
+                message: Some(message),
+                full: false,
+                awaited: line.awaited,
+            },
+        );
+        Ok(Asked { text, request: ack.map(|_| id), message: Some(message) })
+    }
+
+    fn expect_answer(&mut self, ack: Option<EventKind>, pending: Pending) {
+        if let Some(ack) = ack {
+            self.pending.push(Pending { ack, ..pending });
+        }
+    }
+
+    /// The room that a request is about: the one it names, else the one entered last.
+    fn room_of(&self, verb: Verb, args: &Vars, books: &mut Books) -> Option<RoomId> {
+        if let Some(name) = args.get("room").and_then(Value::as_str) {
+            return Some(books.room(name));
+        }
+        match verb {
+            Verb::Name | Verb::Create | Verb::Join | Verb::Ping => None,
+            _ => self.rooms.last().map(|stay| stay.room),
+        }
+    }
+
+    /// `since: last` is turned into where this client's last stay in the room ended.
+    fn remember_where(&self, vars: &mut Vars, args: &Vars, room: Option<RoomId>) {
+        vars.remove("since");
+        if args.get("since").is_none_or(Value::is_null) {
+            return;
+        }
+        let stays = self.rooms.iter().chain(&self.past);
+        let Some(stay) = stays.rev().find(|stay| Some(stay.room) == room) else { return };
+        let (Some(epoch), Some(number)) = (&stay.epoch, stay.number) else { return };
+        vars.insert("since_epoch".to_owned(), epoch.clone());
+        vars.insert("since_number".to_owned(), json!(number));
+    }
+
+    /// Tells the books what is about to be asked.
+    fn announce(
+        &mut self,
+        now: Time,
+        verb: Verb,
+        args: &Vars,
+        room: Option<RoomId>,
+        id: u64,
+        books: &mut Books,
+    ) {
+        let since = args.get("since").is_some_and(|since| !since.is_null());
+        let what = match (verb, room) {
+            (Verb::Join, room) => What::Joining { room, since },
+            (Verb::Leave, Some(room)) => What::Leaving { room },
+            (Verb::Presence, Some(room)) => {
+                let patch = args.get("patch").cloned().unwrap_or_default();
+                let Some(stay) = self.rooms.iter_mut().find(|stay| stay.room == room) else {
+                    return books.observe(now, self.id, What::Spoke);
+                };
+                json_patch::merge(&mut stay.presence, &patch);
+                What::PresenceSending { room, state: Arc::new(stay.presence.clone()) }
+            }
+            (Verb::Store, Some(room)) => {
+                let ops = Arc::new(args.get("ops").cloned().unwrap_or_default());
+                What::Storing { room, request: u32::try_from(id).unwrap_or(u32::MAX), ops }
+            }
+            _ => What::Spoke,
+        };
+        books.observe(now, self.id, what);
+    }
+
+    /// Where nobody joins, a connection is in its room from the start.
+    pub(super) fn be_inside(&mut self, now: Time, books: &mut Books) {
+        let name = self.vars.get("room").map_or_else(|| "*".to_owned(), as_text);
+        let room = books.room(&name);
+        books.observe(now, self.id, What::Joining { room: Some(room), since: false });
+        self.assume(now, Verb::Join, Some(room), true, books);
+    }
+
+    /// What follows from a request that nobody will answer.
+    fn assume(
+        &mut self,
+        now: Time,
+        verb: Verb,
+        room: Option<RoomId>,
+        full: bool,
+        books: &mut Books,
+    ) {
+        match (verb, room) {
+            (Verb::Join, Some(room)) => {
+                let entry = super::hear::unconfirmed(room, full, books.tickets(room));
+                self.rooms.retain(|stay| stay.room != room);
+                self.rooms.push(Stay::begun(room, books.room_name(room), full, now));
+                books.observe(now, self.id, What::Entered(Box::new(entry)));
+            }
+            (Verb::Leave, Some(room)) => self.rooms.retain(|stay| stay.room != room),
+            _ => {}
+        }
+    }
+}

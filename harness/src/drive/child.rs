@@ -1,0 +1,123 @@
+//! The reference server as a child process, when a run has no target.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// How long the server may take to say where it listens.
+const START: Duration = Duration::from_secs(10);
+/// How long it may take to end when its standard input has ended.
+const END: Duration = Duration::from_secs(5);
+/// How much of its log is kept for the case that it dies, in bytes.
+const LOG_BYTES_MAX: usize = 8 << 10;
+const ANNOUNCEMENT: &str = "listening on ";
+
+/// A running reference server. It ends when this is dropped, and also when this process dies: its
+/// standard input ends then.
+#[derive(Debug)]
+pub struct ChildServer {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    url: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl ChildServer {
+    /// Starts this very program as a server on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// The process cannot be started, or does not say in time where it listens.
+    pub fn start(args: &[String]) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-closes"]).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C in a terminal goes to the whole group: the server must outlive it, so that the
+        // interrupted run can still be told apart from a server that died.
+        command.process_group(0);
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let log = Arc::new(Mutex::new(String::new()));
+        let reader = child.stderr.take().map(|stderr| keep_log(stderr, Arc::clone(&log)));
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        let mut server = Self { child, stdin, url: String::new(), log, reader };
+        server.url = server.announced(stdout)?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has: a sentence with the end of its log.
+    pub fn has_ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let log = self.log.lock();
+        let last = log.lines().last().unwrap_or_default();
+        Some(format!("the reference server ended with {status}; its last line: {last}"))
+    }
+
+    /// Reads standard output up to the line that says where the server listens; on from there a
+    /// thread empties it, so that the server never waits for us.
+    fn announced(&mut self, stdout: impl Read + Send + 'static) -> io::Result<String> {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("server-output".to_owned()).spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(url) = line.strip_prefix(ANNOUNCEMENT) {
+                    // Nobody waits any more: the announcement came too late.
+                    if tell.send(url.trim().to_owned()).is_err() {
+                        return;
+                    }
+                }
+            }
+        })?;
+        told.recv_timeout(START).map_err(|_| {
+            let ended = self.has_ended().unwrap_or_else(|| format!("it said nothing in {START:?}"));
+            io::Error::other(format!("the reference server did not start: {ended}"))
+        })
+    }
+}
+
+fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = log.lock();
+            if log.len() > LOG_BYTES_MAX {
+                log.clear();
+            }
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
+}
+
+impl Drop for ChildServer {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let end = Instant::now() + END;
+        while Instant::now() < end {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+                Ok(Some(_)) | Err(_) => break,
+            }
+        }
+        // Already ended, or stopped (SIGSTOP): then it will not end by itself.
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        tracing::debug!(?killed, "the reference server is gone");
+        if let Some(reader) = self.reader.take() {
+            let joined = reader.join();
+            debug_assert!(joined.is_ok(), "the log reader panicked");
+        }
+    }
+}

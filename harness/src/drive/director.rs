@@ -1,0 +1,289 @@
+//! Goes through the timeline: has the clients act, and waits for what must come.
+//!
+//! A client's change wakes the tasks that wait for it; nothing polls. A step that fails ends the
+//! timeline: what would follow has lost its meaning.
+
+mod acts;
+mod expects;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use futures_lite::future::{self, poll_fn};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::facts::Facts;
+use super::load;
+use super::stage::Shared;
+use super::swarm::Swarm;
+use crate::books::Books;
+use crate::check::Class;
+use crate::client::Client;
+use crate::dialect::Heartbeat;
+use crate::observe::{ClientId, Time};
+use crate::plan::{Action, Place, Plan, Span, Step, Vars};
+use crate::summary::StepResult;
+use crate::verdict::Verdict;
+
+/// How long a step may take when it does not say.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// A step failed; the books know how.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Failed;
+
+/// Where the clients connect to.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) address: std::net::SocketAddr,
+    /// Host and port as the user wrote them.
+    pub(super) host: String,
+    /// The path in the target's URL, if it has one: it stands over the dialect's.
+    pub(super) path: Option<String>,
+}
+
+/// Goes through a plan's timeline.
+pub(super) struct Director<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) swarm: &'a Swarm,
+    pub(super) target: &'a Target,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) facts: Vec<Facts>,
+    pub(super) say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// The deadline of a step, and where it stands.
+#[derive(Clone, Copy)]
+struct Frame<'s> {
+    step: &'s Step,
+    begun: Time,
+    deadline: Instant,
+}
+
+type Walk<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>;
+
+impl Director<'_> {
+    /// Goes through the whole timeline, up to the first step that fails; says how each went.
+    pub(super) async fn timeline(&self, results: &mut Vec<StepResult>) {
+        for step in &self.plan.steps {
+            let begun = Instant::now();
+            let outcome = self.step(step, None).await;
+            let message = match outcome {
+                Ok(()) => String::new(),
+                Err(Failed) => self.shared.lock().books.last_failure(),
+            };
+            results.push(StepResult {
+                line: step.place.line,
+                label: label(step),
+                verdict: if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed },
+                message,
+                seconds: begun.elapsed().as_secs_f64(),
+            });
+            if outcome.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a client's connection has ended.
+    pub(super) async fn ended(&self, deadline: Instant, id: ClientId) {
+        self.until(id, deadline, |client, _| client.is_over().then_some(())).await;
+    }
+
+    /// Runs steps one after the other: for their groups, or for one client alone.
+    pub(super) fn steps<'s>(&'s self, steps: &'s [Step], only: Option<ClientId>) -> Walk<'s> {
+        Box::pin(async move {
+            for step in steps {
+                self.step(step, only).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn step(&self, step: &Step, only: Option<ClientId>) -> Result<(), Failed> {
+        let begun = self.shared.now();
+        let within = step.within.as_ref().map_or(WITHIN, |span| self.span(span));
+        let frame = Frame { step, begun, deadline: Instant::now() + within };
+        match &step.action {
+            Action::Wait(span) => {
+                Timer::after(self.span(span)).await;
+                Ok(())
+            }
+            Action::Repeat { times, span, steps } => self.repeat(*times, *span, steps, only).await,
+            Action::Together(branches) => {
+                let branches = branches.iter().map(|step| self.branch(step, only));
+                all(join_all(branches).await)
+            }
+            Action::Phase { name, span, discard, streams } => {
+                (self.say)(&format!("{name}: {}", humantime::format_duration(*span)));
+                self.shared.lock().books.measuring = !discard;
+                load::run(self.shared, self.plan, streams, *span).await;
+                let mut stage = self.shared.lock();
+                stage.books.measuring = true;
+                if !discard {
+                    stage.books.measured_for += *span;
+                }
+                Ok(())
+            }
+            Action::Settle(most) => {
+                self.settle(*most).await;
+                Ok(())
+            }
+            _ => self.acts(frame, only).await,
+        }
+    }
+
+    fn branch<'s>(&'s self, step: &'s Step, only: Option<ClientId>) -> Walk<'s> {
+        Box::pin(self.step(step, only))
+    }
+
+    async fn repeat(
+        &self,
+        times: u32,
+        span: Option<Duration>,
+        steps: &[Step],
+        only: Option<ClientId>,
+    ) -> Result<(), Failed> {
+        let end = span.map(|span| Instant::now() + span);
+        for _ in 0..times {
+            if end.is_some_and(|end| Instant::now() >= end) {
+                break;
+            }
+            self.steps(steps, only).await?;
+        }
+        Ok(())
+    }
+
+    /// Has every acting client do the step, paced by the group's ramp where that applies.
+    async fn acts(&self, frame: Frame<'_>, only: Option<ClientId>) -> Result<(), Failed> {
+        let Some(group) = frame.step.who.and_then(|who| self.plan.groups.get(who)) else {
+            return Ok(());
+        };
+        let members = match only {
+            Some(client) => client.0..client.0 + 1,
+            None => group.first.0..group.first.0 + group.size,
+        };
+        let paced = matches!(
+            frame.step.action,
+            Action::Open { .. } | Action::Each(_) | Action::Reconnect { .. }
+        ) || is_join(&frame.step.action);
+        let gap = group.ramp.filter(|_| paced && only.is_none()).map_or(0.0, f64::recip);
+        let start = Instant::now();
+        let acts = members.enumerate().map(|(nth, client)| {
+            let due = start + Duration::from_secs_f64(gap * nth as f64);
+            self.act_at(due, frame, ClientId(client))
+        });
+        all(join_all(acts).await)
+    }
+
+    async fn act_at(&self, due: Instant, frame: Frame<'_>, client: ClientId) -> Result<(), Failed> {
+        let mut frame = frame;
+        if due > Instant::now() {
+            Timer::at(due).await;
+        }
+        // Each member has the whole time from its own turn on.
+        frame.deadline += due.saturating_duration_since(self.shared.instant_of(frame.begun));
+        frame.begun = self.shared.time_of(due).max(frame.begun);
+        self.act(frame, client).await
+    }
+
+    /// Waits until everything owed has arrived and everything asked is answered, `most` at most.
+    pub(super) async fn settle(&self, most: Duration) -> bool {
+        let end = Instant::now() + most;
+        loop {
+            let settled = {
+                let stage = self.shared.lock();
+                stage.books.judge.outstanding() == 0
+                    && stage.clients.iter().all(|client| client.unanswered() == 0)
+            };
+            if settled || Instant::now() >= end {
+                return settled;
+            }
+            Timer::after(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until `found` finds something in a client; none at the deadline.
+    async fn until<T>(
+        &self,
+        client: ClientId,
+        deadline: Instant,
+        mut found: impl FnMut(&mut Client, &mut Books) -> Option<T>,
+    ) -> Option<T> {
+        let waiting = poll_fn(|cx| {
+            let mut stage = self.shared.lock();
+            let it = stage.client(client).and_then(|(client, books)| found(client, books));
+            if it.is_none() {
+                stage.wake_on(client, cx.waker());
+            }
+            it.map_or(Poll::Pending, |it| Poll::Ready(Some(it)))
+        });
+        future::or(waiting, async {
+            Timer::at(deadline).await;
+            None
+        })
+        .await
+    }
+
+    /// Enters a failed step in the books.
+    fn fail(&self, place: Place, client: ClientId, class: Class, detail: String) -> Failed {
+        let now = self.shared.now();
+        self.shared.lock().books.step_failed(now, client, place, class, detail);
+        Failed
+    }
+
+    fn span(&self, span: &Span) -> Duration {
+        span.under(self.heartbeat)
+    }
+
+    /// A client's variables, and under each group's name what the same-numbered client of that
+    /// group has saved.
+    fn vars(&self, id: ClientId) -> Vars {
+        let stage = self.shared.lock();
+        let Some(client) = stage.clients.get(id.0 as usize) else { return Vars::new() };
+        let mut vars = client.vars();
+        let index = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.index);
+        for group in &self.plan.groups {
+            let place = (group.first.0 + index.min(group.size - 1)) as usize;
+            let Some(peer) = stage.clients.get(place) else { continue };
+            let saved: serde_json::Map<String, Value> = peer
+                .all_captured()
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            if !saved.is_empty() {
+                vars.insert(group.name.clone(), Value::Object(saved));
+            }
+        }
+        vars
+    }
+}
+
+/// What a step is called in reports.
+pub(super) fn label(step: &Step) -> String {
+    step.note.clone().unwrap_or_else(|| step.action.word().to_owned())
+}
+
+fn is_join(action: &Action) -> bool {
+    matches!(action, Action::Ask(ask) if ask.verb == crate::dialect::Verb::Join)
+}
+
+fn all(results: Vec<Result<(), Failed>>) -> Result<(), Failed> {
+    results.into_iter().collect()
+}
+
+/// Keeps fields of an event under names of the scenario's choosing.
+fn save(client: &mut Client, wanted: &BTreeMap<String, String>, fields: &Vars) {
+    for (name, field) in wanted {
+        if let Some(value) = fields.get(field) {
+            client.capture(name, value.clone());
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! What a client does in a step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use async_tungstenite::tungstenite::handshake::client::generate_key;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+use super::{Director, Failed, Frame, save};
+use crate::books::{Books, Wording};
+use crate::check::Class;
+use crate::client::{Answer, Asked, Client, Line, State};
+use crate::dialect::{Unfilled, Verb};
+use crate::drive::swarm::Command;
+use crate::handshake::Request;
+use crate::latency::Metric;
+use crate::observe::{ClientId, Time};
+use crate::plan::{Action, Ask, Rejoin, Say, Vars};
+use crate::scenario::template;
+use crate::wire::Outgoing;
+
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+impl Director<'_> {
+    pub(super) async fn act(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+        match &frame.step.action {
+            Action::Open { path, headers } => {
+                let headers = headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+                self.open(frame, id, path.as_deref(), headers).await
+            }
+            Action::Close { code, reason } => self.close(frame, id, *code, reason).await,
+            Action::Drop => {
+                self.reset(id);
+                Ok(())
+            }
+            Action::Reconnect { after, backoff, jitter, rejoin } => {
+                self.reconnect(frame, id, (*after, *backoff, *jitter), *rejoin).await
+            }
+            Action::Pongs(on) => {
+                let now = self.shared.now();
+                if let Some((client, books)) = self.shared.lock().client(id) {
+                    client.set_pongs(now, *on, books);
+                }
+                Ok(())
+            }
+            Action::Reads(on) => {
+                self.set_reads(id, *on);
+                Ok(())
+            }
+            Action::Ask(ask) => self.ask(frame, id, ask).await,
+            Action::Say(say) => self.say(frame, id, say).await,
+            Action::Expect(expect) => self.expect(frame, id, expect).await,
+            Action::ExpectNone { of, wait } => self.expect_none(frame, id, of, *wait).await,
+            Action::Each(steps) => self.steps(steps, Some(id)).await,
+            Action::Wait(_)
+            | Action::Repeat { .. }
+            | Action::Together(_)
+            | Action::Phase { .. }
+            | Action::Settle(_) => Ok(()),
+        }
+    }
+
+    /// Connects, waits to be greeted, and introduces itself.
+    async fn open(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        path: Option<&str>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Failed> {
+        let outcome = self.connect(frame, id, path, headers).await;
+        outcome.map_err(|reason| {
+            self.shared.lock().books.measured.count(Metric::OpenFailed, 1);
+            self.fail(
+                frame.step.place,
+                id,
+                Class::Handshake,
+                format!("could not connect: {reason}"),
+            )
+        })?;
+        self.introduce(frame, id).await
+    }
+
+    /// Says who the client is, where the dialect wants that first.
+    async fn introduce(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+        for &verb in &self.plan.dialect.connect.introduce {
+            let mut args = Vars::new();
+            if verb == Verb::Name {
+                args.insert("username".to_owned(), Value::String("$me".to_owned()));
+            }
+            let ask = Ask { verb, args, save: BTreeMap::new(), refused: None };
+            self.ask(frame, id, &ask).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        path: Option<&str>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Arc<str>> {
+        let vars = self.vars(id);
+        let unfilled = |hole: Unfilled| Arc::from(hole.to_string());
+        let path = match path.or(self.target.path.as_deref()) {
+            Some(path) => path.to_owned(),
+            None => self.plan.dialect.path(&vars).map_err(unfilled)?,
+        };
+        let request = Request {
+            host: self.target.host.clone(),
+            path,
+            subprotocol: self.plan.dialect.connect.subprotocol.clone(),
+            headers,
+            key: generate_key(),
+        };
+        let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
+        let small_buffer = self.facts.get(group).is_some_and(|facts| facts.stops_reading);
+        if let Some((client, _)) = self.shared.lock().client(id) {
+            client.connecting(frame.begun);
+        }
+        let address = self.target.address;
+        self.swarm.command(Command::Open { client: id, address, request, small_buffer });
+        let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
+            State::Open => Some(Ok(())),
+            State::Failed(reason) => Some(Err(Arc::clone(reason))),
+            State::Closed(..) => Some(Err("closed at once".into())),
+            State::Away | State::Opening | State::Closing => None,
+        });
+        let outcome = outcome.await.unwrap_or_else(|| {
+            self.swarm.command(Command::End { client: id, reset: false });
+            Err("no answer in time".into())
+        });
+        if outcome.is_ok() {
+            let micros = self.shared.now().0.saturating_sub(frame.begun.0);
+            self.shared.lock().books.measure(Metric::OpenLatency, micros);
+        }
+        outcome
+    }
+
+    async fn close(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        code: Option<u16>,
+        reason: &str,
+    ) -> Result<(), Failed> {
+        self.begin_close(id, code.unwrap_or(1000), reason);
+        let ended = |client: &mut Client, _: &mut Books| client.is_over().then_some(());
+        match self.until(id, frame.deadline, ended).await {
+            Some(()) => Ok(()),
+            None => Err(self.fail(
+                frame.step.place,
+                id,
+                Class::Close,
+                "the server did not answer the Close frame".to_owned(),
+            )),
+        }
+    }
+
+    /// Sends a Close frame, if there is a connection to close.
+    pub(in crate::drive) fn begin_close(&self, id: ClientId, code: u16, reason: &str) {
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let Some((client, books)) = stage.client(id).filter(|(client, _)| client.is_open()) else {
+            return;
+        };
+        client.closing(now, false, books);
+        let parcel = stage.frame(now, id, Outgoing::Close { code, reason });
+        drop(stage);
+        self.shared.deliver(parcel);
+    }
+
+    fn reset(&self, id: ClientId) {
+        let now = self.shared.now();
+        if let Some((client, books)) = self.shared.lock().client(id) {
+            client.closing(now, true, books);
+        }
+        self.swarm.command(Command::End { client: id, reset: true });
+    }
+
+    fn set_reads(&self, id: ClientId, on: bool) {
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        if let Some((client, books)) = stage.client(id) {
+            client.set_reads(now, on, books);
+        }
+        if let Some(Some(link)) = stage.links.get(id.0 as usize) {
+            link.pause(!on);
+        }
+        drop(stage);
+        if on {
+            self.swarm.command(Command::Resume(id));
+        }
+    }
+
+    /// Waits, connects again, and goes back to its rooms.
+    async fn reconnect(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        (after, backoff, jitter): (Duration, Option<Duration>, bool),
+        rejoin: Rejoin,
+    ) -> Result<(), Failed> {
+        let mut random = StdRng::seed_from_u64(self.plan.seed ^ (u64::from(id.0) << 32));
+        let mut pause = |pause: Duration| {
+            if jitter { pause.mul_f64(random.random_range(0.0..2.0)) } else { pause }
+        };
+        let begun = self.shared.now();
+        let end = |client: &mut Client, _: &mut Books| client.is_over().then_some(());
+        if self.until(id, frame.deadline, end).await.is_none() {
+            let detail = "still connected: nothing to reconnect".to_owned();
+            return Err(self.fail(frame.step.place, id, Class::Close, detail));
+        }
+        Timer::after(pause(after)).await;
+        let mut next = backoff;
+        loop {
+            let deadline = Instant::now() + super::WITHIN;
+            let attempt = Frame { deadline, begun: self.shared.now(), ..frame };
+            match self.connect(attempt, id, None, Vec::new()).await {
+                Ok(()) => break,
+                Err(reason) if next.is_none() || Instant::now() >= frame.deadline => {
+                    let detail = format!("could not reconnect: {reason}");
+                    return Err(self.fail(frame.step.place, id, Class::Handshake, detail));
+                }
+                Err(_) => {
+                    let wait = next.unwrap_or_default();
+                    Timer::after(pause(wait)).await;
+                    next = Some((wait * 2).min(BACKOFF_MAX));
+                }
+            }
+        }
+        let frame = Frame { deadline: Instant::now() + super::WITHIN, ..frame };
+        self.return_to_rooms(frame, id, rejoin).await?;
+        let micros = self.shared.now().0.saturating_sub(begun.0);
+        self.shared.lock().books.measure(Metric::ReconnectLatency, micros);
+        Ok(())
+    }
+
+    async fn return_to_rooms(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        rejoin: Rejoin,
+    ) -> Result<(), Failed> {
+        self.introduce(frame, id).await?;
+        let past = self.shared.lock().client(id).map(|(client, _)| client.past().to_vec());
+        for stay in past.unwrap_or_default() {
+            if rejoin == Rejoin::No {
+                continue;
+            }
+            let text = |text: &str| Value::String(text.to_owned());
+            let mut args = Vars::from([("room".to_owned(), text(&stay.name))]);
+            if !stay.full {
+                args.insert("membership".to_owned(), text("none"));
+            }
+            if rejoin == Rejoin::Since {
+                args.insert("since".to_owned(), text("last"));
+            }
+            let ask = Ask { verb: Verb::Join, args, save: BTreeMap::new(), refused: None };
+            self.ask(frame, id, &ask).await?;
+        }
+        if rejoin == Rejoin::No
+            && let Some((client, _)) = self.shared.lock().client(id)
+        {
+            client.forget_past();
+        }
+        Ok(())
+    }
+
+    /// Asks, and waits for the answer where the dialect answers.
+    async fn ask(&self, frame: Frame<'_>, id: ClientId, ask: &Ask) -> Result<(), Failed> {
+        let place = frame.step.place;
+        let vars = self.vars(id);
+        let mut args = Vars::new();
+        for (name, template) in &ask.args {
+            let value = template::fill(template, &vars)
+                .map_err(|hole| self.fail(place, id, Class::Reply, hole.to_string()))?;
+            args.insert(name.clone(), value);
+        }
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let Some((client, books)) = stage.client(id) else { return Ok(()) };
+        if !client.is_open() {
+            drop(stage);
+            let detail = format!("cannot {}: there is no connection", ask.verb.as_str());
+            return Err(self.fail(place, id, Class::Close, detail));
+        }
+        let asked = client.ask(now, ask.verb, &args, true, books);
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(hole) => {
+                drop(stage);
+                return Err(self.fail(place, id, Class::Reply, hole.to_string()));
+            }
+        };
+        let parcel = stage.pack(now, id, &asked);
+        drop(stage);
+        self.shared.deliver(parcel);
+        self.answer(frame, id, ask.verb, &asked, ask.refused.as_deref(), &ask.save).await
+    }
+
+    async fn say(&self, frame: Frame<'_>, id: ClientId, say: &Say) -> Result<(), Failed> {
+        let now = self.shared.now();
+        let asked = self.speak(id, say, now, true, Wording::Stamped(say.size.unwrap_or(0)));
+        match asked {
+            Ok(asked) => {
+                let saved = BTreeMap::new();
+                self.answer(frame, id, Verb::Say, &asked, say.refused.as_deref(), &saved).await
+            }
+            Err(reason) => Err(self.fail(frame.step.place, id, Class::Close, reason)),
+        }
+    }
+
+    /// Says something; `otherwise` is said when the scenario gives no text.
+    pub(super) fn speak(
+        &self,
+        id: ClientId,
+        say: &Say,
+        intended: Time,
+        awaited: bool,
+        otherwise: Wording<'_>,
+    ) -> Result<Asked, String> {
+        let vars = self.vars(id);
+        let fill = |template: &str| {
+            let filled = template::fill(&Value::String(template.to_owned()), &vars);
+            filled.map(|value| template::as_text(&value)).map_err(|hole| hole.to_string())
+        };
+        let text = say.text.as_deref().map(fill).transpose()?;
+        let room = say.room.as_deref().map(fill).transpose()?;
+        let words = text.as_deref().map_or(otherwise, Wording::Fixed);
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let Some((client, books)) = stage.client(id).filter(|(client, _)| client.is_open()) else {
+            return Err("cannot say anything: there is no connection".to_owned());
+        };
+        let line = Line { words, room: room.as_deref(), intended, awaited };
+        let asked = client.say(now, line, books).map_err(|hole| hole.to_string())?;
+        let parcel = stage.pack(now, id, &asked);
+        drop(stage);
+        self.shared.deliver(parcel);
+        Ok(asked)
+    }
+
+    async fn answer(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        verb: Verb,
+        asked: &Asked,
+        refused: Option<&str>,
+        saved: &BTreeMap<String, String>,
+    ) -> Result<(), Failed> {
+        let (place, word) = (frame.step.place, verb.as_str());
+        let Some(request) = asked.request else { return Ok(()) };
+        let answer = self.until(id, frame.deadline, |client, _| client.take_answer(request)).await;
+        let detail = match (answer, refused) {
+            (Some(Answer::Done(heard)), None) => {
+                if let (Some(fields), Some((client, _))) =
+                    (heard.fields(), self.shared.lock().client(id))
+                {
+                    save(client, saved, fields);
+                }
+                return self.inside(frame, id, verb).await;
+            }
+            (Some(Answer::Refused(code)), Some(wanted)) if *code == *wanted => return Ok(()),
+            (Some(Answer::Refused(code)), None) => format!("`{word}` was refused: {code}"),
+            (Some(Answer::Refused(code)), Some(wanted)) => {
+                format!("`{word}` was refused with `{code}`, not with `{wanted}`")
+            }
+            (Some(Answer::Done(_)), Some(wanted)) => {
+                format!("`{word}` was done; it should have been refused with `{wanted}`")
+            }
+            (Some(Answer::Gone), _) => format!("the connection ended before `{word}` was answered"),
+            (None, _) => format!("`{word}` was not answered in time"),
+        };
+        Err(self.fail(place, id, Class::Reply, detail))
+    }
+
+    /// After `create` the client is inside when its own entry has come.
+    async fn inside(&self, frame: Frame<'_>, id: ClientId, verb: Verb) -> Result<(), Failed> {
+        if verb != Verb::Create {
+            return Ok(());
+        }
+        let inside = self.until(id, frame.deadline, |client, _| client.rooms().last().map(|_| ()));
+        inside.await.ok_or_else(|| {
+            let detail = "a room was created, but not entered, in time".to_owned();
+            self.fail(frame.step.place, id, Class::Admission, detail)
+        })
+    }
+}

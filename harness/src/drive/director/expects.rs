@@ -1,0 +1,289 @@
+//! What a client must see, or must not see, in a step.
+
+use std::time::Duration;
+
+use async_io::Timer;
+use serde_json::Value;
+
+use super::{Director, Failed, Frame, save};
+use crate::books::{Books, Wording};
+use crate::check::Class;
+use crate::client::{Client, Event, State};
+use crate::dialect::{EventKind, Fence};
+use crate::observe::{ClientId, RoomId, Who};
+use crate::plan::{ClosedPattern, Echo, Expect, Pattern, Say, Vars};
+use crate::scenario::template;
+use crate::wire::Outgoing;
+
+impl Director<'_> {
+    pub(super) async fn expect(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        expect: &Expect,
+    ) -> Result<(), Failed> {
+        for pattern in &expect.events {
+            self.expect_event(frame, id, pattern).await?;
+        }
+        if let Some(members) = &expect.members {
+            self.expect_members(frame, id, members).await?;
+        }
+        match &expect.closed {
+            Some(closed) => self.expect_closed(frame, id, closed).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn expect_event(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        pattern: &Pattern,
+    ) -> Result<(), Failed> {
+        let vars = self.vars(id);
+        let mut fields = Vars::new();
+        for (name, template) in &pattern.fields {
+            let person = matches!(name.as_str(), "who" | "from");
+            let group = person.then(|| self.named_group(template)).flatten();
+            let value = match group {
+                Some(names) => Ok(Value::Array(names)),
+                None => template::fill(template, &vars),
+            };
+            let value = value
+                .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
+            fields.insert(name.clone(), value);
+        }
+        for nth in 0..pattern.count {
+            let seen = self.until(id, frame.deadline, |client, books| {
+                let at = client
+                    .inbox
+                    .iter()
+                    .position(|event| event.kind == pattern.kind && fits(event, &fields, books))?;
+                let event = client.inbox.remove(at)?;
+                if let Some(fields) = event.heard.as_ref().and_then(|heard| heard.fields()) {
+                    save(client, &pattern.save, fields);
+                }
+                Some(())
+            });
+            if seen.await.is_none() {
+                let what = described(pattern, &fields);
+                let had = match (nth, pattern.count) {
+                    (_, 1) => String::new(),
+                    (nth, count) => format!(" ({nth} of {count} came)"),
+                };
+                let detail = format!("{what} did not come in time{had}");
+                return Err(self.fail(frame.step.place, id, absent(pattern.kind), detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of a group's clients, when this word names a group.
+    fn named_group(&self, word: &Value) -> Option<Vec<Value>> {
+        let word = word.as_str()?;
+        let group = self.plan.groups.iter().find(|group| group.name == word)?;
+        let first = group.first.0 as usize;
+        let members = self.plan.clients.get(first..first + group.size as usize)?;
+        Some(members.iter().map(|client| Value::String(client.name.clone())).collect())
+    }
+
+    async fn expect_members(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        members: &[String],
+    ) -> Result<(), Failed> {
+        let vars = self.vars(id);
+        let mut wanted: Vec<String> = Vec::new();
+        for member in members {
+            let word = Value::String(member.clone());
+            let names = match self.named_group(&word) {
+                Some(names) => names,
+                None => vec![template::fill(&word, &vars).unwrap_or(word)],
+            };
+            wanted.extend(names.iter().map(template::as_text));
+        }
+        wanted.sort_unstable();
+        let mut seen: Vec<String> = Vec::new();
+        let same = self.until(id, frame.deadline, |client, _| {
+            let stay = client.rooms().last();
+            seen = stay.map(|stay| stay.members.iter().map(ToString::to_string).collect())?;
+            seen.sort_unstable();
+            (seen == wanted).then_some(())
+        });
+        if same.await.is_some() {
+            return Ok(());
+        }
+        let detail = format!("the members should be {wanted:?}; this client was told {seen:?}");
+        Err(self.fail(frame.step.place, id, Class::View, detail))
+    }
+
+    async fn expect_closed(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        wanted: &ClosedPattern,
+    ) -> Result<(), Failed> {
+        let place = frame.step.place;
+        let ended = self.until(id, frame.deadline, |client, _| match &client.state {
+            State::Closed(at, ending) => Some((*at, ending.clone(), client.silent_since)),
+            _ => None,
+        });
+        let Some((at, ending, silent)) = ended.await else {
+            let detail = "the connection is still open".to_owned();
+            return Err(self.fail(place, id, Class::Timeout, detail));
+        };
+        if wanted.by_server && ending.asked {
+            let detail = "the client itself closed the connection".to_owned();
+            return Err(self.fail(place, id, Class::Close, detail));
+        }
+        if let Some(code) = wanted.code.filter(|code| Some(*code) != ending.code) {
+            let got = ending.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+            let detail = format!("closed with {got} ({}), not with {code}", ending.reason);
+            return Err(self.fail(place, id, Class::Close, detail));
+        }
+        let from = silent.unwrap_or(frame.begun);
+        let open = Duration::from_micros(at.0.saturating_sub(from.0));
+        match wanted.not_before.as_ref().map(|span| self.span(span)) {
+            Some(least) if open < least => {
+                let detail = format!("closed after {open:.1?}, which is before {least:.1?}");
+                Err(self.fail(place, id, Class::Timeout, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn expect_none(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        kinds: &[EventKind],
+        wait: Duration,
+    ) -> Result<(), Failed> {
+        Timer::after(wait).await;
+        let deadline = frame.deadline + wait;
+        let alive = self.fence(Frame { deadline, ..frame }, id).await;
+        let place = frame.step.place;
+        let mut stage = self.shared.lock();
+        let Some((client, _)) = stage.client(id) else { return Ok(()) };
+        let closed = matches!(client.state, State::Closed(..));
+        if closed && kinds.contains(&EventKind::Closed) {
+            drop(stage);
+            let detail = "the connection ended, which it must not".to_owned();
+            return Err(self.fail(place, id, Class::Close, detail));
+        }
+        let unwanted = client.inbox.iter().find(|event| kinds.contains(&event.kind)).cloned();
+        drop(stage);
+        if let Some(event) = unwanted {
+            let text = event.heard.map_or_else(|| "(ping)".into(), |heard| heard.text.clone());
+            let detail = format!("an unwanted {}: {text}", event.kind.as_str());
+            return Err(self.fail(place, id, present(event.kind), detail));
+        }
+        if !alive {
+            let detail = "the fence did not come back: absence is not proven".to_owned();
+            return Err(self.fail(place, id, Class::Unresponsive, detail));
+        }
+        Ok(())
+    }
+
+    /// Proves that everything that was on its way to a client has come: a message of its own comes
+    /// back behind it, or the answer to a ping. Says whether it did.
+    pub(super) async fn fence(&self, frame: Frame<'_>, id: ClientId) -> bool {
+        let dialect = &self.plan.dialect;
+        let inside = self.shared.lock().client(id).is_some_and(|(client, _)| client.can_speak());
+        if dialect.fence == Fence::Say && dialect.echo == Echo::Once && inside {
+            let now = self.shared.now();
+            return match self.speak(id, &Say::default(), now, false, Wording::Fence) {
+                Ok(_) => {
+                    let back =
+                        |client: &mut Client, _: &mut Books| client.fence_is_back().then_some(());
+                    self.until(id, frame.deadline, back).await.is_some()
+                }
+                Err(_) => false,
+            };
+        }
+        self.ping(frame.deadline, id).await
+    }
+
+    /// Sends a WebSocket ping and waits for its pong. True where nothing can be asked: a closed
+    /// connection sends no more, a deaf client sees no more.
+    pub(in crate::drive) async fn ping(&self, deadline: std::time::Instant, id: ClientId) -> bool {
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let reachable = |client: &Client| client.is_open() && client.reads && client.pongs;
+        let Some((client, books)) = stage.client(id).filter(|(client, _)| reachable(client)) else {
+            return true;
+        };
+        let (payload, number) = client.ping(now, books);
+        let parcel = stage.frame(now, id, Outgoing::Ping(&payload));
+        drop(stage);
+        self.shared.deliver(parcel);
+        let ponged = self.until(id, deadline, |client, _| {
+            (client.ponged(number) || !client.is_open()).then_some(())
+        });
+        ponged.await.is_some()
+    }
+}
+
+/// Whether an event has these fields.
+fn fits(event: &Event, wanted: &Vars, books: &mut Books) -> bool {
+    let Some(heard) = &event.heard else { return wanted.is_empty() };
+    let Some(fields) = heard.fields() else { return wanted.is_empty() };
+    wanted.iter().all(|(name, value)| match name.as_str() {
+        "who" | "from" => {
+            let room: Option<RoomId> =
+                fields.get("room").and_then(Value::as_str).map(|room| books.room(room));
+            let who = match books.named(heard, room) {
+                Who::Client(client) => books.name(client),
+                Who::Stranger(word) => Some(word),
+                Who::Untold => None,
+            };
+            who.is_some_and(|who| match value {
+                Value::Array(names) => names.iter().any(|name| name.as_str() == Some(&*who)),
+                value => value.as_str() == Some(&*who),
+            })
+        }
+        name => fields.get(name).is_some_and(|found| contains(found, value)),
+    })
+}
+
+/// Whether a value is the wanted one; an object may hold more.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value))),
+        (found, wanted) => found == wanted,
+    }
+}
+
+fn described(pattern: &Pattern, fields: &Vars) -> String {
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    match fields.is_empty() {
+        true => format!("`{}`", pattern.kind.as_str()),
+        false => format!("`{}` with {}", pattern.kind.as_str(), fields.join(", ")),
+    }
+}
+
+/// What is wrong when such an event does not come.
+fn absent(kind: EventKind) -> Class {
+    match kind {
+        EventKind::Message => Class::Loss,
+        EventKind::Joined | EventKind::Left | EventKind::Renamed => Class::Notice,
+        EventKind::Presence | EventKind::Typing | EventKind::Read => Class::Presence,
+        EventKind::Stored => Class::Storage,
+        EventKind::Ping => Class::Ping,
+        EventKind::Closed => Class::Timeout,
+        EventKind::Welcome => Class::Greeting,
+        _ => Class::Reply,
+    }
+}
+
+/// What is wrong when such an event comes and must not.
+fn present(kind: EventKind) -> Class {
+    match kind {
+        EventKind::Message => Class::Leak,
+        kind => absent(kind),
+    }
+}

@@ -1,0 +1,57 @@
+//! What a plan's timeline will ask of the clients, found before they are made.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::dialect::EventKind;
+use crate::plan::{Action, Plan, Step};
+
+/// What the clients of a group must be able to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// The events that some step looks for: only these are kept in inboxes.
+    pub(super) wanted: Arc<[EventKind]>,
+    /// They stop reading at some point.
+    pub(super) stops_reading: bool,
+}
+
+/// The facts of each group, in the plan's order.
+pub(super) fn of(plan: &Plan) -> Vec<Facts> {
+    let mut wanted = vec![BTreeSet::new(); plan.groups.len()];
+    let mut stops = vec![false; plan.groups.len()];
+    visit(&plan.steps, None, &mut |who, action| {
+        let (Some(wanted), Some(stops)) = (wanted.get_mut(who), stops.get_mut(who)) else { return };
+        match action {
+            Action::Expect(expect) => {
+                wanted.extend(expect.events.iter().map(|pattern| pattern.kind));
+                // The list of members is kept up to date from what is told of others.
+                wanted.extend(expect.members.iter().map(|_| EventKind::Joined));
+            }
+            Action::ExpectNone { of, .. } => wanted.extend(of.iter().copied()),
+            Action::Reads(false) => *stops = true,
+            _ => {}
+        }
+    });
+    let facts = wanted.into_iter().zip(stops);
+    facts
+        .map(|(wanted, stops_reading)| Facts {
+            wanted: wanted.into_iter().collect(),
+            stops_reading,
+        })
+        .collect()
+}
+
+fn visit(steps: &[Step], around: Option<usize>, see: &mut impl FnMut(usize, &Action)) {
+    for step in steps {
+        let who = step.who.or(around);
+        if let Some(who) = who {
+            see(who, &step.action);
+        }
+        match &step.action {
+            Action::Each(steps) | Action::Together(steps) | Action::Repeat { steps, .. } => {
+                visit(steps, who, see);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Carries a plan out against a real server: the only part of the harness with sockets and threads.
+//!
+//! Three threads share the [`stage`]: the swarm connects and reads, the load sends on schedule, the
+//! director goes through the timeline. A fourth only measures how long this process stood still.
+
+mod child;
+mod director;
+mod facts;
+mod link;
+mod load;
+mod probe;
+mod stage;
+mod swarm;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_std::task::block_on;
+use futures_lite::future;
+use futures_util::future::join_all;
+use nix::sys::resource::{UsageWho, getrusage};
+use parking_lot::Mutex;
+
+pub use self::child::ChildServer;
+use self::director::Director;
+use self::stage::Shared;
+use self::swarm::Swarm;
+pub use self::watch::{Cut, Interrupt};
+use crate::books::Books;
+use crate::check::{End, Judge, Profile};
+use crate::client::Client;
+use crate::dialect::Heartbeat;
+use crate::observe::ClientId;
+use crate::plan::{Plan, Step};
+use crate::summary::StepResult;
+use crate::verdict::Verdict;
+
+/// How long what is owed may take at the end of a run.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long the last fence may take.
+const FENCE: Duration = Duration::from_secs(5);
+/// How long clients wait for the answer to their Close frames at the end.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How often the metronome strikes.
+const BEAT: Duration = Duration::from_millis(5);
+
+/// What to run, and where.
+pub struct Job<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The target's URL; none: the reference server is started.
+    pub target: Option<&'a str>,
+    /// Retries the first connection for so long.
+    pub wait: Duration,
+    /// The target's timers, where the user says them.
+    pub heartbeat: Option<Heartbeat>,
+    /// The signal that ends the run early.
+    pub interrupt: &'a Interrupt,
+    /// Told of each stage of the run.
+    pub say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The target's URL.
+    pub target: String,
+    /// The top-level steps.
+    pub steps: Vec<StepResult>,
+    /// Why it ended before its timeline did.
+    pub cut: Option<Cut>,
+    /// The books.
+    pub books: Books,
+    /// How it ended, as the checks must know it.
+    pub end: End,
+    /// How long it took, and how long of that the end took.
+    pub took: (Duration, Duration),
+    /// CPU time used, in seconds.
+    pub cpu_s: f64,
+    /// Memory at its peak, in bytes.
+    pub peak_rss_bytes: u64,
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// It could not run: the target cannot be reached, refuses the upgrade, or the server cannot be
+/// started. In words for the user.
+pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
+    let plan = job.plan;
+    let child = match job.target {
+        Some(_) => None,
+        None => {
+            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
+        }
+    };
+    let url = job.target.map(str::to_owned).or(child.as_ref().map(|child| child.url().to_owned()));
+    let url = url.unwrap_or_default();
+    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
+    let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait)?;
+    // Timers: the user's word, else the target's own, else the dialect's.
+    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    let shared = Arc::new(stage_of(plan, heartbeat));
+    let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
+    let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let child = Mutex::new(child);
+    let metronome = Metronome::start();
+    let director = Director {
+        plan,
+        shared: &shared,
+        swarm: &swarm,
+        target: &target,
+        heartbeat: heartbeat
+            .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
+        facts: facts::of(plan),
+        say: job.say,
+    };
+    let played = block_on(play(&director, &child, job));
+    swarm.stop();
+    drop(child);
+    let stall = metronome.stop();
+    let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(Outcome {
+        target: url,
+        steps: played.steps,
+        cut: played.cut,
+        books: shared.into_books(),
+        end: End { stall, ..played.end },
+        took: played.took,
+        cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
+        peak_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
+    })
+}
+
+fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
+    let mut args = Vec::new();
+    if let Some(Heartbeat { every, timeout }) = heartbeat.or(plan.server.heartbeat) {
+        args.push("--heartbeat".to_owned());
+        args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
+    }
+    args.extend(plan.server.args.iter().cloned());
+    args
+}
+
+fn stage_of(plan: &Plan, heartbeat: Option<Heartbeat>) -> Shared {
+    let facts = facts::of(plan);
+    let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
+    let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
+    let judge = Judge::new(&plan.checks, profile, plan.clients.len());
+    let books = Books::new(plan.run_number, judge, names);
+    let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
+        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let name = client.name.as_str().into();
+        let dialect = Arc::clone(&plan.dialect);
+        let vars = Arc::clone(&client.vars);
+        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        made.pongs = client.pongs;
+        made
+    });
+    Shared::new(clients.collect(), books)
+}
+
+struct Played {
+    steps: Vec<StepResult>,
+    cut: Option<Cut>,
+    end: End,
+    took: (Duration, Duration),
+}
+
+/// The timeline, or what ends it; then everything that is still on its way; then goodbye.
+async fn play(
+    director: &Director<'_>,
+    child: &Mutex<Option<ChildServer>>,
+    job: &Job<'_>,
+) -> Played {
+    let (shared, begun) = (director.shared, Instant::now());
+    let mut steps = Vec::new();
+    let timeline = async {
+        director.timeline(&mut steps).await;
+        watch::died(shared, director.target, child)
+    };
+    let watching =
+        async { Some(watch::watch(shared, director.target, child, job.interrupt).await) };
+    let mut cut = future::or(timeline, watching).await;
+    shared.stop();
+    let drain = Instant::now();
+    let settled = cut.is_none() && {
+        let ending = async {
+            let settled = director.settle(SETTLE).await;
+            (last_fence(director).await && settled, None)
+        };
+        let watching = async {
+            let cut = watch::watch(shared, director.target, child, job.interrupt).await;
+            (false, Some(cut))
+        };
+        let (settled, late_cut) = future::or(ending, watching).await;
+        cut = late_cut;
+        settled || cut.is_none()
+    };
+    let now = shared.now();
+    sweep(shared);
+    let end = End {
+        at: now,
+        settled,
+        interrupted: matches!(cut, Some(Cut::Interrupted(_))),
+        died: match &cut {
+            Some(Cut::Died(at, _)) => Some(*at),
+            _ => None,
+        },
+        unresponsive: match &cut {
+            Some(Cut::Unresponsive(at)) => Some(*at),
+            _ => None,
+        },
+        stall: Duration::ZERO,
+    };
+    let took = (begun.elapsed(), drain.elapsed());
+    skip_rest(&mut steps, &director.plan.steps);
+    shared.lock().books.close();
+    goodbye(director, cut.is_none()).await;
+    Played { steps, cut, end, took }
+}
+
+/// Every living client proves that nothing more was on its way to it.
+async fn last_fence(director: &Director<'_>) -> bool {
+    let deadline = Instant::now() + FENCE;
+    let clients = (0..director.plan.clients.len()).filter_map(|id| u32::try_from(id).ok());
+    let fences = clients.map(|id| director.ping(deadline, ClientId(id)));
+    join_all(fences).await.into_iter().all(|back| back)
+}
+
+/// Gives up the requests that were never answered.
+fn sweep(shared: &Shared) {
+    let now = shared.now();
+    let before = crate::observe::Time(now.0.saturating_sub(SETTLE.as_micros() as u64));
+    let mut stage = shared.lock();
+    let ids = (0..stage.clients.len()).filter_map(|id| u32::try_from(id).ok());
+    for id in ids {
+        if let Some((client, books)) = stage.client(ClientId(id)) {
+            client.overdue(before, now, books);
+        }
+    }
+}
+
+/// Closes every connection; where the target lives, as the protocol asks.
+async fn goodbye(director: &Director<'_>, politely: bool) {
+    let clients = (0..director.plan.clients.len()).filter_map(|id| u32::try_from(id).ok());
+    let clients: Vec<ClientId> = clients.map(ClientId).collect();
+    for &id in &clients {
+        director.begin_close(id, 1000, "");
+    }
+    if politely {
+        let deadline = Instant::now() + GOODBYE;
+        join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
+    }
+}
+
+/// Names the steps that were not reached.
+fn skip_rest(results: &mut Vec<StepResult>, steps: &[Step]) {
+    for step in steps.iter().skip(results.len()) {
+        results.push(StepResult {
+            line: step.place.line,
+            label: director::label(step),
+            verdict: Verdict::Skipped,
+            message: "not reached".to_owned(),
+            seconds: 0.0,
+        });
+    }
+}
+
+/// Measures the longest time for which this process did not run.
+struct Metronome {
+    thread: std::thread::JoinHandle<Duration>,
+    stop: std::sync::mpsc::Sender<()>,
+}
+
+impl Metronome {
+    fn start() -> Self {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            loop {
+                let begun = Instant::now();
+                match stopped.recv_timeout(BEAT) {
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                        longest = longest.max(begun.elapsed().saturating_sub(BEAT));
+                    }
+                    _ => return longest,
+                }
+            }
+        });
+        Self { thread, stop }
+    }
+
+    fn stop(self) -> Duration {
+        drop(self.stop);
+        self.thread.join().unwrap_or_default()
+    }
+}

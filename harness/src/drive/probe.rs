@@ -1,0 +1,157 @@
+//! Asks the target for one connection before the load begins: is it there, does it take the upgrade,
+//! and what does its greeting say of its timers.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use async_tungstenite::tungstenite::handshake::client::generate_key;
+use url::Url;
+
+use super::director::Target;
+use super::swarm::explain;
+use crate::dialect::{Decoded, Dialect, Event, EventKind, Heartbeat};
+use crate::handshake::{self, Progress, Request};
+use crate::plan::Vars;
+use crate::wire::{self, Frames, Incoming, Outgoing};
+
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the greeting may take.
+const GREETING: Duration = Duration::from_secs(1);
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Finds the target and greets it, again and again for `wait`.
+pub(super) fn probe(
+    url: &str,
+    dialect: &Dialect,
+    vars: &Vars,
+    wait: Duration,
+) -> Result<(Target, Option<Heartbeat>), String> {
+    let end = Instant::now() + wait;
+    loop {
+        let attempt = locate(url).and_then(|(mut target, addresses)| {
+            let mut last = format!("{}: no address", target.host);
+            for address in addresses {
+                target.address = address;
+                match greet(&target, dialect, vars) {
+                    Ok(heartbeat) => return Ok((target, heartbeat)),
+                    Err(reason) => last = format!("{url}: {reason}"),
+                }
+            }
+            Err(last)
+        });
+        if attempt.is_ok() || Instant::now() + PAUSE > end {
+            return attempt;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Takes a target's URL apart, and looks its host up.
+fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
+    let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
+    let host = url.host_str().ok_or_else(|| format!("`{text}` names no host"))?.to_owned();
+    let port = url.port_or_known_default().unwrap_or(80);
+    // `[::1]` is how a URL writes an IPv6 address; the resolver wants it bare.
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> =
+        (bare, port).to_socket_addrs().map_err(|error| format!("{host}: {error}"))?.collect();
+    let first = *addresses.first().ok_or_else(|| format!("{host}: no address"))?;
+    let path = match (url.path(), url.query()) {
+        ("" | "/", None) => None,
+        (path, None) => Some(path.to_owned()),
+        (path, Some(query)) => Some(format!("{path}?{query}")),
+    };
+    let target = Target { address: first, host: format!("{host}:{port}"), path };
+    Ok((target, addresses))
+}
+
+/// One connection: upgraded, listened to until the greeting, closed.
+fn greet(target: &Target, dialect: &Dialect, vars: &Vars) -> Result<Option<Heartbeat>, String> {
+    let told = |error: io::Error| explain(&error);
+    let mut stream = TcpStream::connect_timeout(&target.address, PATIENCE).map_err(told)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    let path = match &target.path {
+        Some(path) => path.clone(),
+        None => dialect.path(vars).map_err(|hole| hole.to_string())?,
+    };
+    let request = Request {
+        host: target.host.clone(),
+        path,
+        subprotocol: dialect.connect.subprotocol.clone(),
+        headers: Vec::new(),
+        key: generate_key(),
+    };
+    stream.write_all(&request.to_bytes()).map_err(told)?;
+    let early = shake(&mut stream, &request)?;
+    let heartbeat = listen(&mut stream, dialect, &early);
+    let goodbye = wire::encode(Outgoing::Close { code: 1000, reason: "" }, [1, 2, 3, 4]);
+    // The probe is over; whether the server still takes its Close frame changes nothing.
+    if let Err(error) = stream.write_all(&goodbye) {
+        tracing::debug!(%error, "the probe's Close frame");
+    }
+    Ok(heartbeat)
+}
+
+/// Reads the answer to the upgrade; returns the bytes that came behind it.
+fn shake(stream: &mut TcpStream, request: &Request) -> Result<Vec<u8>, String> {
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if is_timeout(&error) => {
+                return Err(format!("no answer to the upgrade in {PATIENCE:?}"));
+            }
+            Err(error) => return Err(explain(&error)),
+        };
+        answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        match handshake::read_answer(request, &answer, count == 0) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Accepted(head)) => return Ok(answer.split_off(head)),
+            Err(refusal) => return Err(refusal.to_string()),
+        }
+    }
+}
+
+/// Waits for the greeting, and reads the server's timers in it. A server that does not greet as the
+/// dialect says is found out by the clients, with a transcript.
+fn listen(stream: &mut TcpStream, dialect: &Dialect, early: &[u8]) -> Option<Heartbeat> {
+    let ready = dialect.connect.ready?;
+    let mut frames = Frames::default();
+    let mut greeting = greeting_in(&mut frames, dialect, ready, early)?;
+    let mut buffer = [0; 4096];
+    stream.set_read_timeout(Some(GREETING)).ok()?;
+    while greeting.is_none() {
+        let count = stream.read(&mut buffer).ok().filter(|&count| count > 0)?;
+        greeting = greeting_in(&mut frames, dialect, ready, buffer.get(..count)?)?;
+    }
+    let fields = greeting?.fields;
+    let millis = |name: &str| fields.get(name)?.as_u64().map(Duration::from_millis);
+    let every = millis("heartbeat_interval_ms")?;
+    Some(Heartbeat { every, timeout: millis("heartbeat_timeout_ms")? })
+}
+
+/// The greeting, if these bytes complete it; none at all when they are no WebSocket.
+fn greeting_in(
+    frames: &mut Frames,
+    dialect: &Dialect,
+    ready: EventKind,
+    bytes: &[u8],
+) -> Option<Option<Event>> {
+    let mut greeting = None;
+    let fed = frames.feed(bytes, |incoming| {
+        if let Incoming::Text(text) = incoming
+            && let Decoded::Event(event) = dialect.decode(text)
+            && event.kind == ready
+        {
+            greeting.get_or_insert(event);
+        }
+    });
+    fed.ok().map(|()| greeting)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

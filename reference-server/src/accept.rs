@@ -1,0 +1,248 @@
+//! The accept loop: from a listening socket to answered requests and running connections.
+
+use std::{
+    fmt::Write as _,
+    io,
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_io::{Async, Timer};
+use futures_lite::{AsyncWriteExt, future};
+use tide::{
+    Response, StatusCode,
+    http::{self, Method, Request},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    connection::{self, Connection},
+    head::{self, Refusal},
+    server::Server,
+    socket::discard,
+    upgrade::Upgraded,
+};
+
+/// Connections that the kernel completes and holds before they are accepted: enough for all clients
+/// of a large test to connect at once. The standard library asks for 128.
+const BACKLOG: i32 = 4096;
+/// What the kernel may hold for one reader that has stopped. Its own choice is some megabytes: then
+/// a slow reader would be found out only after tens of thousands of messages.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Sockets beyond `max_connections`: for handshakes under way, health checks, and refusals.
+const SPARE_SOCKETS: usize = 128;
+/// How long to wait after the process has run out of descriptors, and between two such log lines.
+const BACK_OFF: Duration = Duration::from_millis(100);
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// Makes a listening socket ready for many connections.
+pub(crate) fn prepare(listener: TcpListener) -> io::Result<Async<TcpListener>> {
+    let socket = socket2::SockRef::from(&listener);
+    socket.listen(BACKLOG)?;
+    // Accepted sockets inherit both.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_nodelay(true)?;
+    Async::new(listener)
+}
+
+/// Accepts for as long as it is polled.
+pub(crate) async fn run(
+    server: Arc<Server>,
+    app: tide::Server<Arc<Server>>,
+    listener: Async<TcpListener>,
+) {
+    let sockets = Arc::new(AtomicUsize::new(0));
+    let most = server.config.max_connections.saturating_add(SPARE_SOCKETS);
+    let mut logged: Option<Instant> = None;
+    loop {
+        let error = match listener.accept().await {
+            Ok((socket, _)) => {
+                let Some(place) = Place::take(&sockets, most) else { continue };
+                let greeting = greet(server.clone(), app.clone(), socket, place);
+                // It ends by itself: at its deadline, or as a connection that the server knows of.
+                drop(async_std::task::spawn(greeting));
+                continue;
+            }
+            Err(error) => error,
+        };
+        server.metrics.accept_errors.inc();
+        if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            warn!(%error, "cannot accept");
+            logged = Some(Instant::now());
+        }
+        // A connection that was gone before it was accepted is no reason to wait; a lack of
+        // descriptors is: the listener stays readable, and the loop would spin.
+        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            Timer::after(BACK_OFF).await;
+        }
+    }
+}
+
+/// One of the sockets that may be open.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(sockets: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let place = Self(sockets.clone());
+        (sockets.fetch_add(1, Ordering::AcqRel) < most).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Reads what a new socket wants and answers it, before the deadline.
+async fn greet(
+    server: Arc<Server>,
+    app: tide::Server<Arc<Server>>,
+    socket: Async<TcpStream>,
+    place: Place,
+) {
+    let alarm = server.wheel.alarm(server.in_future(server.config.handshake));
+    let asked = future::or(ask(&server, &app, &socket), async {
+        alarm.await;
+        Asked::Answer(plain(StatusCode::RequestTimeout))
+    })
+    .await;
+    match asked {
+        Asked::Gone => {}
+        Asked::Answer(response) => farewell(&server, &socket, response, true).await,
+        Asked::HeadOnly(response) => farewell(&server, &socket, response, false).await,
+        Asked::Upgrade { response, speaks, early } => {
+            let connection = Connection::new(socket, server);
+            let answer = encode_head(&response, None);
+            let run = async move {
+                connection::run(connection, answer.into(), early, |connection, turn| {
+                    speaks.open(turn.server.now(), connection, turn)
+                })
+                .await;
+                drop(place);
+            };
+            // A task of its own: this one's memory is sized for a handshake. It ends when its
+            // connection does, which the server can bring about.
+            drop(async_std::task::spawn(run));
+        }
+    }
+}
+
+enum Asked {
+    Answer(http::Response),
+    /// The answer to HEAD.
+    HeadOnly(http::Response),
+    Upgrade {
+        response: http::Response,
+        speaks: crate::handler::Speaks,
+        early: Vec<u8>,
+    },
+    Gone,
+}
+
+async fn ask(
+    server: &Arc<Server>,
+    app: &tide::Server<Arc<Server>>,
+    socket: &Async<TcpStream>,
+) -> Asked {
+    let mut head = match head::read(socket).await {
+        Ok(head) => head,
+        Err(Refusal::Gone) => return Asked::Gone,
+        Err(Refusal::Status(status)) => return Asked::Answer(plain(status)),
+    };
+    if head.body_bytes > server.config.body_bytes {
+        return Asked::Answer(plain(StatusCode::PayloadTooLarge));
+    }
+    if head.body_bytes > 0 {
+        match body(socket, std::mem::take(&mut head.rest), head.body_bytes).await {
+            Ok(body) => head.request.set_body(body),
+            Err(_) => return Asked::Gone,
+        }
+    }
+    let head_only = head.request.method() == Method::Head;
+    let response = respond(app, head.request).await;
+    if response.status() == StatusCode::SwitchingProtocols
+        && let Some(Upgraded(speaks)) = response.ext().get::<Upgraded>().copied()
+    {
+        return Asked::Upgrade { response, speaks, early: head.rest };
+    }
+    if head_only { Asked::HeadOnly(response) } else { Asked::Answer(response) }
+}
+
+async fn body(
+    socket: &Async<TcpStream>,
+    mut bytes: Vec<u8>,
+    length: u64,
+) -> Result<Vec<u8>, Refusal> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    while bytes.len() < length {
+        if head::read_more(socket, &mut bytes).await? == 0 {
+            return Err(Refusal::Gone);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+async fn respond(app: &tide::Server<Arc<Server>>, request: Request) -> http::Response {
+    debug!(method = %request.method(), path = request.url().path(), "request");
+    app.respond(request).await.unwrap_or_else(|error: http::Error| plain(error.status()))
+}
+
+fn plain(status: StatusCode) -> http::Response {
+    let mut response = Response::new(status);
+    response.set_body(format!("{}\n", status.canonical_reason()));
+    response.into()
+}
+
+/// Sends an answer and closes, without a reset that could destroy it.
+async fn farewell(
+    server: &Server,
+    socket: &Async<TcpStream>,
+    mut response: http::Response,
+    with_body: bool,
+) {
+    let body = response.take_body().into_bytes().await.unwrap_or_default();
+    let mut bytes = encode_head(&response, Some(body.len()));
+    if with_body {
+        bytes.extend_from_slice(&body);
+    }
+    let alarm = server.wheel.alarm(server.in_future(server.config.linger));
+    let mut writer = socket;
+    let answer = async {
+        if writer.write_all(&bytes).await.is_ok()
+            && socket.get_ref().shutdown(std::net::Shutdown::Write).is_ok()
+        {
+            // Whatever comes of it, the socket is closed next.
+            future::poll_fn(|cx| discard(socket, cx).map(drop)).await;
+        }
+    };
+    future::or(answer, alarm).await;
+}
+
+/// The status line and headers. A length is given for all but a 101, which has no body: "A server
+/// MUST NOT send a Content-Length header field in any response with a status code of 1xx" (RFC 9110,
+/// 8.6).
+fn encode_head(response: &http::Response, length: Option<usize>) -> Vec<u8> {
+    let status = response.status();
+    let mut head = format!("HTTP/1.1 {} {}\r\n", u16::from(status), status.canonical_reason());
+    for (name, values) in response {
+        if matches!(name.as_str(), "content-length" | "transfer-encoding") {
+            continue;
+        }
+        for value in values {
+            // Writing into a string does not fail.
+            write!(head, "{name}: {value}\r\n").unwrap_or_default();
+        }
+    }
+    if let Some(length) = length {
+        write!(head, "content-length: {length}\r\nconnection: close\r\n").unwrap_or_default();
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}

@@ -1,0 +1,186 @@
+//! What a server counts, and how it tells.
+
+use std::sync::atomic::Ordering;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use protocol::{EventKind, Tally};
+
+/// The media type of [`Metrics::text`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const KINDS: [(EventKind, &str); 8] = [
+    (EventKind::Chat, "chat"),
+    (EventKind::Presence, "presence"),
+    (EventKind::Stored, "stored"),
+    (EventKind::Typing, "typing"),
+    (EventKind::Read, "read"),
+    (EventKind::MemberJoined, "member_joined"),
+    (EventKind::MemberLeft, "member_left"),
+    (EventKind::MemberRenamed, "member_renamed"),
+];
+
+/// Counters and gauges. Those on the hot path are plain atomics, looked up once.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) connections: Gauge,
+    pub(crate) opened: Counter,
+    pub(crate) messages: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) queue_high_water: Gauge,
+    pub(crate) panics: Counter,
+    pub(crate) accept_errors: Counter,
+    rooms: Gauge,
+    deliveries: Vec<(EventKind, Counter, Counter)>,
+    requests_refused: Family<Code, Counter>,
+    handshakes_refused: Family<Status, Counter>,
+    closes: Family<CloseCode, Counter>,
+    joins: Family<Recovered, Counter>,
+    leaves: Family<Why, Counter>,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Delivery {
+    kind: &'static str,
+    to: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Direction {
+    direction: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CloseCode {
+    code: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Recovered {
+    recovered: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Why {
+    reason: String,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("tidemark");
+        let deliveries = Family::<Delivery, Counter>::default();
+        let bytes = Family::<Direction, Counter>::default();
+        let counter = |to, kind| deliveries.get_or_create_owned(&Delivery { kind, to });
+        let metrics = Self {
+            connections: Gauge::default(),
+            opened: Counter::default(),
+            messages: Counter::default(),
+            bytes_in: bytes.get_or_create_owned(&Direction { direction: "in" }),
+            bytes_out: bytes.get_or_create_owned(&Direction { direction: "out" }),
+            queue_high_water: Gauge::default(),
+            panics: Counter::default(),
+            accept_errors: Counter::default(),
+            rooms: Gauge::default(),
+            deliveries: KINDS
+                .map(|(kind, name)| (kind, counter("others", name), counter("sender", name)))
+                .into(),
+            requests_refused: Family::default(),
+            handshakes_refused: Family::default(),
+            closes: Family::default(),
+            joins: Family::default(),
+            leaves: Family::default(),
+            registry: Registry::default(),
+        };
+        let m = &metrics;
+        registry.register("connections", "Open WebSocket connections", m.connections.clone());
+        registry.register("connections_opened", "WebSocket connections ever", m.opened.clone());
+        registry.register("rooms", "Rooms, empty ones included", m.rooms.clone());
+        registry.register("messages", "Messages received", m.messages.clone());
+        registry.register("deliveries", "Copies of events put into queues", deliveries.clone());
+        registry.register("bytes", "Bytes of WebSocket streams", bytes);
+        registry.register(
+            "queue_high_water_bytes",
+            "The most that ever waited for one connection",
+            m.queue_high_water.clone(),
+        );
+        registry.register("closes", "Ended connections", m.closes.clone());
+        registry.register("joins", "Joins of rooms", m.joins.clone());
+        registry.register("leaves", "Ended memberships", m.leaves.clone());
+        registry.register("requests_refused", "Error replies", m.requests_refused.clone());
+        registry.register(
+            "handshakes_refused",
+            "Requests for a WebSocket answered with an error",
+            m.handshakes_refused.clone(),
+        );
+        registry.register("panics", "Handlers that panicked", m.panics.clone());
+        registry.register("accept_errors", "Failures to accept", m.accept_errors.clone());
+        Self { registry, ..metrics }
+    }
+
+    pub(crate) fn tally(&self, what: Tally) {
+        match what {
+            Tally::Received => {
+                self.messages.inc();
+            }
+            Tally::Refused { code } => {
+                self.requests_refused.get_or_create(&Code { code }).inc();
+            }
+            Tally::Delivered { kind, others, own } => {
+                let counted = self.deliveries.iter().find(|(known, ..)| *known == kind);
+                if let Some((_, to_others, to_sender)) = counted {
+                    to_others.inc_by(others);
+                    to_sender.inc_by(own);
+                }
+            }
+            Tally::Joined { recovered } => {
+                let recovered = if recovered { "true" } else { "false" };
+                self.joins.get_or_create(&Recovered { recovered }).inc();
+            }
+            Tally::Left { reason } => {
+                let reason = format!("{reason:?}").to_lowercase();
+                self.leaves.get_or_create(&Why { reason }).inc();
+            }
+        }
+    }
+
+    pub(crate) fn closed(&self, code: u16) {
+        self.closes.get_or_create(&CloseCode { code }).inc();
+    }
+
+    pub(crate) fn refused(&self, status: u16) {
+        self.handshakes_refused.get_or_create(&Status { status }).inc();
+    }
+
+    /// Remembers the largest queue.
+    pub(crate) fn queued(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        // A load is shared between cores, a maximum is not: most pushes stop here.
+        if self.queue_high_water.get() < bytes {
+            self.queue_high_water.inner().fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Everything, as OpenMetrics text.
+    pub(crate) fn text(&self, rooms: usize) -> String {
+        self.rooms.set(i64::try_from(rooms).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        encode(&mut text, &self.registry).unwrap_or_default();
+        text
+    }
+}

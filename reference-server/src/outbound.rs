@@ -1,0 +1,284 @@
+//! What one connection is still to be sent: frames in order, bounded in bytes, written without waiting.
+//!
+//! At any time exactly one party answers for a queue that is not empty: the turn that found it idle
+//! (`Pending`), or, once the socket has refused bytes, the connection's own task (`Full`). Anybody may
+//! flush, under the queue's lock, so the order is the order of the pushes.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Write},
+};
+
+use bytes::{Buf, Bytes};
+
+/// How many frames go into one write.
+const SLICES: usize = 64;
+/// A queue whose capacity grew past this gives it back when it is empty.
+const FRAMES_KEPT: usize = 64;
+/// A flush that lags leaves at most this much behind: whoever pushes beyond it flushes as well, so
+/// that a publisher cannot outrun the server, nor readers that keep up be cut for it.
+const LAG_BYTES: usize = 256 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// The largest frame since the queue was last empty: one snapshot does not make a reader slow.
+    largest: usize,
+    state: State,
+    /// Whether the first frame has left in part, so that it must be finished.
+    begun: bool,
+    /// Whether the last frame is a Close: nothing may follow it.
+    closed: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing to send, and nobody answers for it.
+    #[default]
+    Idle,
+    /// Somebody has this queue on a list and will flush it.
+    Pending,
+    /// The socket took no more: the connection's task waits until it does.
+    Full,
+    /// The reader was too slow: only what it has begun and a Close will still leave.
+    Cut,
+    /// The socket is gone.
+    Broken,
+}
+
+/// What a push asks of the one who pushed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Flush this queue at the end of the turn.
+    Flush,
+    /// Nothing: somebody else will.
+    Queued,
+    /// Nothing: the connection is ending and takes no more.
+    Refused,
+}
+
+/// What a flush came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything has left.
+    Empty,
+    /// The socket is full.
+    Full,
+    /// The socket is full and the queue over its limit.
+    Over,
+    /// The socket is gone.
+    Broken,
+}
+
+impl Outbound {
+    pub(crate) fn push(&mut self, frame: Bytes, limit_bytes: usize) -> Pushed {
+        if self.closed || matches!(self.state, State::Cut | State::Broken) {
+            return Pushed::Refused;
+        }
+        self.bytes += frame.len();
+        self.largest = self.largest.max(frame.len());
+        self.frames.push_back(frame);
+        match self.state {
+            State::Idle => {
+                self.state = State::Pending;
+                Pushed::Flush
+            }
+            State::Pending if self.bytes > LAG_BYTES => Pushed::Flush,
+            // The last word on a queue over its limit has the socket: see `flush`.
+            State::Full if self.is_over(limit_bytes) => Pushed::Flush,
+            _ => Pushed::Queued,
+        }
+    }
+
+    /// Appends a Close frame, the last one.
+    pub(crate) fn close(&mut self, frame: Bytes, limit_bytes: usize) -> Pushed {
+        let pushed = self.push(frame, limit_bytes);
+        self.closed = true;
+        pushed
+    }
+
+    /// Says that a Close frame has been pushed: nothing may follow it.
+    pub(crate) fn seal(&mut self) {
+        self.closed = true;
+    }
+
+    /// Drops everything that has not begun to leave, and ends the stream with this Close frame.
+    pub(crate) fn cut(&mut self, close: Bytes) {
+        if self.state == State::Broken {
+            return;
+        }
+        self.frames.truncate(usize::from(self.begun));
+        self.frames.push_back(close);
+        self.bytes = self.frames.iter().map(Bytes::len).sum();
+        self.closed = true;
+        self.state = State::Full;
+    }
+
+    /// Writes until everything has left or the socket refuses; adds what left to `written`.
+    pub(crate) fn flush(
+        &mut self,
+        mut socket: impl Write,
+        limit_bytes: usize,
+        written: &mut u64,
+    ) -> Flushed {
+        if self.state == State::Broken {
+            return Flushed::Broken;
+        }
+        while !self.frames.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut gathered = 0;
+            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                *slice = IoSlice::new(frame);
+                gathered += 1;
+            }
+            match socket.write_vectored(slices.get(..gathered).unwrap_or_default()) {
+                Ok(0) => return self.break_off(),
+                Ok(count) => {
+                    *written += count as u64;
+                    self.advance(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.state == State::Cut {
+                        return Flushed::Full;
+                    }
+                    let over = self.is_over(limit_bytes) && !self.closed;
+                    self.state = if over { State::Cut } else { State::Full };
+                    return if over { Flushed::Over } else { Flushed::Full };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.break_off(),
+            }
+        }
+        self.largest = 0;
+        if self.frames.capacity() > FRAMES_KEPT {
+            self.frames = VecDeque::new();
+        }
+        if self.state != State::Cut {
+            self.state = State::Idle;
+        }
+        Flushed::Empty
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.state == State::Full
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn is_over(&self, limit_bytes: usize) -> bool {
+        let snapshot = if self.largest > limit_bytes / 4 { self.largest } else { 0 };
+        limit_bytes > 0 && self.bytes > limit_bytes + snapshot
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while let Some(front) = self.frames.front_mut() {
+            if count < front.len() {
+                front.advance(count);
+                self.begun |= count > 0;
+                return;
+            }
+            count -= front.len();
+            self.begun = false;
+            self.frames.pop_front();
+        }
+    }
+
+    fn break_off(&mut self) -> Flushed {
+        *self = Self { state: State::Broken, ..Self::default() };
+        Flushed::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that takes so many bytes, and then none.
+    struct Takes(usize, Vec<u8>);
+
+    impl Write for &mut Takes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            self.1.extend(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn flushed(queue: &mut Outbound, socket: &mut Takes, limit: usize) -> Flushed {
+        queue.flush(socket, limit, &mut 0)
+    }
+
+    #[test]
+    fn the_first_push_onto_an_idle_queue_answers_for_the_flush() {
+        let mut queue = Outbound::default();
+        assert_eq!(queue.push("one".into(), 100), Pushed::Flush);
+        assert_eq!(queue.push("two".into(), 100), Pushed::Queued);
+        let mut socket = Takes(100, vec![]);
+        assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Empty);
+        assert_eq!(socket.1, b"onetwo");
+        assert_eq!(queue.push("three".into(), 100), Pushed::Flush);
+    }
+
+    #[test]
+    fn a_slow_reader_is_cut_at_a_frame_boundary() {
+        let mut queue = Outbound::default();
+        let mut socket = Takes(5, vec![]);
+        queue.push("first".into(), 8);
+        queue.push("second".into(), 8);
+        socket.0 = 7;
+        assert_eq!(flushed(&mut queue, &mut socket, 8), Flushed::Full);
+        for _ in 0..3 {
+            queue.push("ab".into(), 8);
+        }
+        // "cond" is under way, six more bytes wait: over eight, less one large frame.
+        queue.push("abcdefgh".into(), 2);
+        assert_eq!(flushed(&mut queue, &mut socket, 2), Flushed::Over);
+        assert_eq!(queue.push("late".into(), 2), Pushed::Refused);
+        queue.cut("CLOSE".into());
+        socket.0 = 100;
+        assert_eq!(flushed(&mut queue, &mut socket, 2), Flushed::Empty);
+        assert_eq!(socket.1, b"firstsecondCLOSE");
+    }
+
+    #[test]
+    fn one_large_snapshot_does_not_make_a_reader_slow() {
+        let mut queue = Outbound::default();
+        let mut socket = Takes(10, vec![]);
+        queue.push(vec![b'.'; 1000].into(), 100);
+        assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Full);
+        queue.push(vec![b'.'; 99].into(), 100);
+        assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Full);
+        queue.push(vec![b'.'; 99].into(), 100);
+        assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Over);
+    }
+
+    #[test]
+    fn nothing_follows_a_close() {
+        let mut queue = Outbound::default();
+        queue.close("CLOSE".into(), 100);
+        assert_eq!(queue.push("late".into(), 100), Pushed::Refused);
+    }
+
+    #[test]
+    fn pushing_past_a_flush_that_lags_asks_the_one_who_pushes_to_flush() {
+        let mut queue = Outbound::default();
+        queue.push(vec![0; LAG_BYTES].into(), 1 << 20);
+        assert_eq!(queue.push("x".into(), 1 << 20), Pushed::Flush);
+    }
+}

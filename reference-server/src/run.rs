@@ -1,0 +1,97 @@
+//! The life of a server: it accepts, keeps time, and ends in order.
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use async_io::Timer;
+use futures_lite::{StreamExt, future};
+use protocol::Ending;
+use tracing::info;
+
+use crate::{
+    accept,
+    config::Config,
+    connection::Order,
+    routes,
+    server::Server,
+    shutdown::Shutdown,
+    wheel::{Due, TICK},
+    world::{self, PEERS_AT_ONCE, Turn},
+};
+
+/// The part of the drain over which the Close frames are spread; the rest is for the last of them
+/// to be answered.
+const SPREAD: f64 = 0.8;
+
+/// Serves connections on `listener` until `shutdown` is used and everybody has been sent away.
+///
+/// # Errors
+/// If the listener cannot be used at all.
+pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
+    let listener = accept::prepare(listener)?;
+    let server = Arc::new(Server::new(config)?);
+    let app = routes::app(server.clone());
+    let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
+    let ticking = async_std::task::spawn(keep_time(server.clone()));
+
+    let named = shutdown.begun().await;
+    let drain = named.map_or(server.config.drain, |named| named.min(server.config.drain));
+    future::or(send_away(&server, drain), shutdown.forced()).await;
+
+    accepting.cancel().await;
+    for connection in server.connections.all() {
+        connection.end(Order::Lost);
+    }
+    ticking.cancel().await;
+    server.wheel.stop();
+    Ok(())
+}
+
+/// Closes every connection, spread over the drain, and waits until they are gone.
+async fn send_away(server: &Arc<Server>, drain: Duration) {
+    server.start_draining();
+    let all = server.connections.all();
+    info!(connections = all.len(), ?drain, "draining");
+    let count = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
+    let step = drain.mul_f64(SPREAD) / count;
+    let start = server.now().time;
+    for (connection, place) in all.into_iter().zip(0..) {
+        let due = start + step * place;
+        let wait = due.since(server.now().time);
+        // Less than a tick's wait is made good by the next one.
+        if wait >= TICK {
+            Timer::after(wait).await;
+        }
+        connection.end(Order::Close(Ending::GOING_AWAY));
+    }
+    let deadline = start + drain + server.config.linger;
+    while server.connections.count() > 0 && server.now().time < deadline {
+        Timer::after(TICK).await;
+    }
+}
+
+/// Does what is due, tick by tick.
+async fn keep_time(server: Arc<Server>) {
+    let mut turn = Turn::new(server.clone());
+    let mut ticks = Timer::interval(TICK);
+    let mut due = Vec::new();
+    while ticks.next().await.is_some() {
+        let now = server.now();
+        server.wheel.take(now.time, &mut due);
+        for (what, count) in due.drain(..).zip(1_usize..) {
+            match what {
+                Due::Alarm(_) => what.ring(),
+                Due::Beat(connection, liveness) => {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.beat(liveness, now.time, &turn);
+                    }
+                }
+                Due::Room(name) => world::tick_room(now, &name, &turn),
+            }
+            if count % PEERS_AT_ONCE == 0 {
+                turn.flush().await;
+                future::yield_now().await;
+            }
+        }
+        turn.flush().await;
+    }
+}

@@ -1,0 +1,202 @@
+//! The concurrent world: rooms behind locks, and turns that gather what is to be written.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use protocol::{Frame, Ids, Limits, Make, Now, Outlet, Room, Tally, Time, World};
+
+use crate::{connection::Connection, outbound::Pushed, server::Server, wheel::Due};
+
+/// How many peers are written to before others get their turn.
+pub(crate) const PEERS_AT_ONCE: usize = 256;
+/// More shards than cores, so that registries are hardly ever waited for.
+const SHARDS: usize = 64;
+
+type Shared = Arc<Mutex<Room<Arc<Connection>>>>;
+
+/// Every room there is, by name. A shard is locked only for a look; nobody waits for a room meanwhile.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    shards: Vec<Mutex<HashMap<Box<str>, Shared>>>,
+    hasher: RandomState,
+    count: AtomicUsize,
+    max: usize,
+}
+
+impl Rooms {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, name: &str) -> &Mutex<HashMap<Box<str>, Shared>> {
+        let at = usize::try_from(self.hasher.hash_one(name)).unwrap_or_default() % SHARDS;
+        self.shards.get(at).expect("the remainder is below the number of shards")
+    }
+
+    /// The room of that name, if there is one.
+    fn find(&self, name: &str) -> Option<Shared> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    /// Adds a room, locked by whoever made it: nobody finds it before it has its first member. Not
+    /// added if there is one by now, or if there are as many as there may be.
+    fn add(&self, name: &str, room: &Shared) -> Added {
+        let mut shard = self.shard(name).lock();
+        if shard.contains_key(name) {
+            return Added::Exists;
+        }
+        if self.count() >= self.max {
+            return Added::NoPlace;
+        }
+        shard.insert(name.into(), room.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Added::Yes
+    }
+
+    /// Forgets this very room, not a later one of its name.
+    fn forget(&self, name: &str, room: &Shared) {
+        let mut shard = self.shard(name).lock();
+        if shard.get(name).is_some_and(|known| Arc::ptr_eq(known, room)) {
+            shard.remove(name);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+enum Added {
+    Yes,
+    Exists,
+    NoPlace,
+}
+
+/// One batch of work, and what it leaves to be written.
+///
+/// Rooms and sessions push through it under their locks; nothing is written before the batch is
+/// done. So whatever a batch has for one peer leaves in one write, and no lock is held meanwhile.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) server: Arc<Server>,
+    flush: RefCell<Vec<Arc<Connection>>>,
+}
+
+impl Turn {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server, flush: RefCell::default() }
+    }
+
+    /// Writes to some of the peers on the list; says whether that was all of them.
+    pub(crate) fn flush_some(&mut self) -> bool {
+        let list = self.flush.get_mut();
+        let rest = list.len().saturating_sub(PEERS_AT_ONCE);
+        for peer in list.drain(rest..).rev() {
+            peer.flush();
+        }
+        if rest == 0 && list.capacity() > 16 {
+            // A connection that once wrote to a large room need not keep the list for ever.
+            *list = Vec::new();
+        }
+        rest == 0
+    }
+
+    /// Writes to all the peers on the list, letting others run between.
+    pub(crate) async fn flush(&mut self) {
+        while !self.flush_some() {
+            futures_lite::future::yield_now().await;
+        }
+    }
+}
+
+impl Outlet for Turn {
+    type Peer = Arc<Connection>;
+
+    fn push(&self, to: &Arc<Connection>, frame: &Frame) {
+        if to.push(frame.bytes().clone()) == Pushed::Flush {
+            self.flush.borrow_mut().push(to.clone());
+        }
+    }
+}
+
+impl World for Turn {
+    fn with_room<R>(
+        &self,
+        name: &str,
+        make: Make,
+        act: impl FnOnce(&mut Room<Arc<Connection>>) -> R,
+    ) -> Option<R> {
+        let rooms = &self.server.rooms;
+        loop {
+            let (shared, is_new) = match rooms.find(name) {
+                Some(shared) => (shared, false),
+                None if make == Make::Never => return None,
+                None => {
+                    let room = Room::new(name, &mut self.server.ids.lock());
+                    (Arc::new(Mutex::new(room)), true)
+                }
+            };
+            let mut room = shared.lock();
+            if is_new {
+                match rooms.add(name, &shared) {
+                    Added::Yes => {}
+                    Added::Exists => continue,
+                    Added::NoPlace => return None,
+                }
+            } else if room.is_dead() {
+                // It died between the registry and its own lock: look again.
+                drop(room);
+                rooms.forget(name, &shared);
+                continue;
+            } else if make == Make::Fresh {
+                return None;
+            }
+            let result = act(&mut room);
+            let is_dead = room.is_dead();
+            drop(room);
+            if is_dead {
+                rooms.forget(name, &shared);
+            }
+            return Some(result);
+        }
+    }
+
+    fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
+        act(&mut self.server.ids.lock())
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.server.config.limits
+    }
+
+    fn draining(&self) -> bool {
+        self.server.is_draining()
+    }
+
+    fn wake_room(&self, name: &str, at: Time) {
+        self.server.wheel.insert(at, Due::Room(name.into()));
+    }
+
+    fn tally(&self, what: Tally) {
+        self.server.metrics.tally(what);
+    }
+}
+
+/// Ticks a room at its time.
+pub(crate) fn tick_room(now: Now, name: &str, turn: &Turn) {
+    protocol::native::tick_room(now, name, turn);
+}
