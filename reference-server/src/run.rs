@@ -64,6 +64,10 @@ async fn send_away(server: &Arc<Server>, drain: Duration) {
         }
         connection.end(Order::Close(Ending::GOING_AWAY));
     }
+    // Whoever was being let in when the drain began.
+    for connection in server.connections.all() {
+        connection.end(Order::Close(Ending::GOING_AWAY));
+    }
     let deadline = start + drain + server.config.linger;
     while server.connections.count() > 0 && server.now().time < deadline {
         Timer::after(TICK).await;
