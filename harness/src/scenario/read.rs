@@ -257,7 +257,7 @@ impl<'de> VariantAccess<'de> for Unit {
     }
 }
 
-/// A place's three numbers, then the value: how [`At`] is told where it stands.
+/// A place's three numbers, then the value: how [`super::marked::At`] is told where it stands.
 struct Located<'a> {
     reader: Reader<'a>,
     numbers: [usize; 3],
