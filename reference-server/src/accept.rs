@@ -20,7 +20,8 @@ use tide::{
 use tracing::{debug, warn};
 
 use crate::{
-    connection::{self, Connection},
+    connection::Connection,
+    conversation,
     head::{self, Refusal},
     server::Server,
     socket::discard,
@@ -120,7 +121,7 @@ async fn greet(
             let connection = Connection::new(socket, server);
             let answer = encode_head(&response, None);
             let run = async move {
-                connection::run(connection, answer.into(), early, |connection, turn| {
+                conversation::run(connection, answer.into(), early, |connection, turn| {
                     speaks.open(turn.server.now(), connection, turn)
                 })
                 .await;

@@ -43,6 +43,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
     }
     ticking.cancel().await;
     server.wheel.stop();
+    info!(connections = server.connections.count(), "stopped");
     Ok(())
 }
 
@@ -93,5 +94,6 @@ async fn keep_time(server: Arc<Server>) {
             }
         }
         turn.flush().await;
+        turn.wait_for_nobody();
     }
 }
