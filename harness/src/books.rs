@@ -15,8 +15,6 @@ use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
-/// The longest piece of a frame in a transcript, in bytes.
-const SHOWN_MAX: usize = 400;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -351,7 +349,7 @@ impl Books {
             finding: open.finding.clone(),
             client: self.name(open.client).map(|name| name.to_string()),
             room: open.finding.room.map(|room| self.room_name(room).to_string()),
-            frames: open.frames.iter().map(shown).collect(),
+            frames: open.frames.iter().map(frame).collect(),
         };
         self.witnesses.iter().map(witness).collect()
     }
@@ -371,11 +369,8 @@ impl Books {
     }
 }
 
-fn shown(noted: &Noted) -> Frame {
-    let cut = noted.text.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_MAX);
-    let text = cut.and_then(|cut| noted.text.get(..cut)).map(|head| format!("{head}…"));
-    let text = text.unwrap_or_else(|| noted.text.to_string());
-    Frame { at: noted.at, direction: noted.direction, text }
+fn frame(noted: &Noted) -> Frame {
+    Frame { at: noted.at, direction: noted.direction, text: noted.text.to_string() }
 }
 
 /// What is to be said.

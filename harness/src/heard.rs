@@ -10,12 +10,20 @@ use crate::stamp::{self, Stamp};
 /// How many different texts are remembered. A room's event reaches its members within moments, so
 /// this needs to hold little more than what is under way at one time.
 const SLOTS: usize = 1024;
+/// How many of those that are long: a newcomer's list of members is long and nobody else's.
+const LONG_SLOTS: usize = 16;
+/// A text of so many bytes is long.
+const LONG: usize = 2048;
+/// How much of a text is shown in transcripts, in bytes.
+const SHOWN_MAX: usize = 400;
 
 /// A text that came, and what it says.
 #[derive(Debug)]
 pub struct Heard {
     /// The frame's text.
     pub text: Arc<str>,
+    /// Its beginning, for transcripts.
+    pub shown: Arc<str>,
     /// What it says.
     pub content: Content,
     /// Whom it names, once that is known.
@@ -73,20 +81,22 @@ impl Said {
 pub struct Ears {
     dialect: Arc<Dialect>,
     memory: Vec<Option<Arc<Heard>>>,
+    long: Vec<Option<Arc<Heard>>>,
 }
 
 impl Ears {
     /// Ears for a dialect.
     pub fn new(dialect: Arc<Dialect>) -> Self {
-        Self { dialect, memory: vec![None; SLOTS] }
+        Self { dialect, memory: vec![None; SLOTS], long: vec![None; LONG_SLOTS] }
     }
 
     /// What a text says.
     pub fn hear(&mut self, text: &str) -> Arc<Heard> {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        let place = usize::try_from(hasher.finish() % SLOTS as u64).unwrap_or_default();
-        let Some(slot) = self.memory.get_mut(place) else { return read(&self.dialect, text) };
+        let memory = if text.len() < LONG { &mut self.memory } else { &mut self.long };
+        let place = usize::try_from(hasher.finish() % memory.len() as u64).unwrap_or_default();
+        let Some(slot) = memory.get_mut(place) else { return read(&self.dialect, text) };
         match slot {
             Some(heard) if &*heard.text == text => Arc::clone(heard),
             _ => Arc::clone(slot.insert(read(&self.dialect, text))),
@@ -111,7 +121,18 @@ fn read(dialect: &Dialect, text: &str) -> Arc<Heard> {
         Decoded::Unknown => Content::Unknown,
         Decoded::NotJson(fact) => Content::Garbled(fact),
     };
-    Arc::new(Heard { text: text.into(), content, who: OnceLock::new() })
+    let text: Arc<str> = text.into();
+    let shown = shown(&text);
+    Arc::new(Heard { text, shown, content, who: OnceLock::new() })
+}
+
+/// A text, or its beginning when it is long.
+pub fn shown(text: &Arc<str>) -> Arc<str> {
+    let cut = text.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_MAX);
+    match cut.and_then(|cut| text.get(..cut)) {
+        Some(head) => format!("{head}…").into(),
+        None => Arc::clone(text),
+    }
 }
 
 fn said(event: Event) -> Content {

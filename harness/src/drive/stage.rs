@@ -16,6 +16,7 @@ use rand::{Rng, SeedableRng};
 use super::link::Link;
 use crate::books::Books;
 use crate::client::{Asked, Client};
+use crate::heard;
 use crate::observe::{ClientId, MessageId, Time};
 use crate::summary::Direction;
 use crate::wire::{self, Outgoing};
@@ -119,7 +120,7 @@ impl Stage {
     pub(super) fn frame(&mut self, now: Time, id: ClientId, frame: Outgoing<'_>) -> Option<Parcel> {
         let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
         let shown: Arc<str> = match frame {
-            Outgoing::Text(text) => text.into(),
+            Outgoing::Text(text) => heard::shown(&text.into()),
             Outgoing::Ping(_) => "(ping)".into(),
             Outgoing::Pong(_) => "(pong)".into(),
             Outgoing::Close { code, reason } => format!("(close {code} {reason})").into(),

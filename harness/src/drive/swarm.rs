@@ -374,7 +374,7 @@ impl Hearing<'_> {
         match incoming {
             Incoming::Text(text) => {
                 let heard = self.ears.hear(text);
-                self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.text));
+                self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.shown));
                 let Some((client, books)) = self.stage.client(id) else { return };
                 let Some(verb) = client.hear(now, &heard, books) else { return };
                 if let Ok(asked) = client.ask(now, verb, &Vars::new(), false, books) {
