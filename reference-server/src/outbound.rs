@@ -19,9 +19,11 @@ const SLICES: usize = 64;
 const GATHER_BYTES: usize = 16 * 1024;
 /// A queue whose capacity grew past this gives it back when it is empty.
 const FRAMES_KEPT: usize = 64;
-/// For how long publishers may be held up for one reader, in microseconds: a stalled one costs them
-/// this much, once. Reading earns it back, a millisecond for 64 KiB: see [`Outbound::spend_patience`].
+/// For how long publishers may be held up for one reader, in microseconds, before it has read
+/// anything: one that never reads costs them this much, once. Reading earns more, a millisecond for
+/// 64 KiB, up to a maximum: see [`Outbound::spend_patience`].
 const PATIENCE_US: usize = 50_000;
+const PATIENCE_US_MAX: usize = 250_000;
 const BYTES_PER_US: usize = 64;
 /// A flush that lags leaves at most this much behind: whoever pushes beyond it flushes as well, so
 /// that a publisher cannot outrun the server, nor readers that keep up be cut for it.
@@ -242,7 +244,7 @@ impl Outbound {
 
     fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
-        self.patience_us = (self.patience_us + count / BYTES_PER_US).min(PATIENCE_US);
+        self.patience_us = (self.patience_us + count / BYTES_PER_US).min(PATIENCE_US_MAX);
         while let Some(front) = self.frames.front_mut() {
             if count < front.len() {
                 front.advance(count);

@@ -208,7 +208,11 @@ fn a_full_member_that_is_cut_leaves_as_slow() {
 
 #[test]
 fn a_flood_that_the_server_can_hardly_take_in_cuts_no_reader_that_reads() {
-    let server = Server::start(unlimited());
+    let mut config = unlimited();
+    // Eighteen megabytes are on their way. A quarter of that is for test threads that get no
+    // processor for longer than anybody's patience.
+    config.limits.queue_bytes = 4 << 20;
+    let server = Server::start(config);
     let count = 300;
     let listeners: Vec<_> = (0..3).map(|_| listener(&server, "r")).collect();
     let senders: Vec<_> = (0..2).map(|_| listener(&server, "r")).collect();
