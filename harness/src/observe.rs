@@ -263,6 +263,8 @@ pub enum What {
         /// What is wrong with it.
         fact: Arc<str>,
     },
+    /// A step of the scenario waited for the end of its connection, and it has ended as expected.
+    Foreseen,
 }
 
 /// How a client entered a room.

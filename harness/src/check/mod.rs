@@ -5,7 +5,15 @@
 //! they keep silent. And they cost a constant time per delivery.
 
 pub mod finding;
+mod heartbeat;
+mod membership;
 mod numbered;
+mod numbering;
+mod presence;
+mod protocol;
+mod recovery;
+mod slow;
+mod storage;
 pub mod table;
 mod traffic;
 
@@ -15,6 +23,7 @@ use std::time::Duration;
 pub use finding::{CLASSES, Class, Finding, Findings, KEPT};
 
 use crate::dialect::Heartbeat;
+use serde_json::Value;
 pub use table::{Rule, TABLE};
 
 use crate::latency::STALL_LIMIT;
@@ -23,8 +32,22 @@ use crate::plan::{ChecksPlan, Echo, Level, Ordering};
 use crate::verdict::Verdict;
 use traffic::{DELIVERY, ORDER, Traffic};
 
-/// The name of the check that asks whether what was missed comes back.
+/// The names of the checks.
+const MEMBERSHIP: &str = "membership";
+const NUMBERING: &str = "numbering";
+const PRESENCE: &str = "presence";
+const STORAGE: &str = "storage";
+const HEARTBEAT: &str = "heartbeat";
 const RECOVERY: &str = "recovery";
+const SLOW: &str = "slow";
+const PROTOCOL: &str = "protocol";
+const UNKNOWN: &str = "unknown_messages";
+
+/// By how much windows of time are widened, for scheduling on both sides.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// How long a server may take to notice that a connection is gone, and to tell it, in microseconds.
+const GRACE_US: u64 = 1_000_000;
 
 /// A property, judged observation by observation. Pure: the same observations always get the same
 /// findings.
@@ -213,5 +236,29 @@ impl Judge {
     /// What was found so far.
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+}
+
+/// A hash of a JSON value by which equal values are equal, whatever the order of their keys.
+fn hash_value(value: &Value) -> u64 {
+    use std::hash::Hasher as _;
+    let bytes = |tag: u64, bytes: &[u8]| {
+        let mut hasher = numbered::Mix::default();
+        hasher.write_u64(tag);
+        hasher.write(bytes);
+        hasher.finish()
+    };
+    match value {
+        Value::Null => numbered::mix(1),
+        Value::Bool(yes) => numbered::mix(2 + u64::from(*yes)),
+        // 1 and 1.0 are one number in JSON.
+        Value::Number(n) => bytes(4, &n.as_f64().unwrap_or_default().to_bits().to_le_bytes()),
+        Value::String(text) => bytes(5, text.as_bytes()),
+        Value::Array(items) => items.iter().fold(numbered::mix(6), |sum, item| {
+            numbered::mix(sum.wrapping_mul(31).wrapping_add(hash_value(item)))
+        }),
+        Value::Object(fields) => fields.iter().fold(numbered::mix(7), |sum, (key, item)| {
+            sum.wrapping_add(numbered::mix(bytes(8, key.as_bytes()) ^ hash_value(item)))
+        }),
     }
 }

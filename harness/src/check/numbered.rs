@@ -23,20 +23,16 @@ impl<T> Numbered<T> {
         self.len() - 1
     }
 
-    pub(crate) fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn find(&self, number: u32) -> Option<&T> {
         self.0.get(number as usize)
     }
 
-    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, number: u32) -> Option<&mut T> {
         self.0.get_mut(number as usize)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
-        self.0.iter_mut()
     }
 
     /// Adds rows until this number exists.

@@ -1,6 +1,17 @@
 //! The table of all checks: what each asks, and which findings it can raise.
 
-use super::{Check, Class, DELIVERY, ORDER, Profile};
+use super::heartbeat::Pulse;
+use super::membership::Membership;
+use super::numbering::Numbering;
+use super::presence::Presence;
+use super::protocol::{Protocol, Unknown};
+use super::recovery::Recovery;
+use super::slow::Slow;
+use super::storage::Storage;
+use super::{
+    Check, Class, DELIVERY, HEARTBEAT, MEMBERSHIP, NUMBERING, ORDER, PRESENCE, PROTOCOL, Profile,
+    RECOVERY, SLOW, STORAGE, UNKNOWN,
+};
 use crate::plan::{ChecksPlan, Level};
 
 /// A check, as reports and documentation show it.
@@ -34,7 +45,7 @@ fn none(_: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
 }
 
 /// All checks, in the order of reports.
-pub const TABLE: [Rule; 2] = [
+pub const TABLE: [Rule; 11] = [
     Rule {
         name: DELIVERY,
         about: "Every message reaches everybody it is owed to, once, unaltered, and nobody else.",
@@ -60,5 +71,91 @@ pub const TABLE: [Rule; 2] = [
         timed: false,
         level: |plan| when(plan.order.is_some()),
         make: none,
+    },
+    Rule {
+        name: NUMBERING,
+        about: "The numbers that the server gives have no gap, no repetition, and one meaning.",
+        classes: &[Class::Loss, Class::Duplicate, Class::Disorder, Class::Reply],
+        timed: false,
+        level: always,
+        make: Numbering::make,
+    },
+    Rule {
+        name: MEMBERSHIP,
+        about: "Members are told of all who come and go, once, and agree on who is there.",
+        classes: &[
+            Class::Notice,
+            Class::View,
+            Class::Ghost,
+            Class::Admission,
+            Class::Identity,
+            Class::Snapshot,
+        ],
+        timed: false,
+        level: |plan| plan.membership,
+        make: Membership::make,
+    },
+    Rule {
+        name: PRESENCE,
+        about: "Everybody sees everybody's newest presence in time, and never an older one again.",
+        classes: &[Class::Presence, Class::Snapshot],
+        timed: false,
+        level: |plan| when(plan.presence.is_some()),
+        make: Presence::make,
+    },
+    Rule {
+        name: STORAGE,
+        about: "Versions grow one by one, all see one history, and no confirmed write is lost.",
+        classes: &[Class::Storage, Class::Snapshot],
+        timed: false,
+        level: |plan| when(plan.storage),
+        make: Storage::make,
+    },
+    Rule {
+        name: HEARTBEAT,
+        about: "Pings come in time; the silent are dropped in their window, the living never.",
+        classes: &[Class::Ping, Class::Timeout],
+        timed: true,
+        level: |plan| when(plan.heartbeat.is_some()),
+        make: Pulse::make,
+    },
+    Rule {
+        name: RECOVERY,
+        about: "What was missed while away comes whole and once, or the server says it is gone.",
+        classes: &[Class::Recovery],
+        timed: false,
+        level: |plan| when(plan.recovery),
+        make: Recovery::make,
+    },
+    Rule {
+        name: SLOW,
+        about: "A reader that stops delays nobody else.",
+        classes: &[Class::Slow],
+        timed: true,
+        level: |plan| when(plan.slow.is_some()),
+        make: Slow::make,
+    },
+    Rule {
+        name: PROTOCOL,
+        about: "Frames, replies and endings are as the protocol has them, and the target lives.",
+        classes: &[
+            Class::Greeting,
+            Class::Reply,
+            Class::Killed,
+            Class::Close,
+            Class::Framing,
+            Class::Unresponsive,
+        ],
+        timed: false,
+        level: always,
+        make: Protocol::make,
+    },
+    Rule {
+        name: UNKNOWN,
+        about: "Every frame is one that the dialect knows.",
+        classes: &[Class::Framing],
+        timed: false,
+        level: |plan| plan.unknown_messages,
+        make: Unknown::make,
     },
 ];

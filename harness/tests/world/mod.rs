@@ -524,7 +524,9 @@ impl World {
                 let id = MessageId { voice: VoiceId(id.voice.0 ^ 0x4000), ..id };
                 inbox.push_back(Frame::Message { id, room, place, hash: 0 });
             }
-            Fault::Corrupt => inbox.push_back(Frame::Message { id, room, place, hash: 1 }),
+            Fault::Corrupt => {
+                inbox.push_back(Frame::Message { id, room, place, hash: !hash_of(id) })
+            }
             Fault::Leak => {
                 inbox.push_back(frame);
                 let other = (room + 1) % self.shape.rooms;
@@ -540,6 +542,10 @@ impl World {
                     return true;
                 }
                 self.clients[to].inbox.push_back(Frame::Message { id, room: other, place, hash });
+                // Read at once: if it asked to enter meanwhile, nobody could tell.
+                while !self.clients[to].inbox.is_empty() {
+                    self.read(to);
+                }
             }
             _ => return false,
         }
@@ -675,7 +681,12 @@ impl World {
         }
         let rooms = self.shape.rooms;
         let victim = self.victim;
-        let from_others = |frame: &Frame| matches!(frame, Frame::Message { id, .. } if id.voice.0 as usize / rooms != victim);
+        let state = &self.clients[victim];
+        let from_others = |frame: &Frame| {
+            let Frame::Message { id, room, .. } = frame else { return false };
+            let owed = self.tickets[&(id.voice.0, id.seq)] >= state.from[*room];
+            owed && state.rooms[*room] == Stand::In && id.voice.0 as usize / rooms != victim
+        };
         let inbox = &self.clients[victim].inbox;
         // Behind an entry that is not read yet nothing is owed.
         if inbox.iter().any(|frame| matches!(frame, Frame::Entered { .. })) {

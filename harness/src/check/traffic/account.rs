@@ -26,7 +26,8 @@ impl Traffic {
 
     pub(super) fn joining(&mut self, client: ClientId, room: RoomId, since: bool) {
         let member = self.member(client, room);
-        let early = self.room(room).done();
+        self.joins += 1;
+        let early = self.joins;
         let state = &mut self.members[member];
         match state.stand {
             Stand::Inside => return,
@@ -125,7 +126,7 @@ impl Traffic {
 
     pub(super) fn may_be_owed(&self, member: u32) -> bool {
         let state = &self.members[member];
-        let stuck = self.clients.get(state.client.0).is_some_and(|client| client.stuck);
+        let stuck = self.clients.find(state.client.0).is_some_and(|client| client.stuck);
         state.stand == Stand::Inside && state.certain && !state.owed && !stuck
     }
 
@@ -146,6 +147,7 @@ impl Traffic {
             let books = &mut self.rooms[room];
             let message = &mut books.messages[ticket];
             message.due += 1;
+            message.done = NONE;
             books.open.insert(ticket);
             if !message.is_doubtful() {
                 self.sums.owed += 1;
@@ -191,9 +193,7 @@ impl Traffic {
             self.sums.owed -= u64::from(copies);
             self.outstanding -= u64::from(copies);
         }
-        if message.is_done() {
-            books.open.remove(&ticket);
-        }
+        books.settle(ticket, self.joins);
     }
 
     /// Somebody owed or not has got a copy: sets the books right.
@@ -210,9 +210,7 @@ impl Traffic {
             self.sums.owed += 1;
         }
         self.sums.received += 1;
-        if message.is_done() {
-            books.open.remove(&ticket);
-        }
+        books.settle(ticket, self.joins);
     }
 
     /// The server is known to have taken a message: it is in doubt no more.
@@ -277,9 +275,7 @@ impl Traffic {
             self.echoes -= 1;
         }
         message.flags.set(Flags::ECHOED);
-        if message.is_done() {
-            books.open.remove(&ticket);
-        }
+        books.settle(ticket, self.joins);
         let wrong = match self.echo {
             None => None,
             Some(Echo::Never) => Some("its own message came back to it"),
@@ -348,7 +344,7 @@ impl Traffic {
 
     /// The connection of a voice has ended: what nobody has seen of it may never have arrived.
     fn doubt(&mut self, voice: u32) {
-        let Some(Some(speaker)) = self.voices.get(voice) else { return };
+        let Some(Some(speaker)) = self.voices.find(voice) else { return };
         let (room, low, end) = (speaker.room, speaker.low, speaker.tickets.len());
         for seq in low..end {
             let Some(ticket) = self.ticket_at(voice, seq) else { continue };
@@ -365,14 +361,14 @@ impl Traffic {
             self.sums.owed -= u64::from(message.due);
             self.outstanding -= u64::from(message.due);
         }
-        if let Some(Some(speaker)) = self.voices.get_mut(voice) {
+        if let Some(Some(speaker)) = self.voices.find_mut(voice) {
             speaker.low = end;
         }
     }
 
     pub(super) fn ticket_at(&self, voice: u32, seq: u32) -> Option<u32> {
-        let speaker = self.voices.get(voice)?.as_ref()?;
-        speaker.tickets.get(seq).copied().filter(|ticket| *ticket != NONE)
+        let speaker = self.voices.find(voice)?.as_ref()?;
+        speaker.tickets.find(seq).copied().filter(|ticket| *ticket != NONE)
     }
 
     /// Gaps in what a member got are losses, however its stay ends: something later came. Judges

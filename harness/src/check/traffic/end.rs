@@ -123,9 +123,9 @@ impl Traffic {
             .map(|(m, room)| (m.id, room))
             .collect();
         for (id, room) in missing {
-            let Some(Some(voice)) = self.voices.get(id.voice.0) else { continue };
+            let Some(Some(voice)) = self.voices.find(id.voice.0) else { continue };
             let client = voice.client;
-            let stuck = self.clients.get(client.0).is_some_and(|state| state.stuck);
+            let stuck = self.clients.find(client.0).is_some_and(|state| state.stuck);
             if self.members[voice.member].stand == Stand::Inside && !stuck {
                 let detail = "its own message never came back";
                 let finding = Finding::new(DELIVERY, Class::Echo, at, detail);

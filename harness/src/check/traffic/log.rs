@@ -130,7 +130,7 @@ impl Traffic {
 
     /// A member's own messages all have a place.
     fn is_free(&self, voice: u32) -> bool {
-        self.voices.get(voice).and_then(Option::as_ref).is_none_or(|own| own.unplaced == 0)
+        self.voices.find(voice).and_then(Option::as_ref).is_none_or(|own| own.unplaced == 0)
     }
 
     /// A message that a receiver with this voice need not get to be abreast of the log.
@@ -190,7 +190,7 @@ impl Traffic {
 
     /// One more message of a voice waits for no place; its sender may be free now.
     pub(super) fn settled_own(&mut self, voice: u32) {
-        let Some(Some(own)) = self.voices.get_mut(voice) else { return };
+        let Some(Some(own)) = self.voices.find_mut(voice) else { return };
         own.unplaced -= 1;
         if own.unplaced == 0 && !self.members[own.member].pending.is_empty() {
             self.awake.push(own.member);

@@ -46,6 +46,8 @@ pub(super) struct Traffic {
     /// Members whose waiting messages may have got a place.
     awake: Vec<u32>,
     stays: u32,
+    /// Requests to join so far.
+    joins: u32,
     sums: Deliveries,
     outstanding: u64,
     echoes: u64,
@@ -130,6 +132,7 @@ impl Traffic {
             faults: Faults::default(),
             awake: Vec::new(),
             stays: 0,
+            joins: 0,
             sums: Deliveries::default(),
             outstanding: 0,
             echoes: 0,
@@ -170,7 +173,7 @@ impl Traffic {
     }
 
     fn member_of(&self, client: ClientId, room: u32) -> Option<u32> {
-        let client = self.clients.get(client.0)?;
+        let client = self.clients.find(client.0)?;
         client.members.iter().copied().find(|&member| self.members[member].room == room)
     }
 
@@ -186,8 +189,8 @@ impl Traffic {
     }
 
     fn ticket(&self, id: MessageId) -> Option<(u32, u32)> {
-        let voice = self.voices.get(id.voice.0)?.as_ref()?;
-        let ticket = voice.tickets.get(id.seq).copied().filter(|ticket| *ticket != NONE)?;
+        let voice = self.voices.find(id.voice.0)?.as_ref()?;
+        let ticket = voice.tickets.find(id.seq).copied().filter(|ticket| *ticket != NONE)?;
         Some((voice.room, ticket))
     }
 
@@ -245,12 +248,13 @@ impl Traffic {
             return if own { Ok(None) } else { Err((Class::Leak, "it was never in this room")) };
         };
         let state = &self.members[member];
+        let done = self.rooms[room].messages[ticket].done;
         match state.stand {
             Stand::Outside if own == Some(receipt.client) => Ok(None),
             Stand::Outside => Err((Class::Leak, "it was never in this room")),
             Stand::Exited => Err((Class::Late, "it has left this room")),
             Stand::Gone => Err((Class::Leak, "its new connection never entered this room")),
-            Stand::Joining | Stand::Inside | Stand::Leaving if ticket < state.early => {
+            Stand::Joining | Stand::Inside | Stand::Leaving if done < state.early => {
                 let place = self.rooms[room].messages[ticket].place;
                 let before = state.before;
                 let again = before.start <= place && place < before.next && place >= 0;
@@ -306,7 +310,7 @@ impl Traffic {
 
     /// How many others are owed a message with this ticket.
     fn owed_at(&self, room: u32, ticket: u32, sender: u32) -> u32 {
-        let Some(room) = self.rooms.get(room) else { return 0 };
+        let Some(room) = self.rooms.find(room) else { return 0 };
         let owed = |member: u32| {
             let state = &self.members[member];
             state.owed && state.from <= ticket

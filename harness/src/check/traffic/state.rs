@@ -57,13 +57,15 @@ pub(super) struct Message {
     /// Its place in the room's log.
     pub(super) place: i64,
     pub(super) flags: Flags,
+    /// How many requests to join there were when everybody had it.
+    pub(super) done: u32,
 }
 
 impl Message {
     /// A ticket that was drawn by somebody whose sending is not observed yet.
     pub(super) fn announced() -> Self {
         let id = MessageId { voice: VoiceId(NONE), seq: 0 };
-        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default() }
+        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE }
     }
 
     pub(super) fn is_placed(&self) -> bool {
@@ -116,9 +118,13 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// All earlier tickets are done.
-    pub(super) fn done(&self) -> u32 {
-        self.open.first().copied().unwrap_or_else(|| self.messages.len())
+    /// Notes that a message is done, if it is.
+    pub(super) fn settle(&mut self, ticket: u32, joins: u32) {
+        let message = &mut self.messages[ticket];
+        if message.is_done() {
+            message.done = joins;
+            self.open.remove(&ticket);
+        }
     }
 
     pub(super) fn log_end(&self) -> i64 {
@@ -187,7 +193,8 @@ pub(super) struct Member {
     pub(super) away_until: u32,
     /// Owed from this ticket on.
     pub(super) from: u32,
-    /// Everything below this ticket was delivered everywhere before it asked to enter.
+    /// How many requests to join there were before its own: what was delivered everywhere by then
+    /// is not for it.
     pub(super) early: u32,
     /// The same for an entry that is not decided yet.
     pub(super) early_next: u32,

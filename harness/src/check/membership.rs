@@ -1,0 +1,418 @@
+//! Who is in a room, as its members are told: the check `membership`.
+//!
+//! Every full member keeps a set of whom it believes present. Its sum names the set in one number,
+//! so that members are compared without walking their sets. What only time can tell is judged at
+//! the end: a notice may be on its way, and a client may be gone before the harness knows it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::numbered::{Mix, mix};
+use super::{Check, Class, End, Finding, Findings, GRACE_US, MEMBERSHIP, Profile};
+use crate::observe::{ClientId, Entry, Observation, RoomId, Time, What, Who};
+use crate::plan::ChecksPlan;
+
+/// Doubtful sights kept until the end.
+const DOUBTS_MAX: usize = 10_000;
+
+/// Judges notices, lists and views.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    rooms: HashMap<RoomId, Room, Mix>,
+    joining: HashMap<ClientId, Vec<Option<RoomId>>, Mix>,
+    connections: HashMap<Arc<str>, ClientId>,
+    owners: HashMap<ClientId, Arc<str>, Mix>,
+    stuck: BTreeSet<ClientId>,
+    doubts: Vec<Doubt>,
+    clock: u64,
+    judged: u64,
+}
+
+/// Something wrong, unless this client turns out to have gone by itself.
+#[derive(Debug)]
+struct Doubt {
+    about: ClientId,
+    stay: u64,
+    finding: Finding,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    stays: BTreeMap<ClientId, Stay>,
+    seen: HashMap<ClientId, Sight, Mix>,
+    /// What the members at each view are, by its number.
+    views: HashMap<u64, u64, Mix>,
+    hidden: bool,
+    epoch: Option<Arc<str>>,
+    ids: HashMap<Arc<str>, ClientId>,
+}
+
+/// What the harness knows of a client in a room. Times of the books, in observations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stay {
+    asked: u64,
+    entered: Option<(u64, Time)>,
+    leaving: bool,
+    ended: Option<(Time, bool)>,
+    full: bool,
+    /// A stay before ended with its connection: the server may notice that late.
+    rough: bool,
+}
+
+/// How a stay ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    /// The server confirmed that it left.
+    Exited,
+    /// Its connection was closed as the scenario asked.
+    Asked,
+    /// Its connection ended otherwise.
+    ByServer,
+}
+
+/// What a member believes.
+#[derive(Clone, Debug, Default)]
+struct Sight {
+    listed: bool,
+    since: u64,
+    /// How often: who comes back may be announced before its old connection is given up.
+    present: BTreeMap<ClientId, u32>,
+    sum: u64,
+    view: Option<u64>,
+    inside: bool,
+}
+
+fn sum_of(who: ClientId) -> u64 {
+    mix(u64::from(who.0) + 1)
+}
+
+impl Sight {
+    fn add(&mut self, who: ClientId) -> bool {
+        let times = self.present.entry(who).or_default();
+        *times += 1;
+        self.sum = self.sum.wrapping_add(sum_of(who));
+        *times == 1
+    }
+
+    fn remove(&mut self, who: ClientId) -> bool {
+        let Some(times) = self.present.get_mut(&who) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            self.present.remove(&who);
+        }
+        self.sum = self.sum.wrapping_sub(sum_of(who));
+        true
+    }
+}
+
+impl Membership {
+    pub(super) fn make(_: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
+        Some(Box::new(Self::default()))
+    }
+
+    fn entered(&mut self, at: Time, client: ClientId, entry: &Entry, found: &mut Findings) {
+        self.judged += 1;
+        let say = |class, detail: &str| {
+            Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
+        };
+        let asked = self.joining.entry(client).or_default();
+        let request = asked.iter().position(|room| room.is_none_or(|room| room == entry.room));
+        match request {
+            Some(request) => drop(asked.remove(request)),
+            None => found.push(say(Class::Admission, "it is in a room that it did not ask for")),
+        }
+        let clock = self.clock;
+        let room = self.rooms.entry(entry.room).or_default();
+        if room.epoch != entry.epoch {
+            room.epoch.clone_from(&entry.epoch);
+            room.views.clear();
+        }
+        if let Some(you) = &entry.you {
+            let owner = room.ids.insert(Arc::clone(you), client);
+            if you.is_empty() {
+                found.push(say(Class::Identity, "an empty member id"));
+            } else if owner.is_some_and(|owner| owner != client) {
+                found.push(say(Class::Identity, "its member id is another member's"));
+            }
+        }
+        room.hidden |= !entry.full;
+        let stay = room.stays.entry(client).or_default();
+        let asked = if request.is_some() { stay.asked } else { clock };
+        let entered = entry.confirmed.then_some((clock, at));
+        *stay = Stay { asked, entered, full: entry.full, rough: stay.rough, ..Stay::default() };
+        if entry.full {
+            self.sees(at, client, entry, asked, found);
+        }
+    }
+
+    fn sees(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        entry: &Entry,
+        asked: u64,
+        found: &mut Findings,
+    ) {
+        let clock = self.clock;
+        let Some(room) = self.rooms.get_mut(&entry.room) else { return };
+        let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
+        sight.listed = entry.members.is_some();
+        sight.add(client);
+        let list = entry.members.as_deref().unwrap_or_default();
+        let say = |class, detail: &str| {
+            Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
+        };
+        let mut own = !sight.listed;
+        for person in list {
+            let Who::Client(who) = person.who else { continue };
+            own |= who == client;
+            if who != client && !sight.add(who) {
+                found.push(say(Class::View, "somebody is listed twice"));
+            }
+            match room.stays.get(&who) {
+                None => found.push(say(Class::View, "somebody is listed who never came")),
+                Some(Stay { ended: Some((ended, confirmed)), .. })
+                    if *confirmed || ended.0 + GRACE_US < at.0 =>
+                {
+                    found.push(say(Class::Ghost, "somebody is listed who has left"));
+                }
+                Some(_) => {}
+            }
+        }
+        if !own {
+            found.push(say(Class::View, "it is not in its own list"));
+        }
+        if let Some(count) = entry.count.filter(|_| sight.listed) {
+            let listed = list.len() as u64;
+            if count < listed || (count > listed && !room.hidden) {
+                found.push(say(Class::View, "the count is not that of the list"));
+            }
+        }
+        if sight.listed {
+            for (who, stay) in &room.stays {
+                let inside = stay.entered.is_some_and(|(since, _)| since < asked);
+                let missing = !sight.present.contains_key(who) && !stay.leaving && stay.full;
+                if inside && missing && stay.ended.is_none() && self.doubts.len() < DOUBTS_MAX {
+                    let finding = say(Class::Snapshot, "a member is missing in its list");
+                    self.doubts.push(Doubt { about: *who, stay: stay.asked, finding });
+                }
+            }
+        }
+        room.seen.insert(client, sight);
+    }
+
+    fn notice(
+        &mut self,
+        seen: &Observation,
+        id: RoomId,
+        who: &Who,
+        came: bool,
+        view: Option<u64>,
+        found: &mut Findings,
+    ) {
+        self.judged += 1;
+        let (at, client) = (seen.at, seen.client);
+        let room = self.rooms.entry(id).or_default();
+        let say = |class, detail: &str| {
+            Finding::new(MEMBERSHIP, class, at, detail).client(client).room(id)
+        };
+        let Some(sight) = room.seen.get_mut(&client).filter(|sight| sight.inside) else { return };
+        if let Who::Client(who) = *who
+            && who != client
+        {
+            let stay = room.stays.get(&who);
+            match (came, stay) {
+                (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
+                (true, Some(stay)) => {
+                    if !sight.add(who) && !stay.rough {
+                        found.push(say(Class::Notice, "told twice that somebody came"));
+                    }
+                }
+                (false, Some(stay)) => {
+                    if !sight.remove(who) && sight.listed {
+                        found.push(say(Class::Notice, "told twice that somebody left"));
+                    } else if !stay.leaving
+                        && stay.ended.is_none()
+                        && !stay.rough
+                        && !self.stuck.contains(&who)
+                        && self.doubts.len() < DOUBTS_MAX
+                    {
+                        let finding = say(Class::Notice, "told that somebody left who is in");
+                        self.doubts.push(Doubt { about: who, stay: stay.asked, finding });
+                    }
+                }
+            }
+        }
+        let Some(view) = view else { return };
+        if let Some(last) = sight.view
+            && view != last + 1
+        {
+            found.push(say(Class::View, &format!("view {view} came after view {last}")));
+        }
+        sight.view = Some(view);
+        let sum = sight.sum;
+        if sight.listed && *room.views.entry(view).or_insert(sum) != sum {
+            found.push(say(Class::View, &format!("members disagree on view {view}")));
+        }
+    }
+
+    fn ends(&mut self, at: Time, client: ClientId, id: RoomId, how: Ended) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        if let Some(stay) = room.stays.get_mut(&client)
+            && stay.ended.is_none()
+        {
+            stay.ended = Some((at, how == Ended::Exited));
+            let asked = stay.asked;
+            // The server had ended it: those who were told so were told the truth.
+            self.doubts.retain(|doubt| {
+                how != Ended::ByServer
+                    || doubt.finding.room != Some(id)
+                    || (doubt.about, doubt.stay) != (client, asked)
+            });
+        }
+        if let Some(sight) = room.seen.get_mut(&client) {
+            sight.inside = false;
+        }
+    }
+
+    fn opened(&mut self, at: Time, client: ClientId, connection: &Arc<str>, found: &mut Findings) {
+        self.judged += 1;
+        let owner = self.connections.insert(Arc::clone(connection), client);
+        let say =
+            |detail: &str| Finding::new(MEMBERSHIP, Class::Identity, at, detail).client(client);
+        if connection.is_empty() {
+            found.push(say("an empty connection id"));
+        } else if owner.is_some_and(|owner| owner != client) {
+            found.push(say("its connection id is another live connection's"));
+        }
+        self.owners.insert(client, Arc::clone(connection));
+    }
+
+    fn closed(&mut self, at: Time, client: ClientId, how: Ended) {
+        let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+        for room in rooms {
+            self.ends(at, client, room, how);
+        }
+        self.joining.remove(&client);
+        self.stuck.remove(&client);
+        if let Some(connection) = self.owners.remove(&client)
+            && self.connections.get(&connection) == Some(&client)
+        {
+            self.connections.remove(&connection);
+        }
+    }
+
+    fn leaving(&mut self, client: ClientId, room: RoomId) {
+        let stay = self.rooms.get_mut(&room).and_then(|room| room.stays.get_mut(&client));
+        if let Some(stay) = stay {
+            stay.leaving = true;
+        }
+    }
+}
+
+impl Check for Membership {
+    fn name(&self) -> &'static str {
+        MEMBERSHIP
+    }
+
+    fn observe(&mut self, seen: &Observation, found: &mut Findings) {
+        self.clock += 1;
+        let (at, client) = (seen.at, seen.client);
+        match &seen.what {
+            What::Joining { room, .. } => {
+                self.joining.entry(client).or_default().push(*room);
+                if let Some(room) = room {
+                    let stays = &mut self.rooms.entry(*room).or_default().stays;
+                    let stay = stays.entry(client).or_default();
+                    if stay.entered.is_none() || stay.ended.is_some() {
+                        let rough = matches!(stay.ended, Some((_, false)));
+                        *stay = Stay { asked: self.clock, rough, ..Stay::default() };
+                    }
+                }
+            }
+            What::Refused { room, .. } => {
+                let asked = self.joining.entry(client).or_default();
+                if let Some(at) = asked.iter().position(|asked| asked == room || room.is_none()) {
+                    asked.remove(at);
+                }
+            }
+            What::Entered(entry) => self.entered(at, client, entry, found),
+            What::Leaving { room } => self.leaving(client, *room),
+            What::Closing { .. } => {
+                for room in self.rooms.values_mut() {
+                    if let Some(stay) = room.stays.get_mut(&client) {
+                        stay.leaving = true;
+                    }
+                }
+            }
+            What::Exited { room } => self.ends(at, client, *room, Ended::Exited),
+            What::Closed(ending) => {
+                let how = if ending.asked { Ended::Asked } else { Ended::ByServer };
+                self.closed(at, client, how);
+            }
+            What::Joined { room, who, view } => self.notice(seen, *room, who, true, *view, found),
+            What::Left { room, who, view, .. } => {
+                self.notice(seen, *room, who, false, *view, found);
+            }
+            What::Opened { connection: Some(connection) } => {
+                self.opened(at, client, connection, found);
+            }
+            What::Reads(true) => drop(self.stuck.remove(&client)),
+            What::Reads(false) => drop(self.stuck.insert(client)),
+            _ => {}
+        }
+    }
+
+    fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
+        let cut = end.died.is_some() || end.unresponsive.is_some();
+        if cut || end.interrupted || !end.settled {
+            return self.judged;
+        }
+        for doubt in std::mem::take(&mut self.doubts) {
+            found.push(doubt.finding);
+        }
+        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
+        let decided = end.at.0.saturating_sub(GRACE_US.saturating_add(stall));
+        for (id, room) in &self.rooms {
+            self.compare(end.at, decided, *id, room, found);
+        }
+        self.judged
+    }
+}
+
+impl Membership {
+    /// Compares what each member believes with what the harness knows.
+    fn compare(&self, at: Time, decided: u64, id: RoomId, room: &Room, found: &mut Findings) {
+        let inside = |stay: &Stay| stay.full && stay.entered.is_some() && stay.ended.is_none();
+        let expected = room.stays.iter().filter(|(_, stay)| inside(stay));
+        let sum = expected.fold(0_u64, |sum, (who, _)| sum.wrapping_add(sum_of(*who)));
+        let mut sights: Vec<_> = room.seen.iter().collect();
+        sights.sort_unstable_by_key(|(client, _)| **client);
+        for (client, sight) in sights {
+            if !sight.inside || sight.sum == sum || self.stuck.contains(client) {
+                continue;
+            }
+            let say = |class, detail: &str| {
+                Finding::new(MEMBERSHIP, class, at, detail).client(*client).room(id)
+            };
+            for (who, stay) in &room.stays {
+                let believed = sight.present.contains_key(who);
+                let entered = stay.entered.filter(|_| inside(stay));
+                match (entered, stay.ended) {
+                    (Some((since, when)), _) if !believed && when.0 < decided => {
+                        // Without a list nobody can know who was there before.
+                        if stay.asked > sight.since {
+                            found.push(say(Class::Notice, "never told that somebody came"));
+                        } else if sight.listed && since < sight.since {
+                            found.push(say(Class::View, "it does not know a member"));
+                        }
+                    }
+                    (None, Some((ended, _))) if believed && ended.0 < decided => {
+                        found.push(say(Class::Ghost, "never told that somebody left"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Everybody's presence, as everybody else sees it: the check `presence`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::numbered::Mix;
+use super::{Check, Class, End, Finding, Findings, PRESENCE, Profile, hash_value};
+use crate::latency::STALL_LIMIT;
+use crate::observe::{ClientId, Observation, RoomId, Time, What, Who};
+use crate::plan::ChecksPlan;
+
+/// Late changes kept until the end.
+const LATE_MAX: usize = 10_000;
+
+/// Judges that presences arrive, never go back, and are everywhere within a time.
+#[derive(Debug)]
+pub(super) struct Presence {
+    within: Duration,
+    /// All states that a client has had in a room, as hashes, oldest first.
+    said: HashMap<(RoomId, ClientId), Vec<(u64, Time)>, Mix>,
+    /// The last state that one client saw of another, by its place above.
+    seen: HashMap<(RoomId, ClientId), HashMap<ClientId, usize, Mix>, Mix>,
+    inside: BTreeSet<(RoomId, ClientId)>,
+    stuck: BTreeSet<ClientId>,
+    late: Vec<(Duration, Finding)>,
+    judged: u64,
+}
+
+impl Presence {
+    pub(super) fn make(plan: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
+        let within = plan.presence?;
+        Some(Box::new(Self {
+            within,
+            said: HashMap::default(),
+            seen: HashMap::default(),
+            inside: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            late: Vec::new(),
+            judged: 0,
+        }))
+    }
+
+    fn saw(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        room: RoomId,
+        who: ClientId,
+        state: &Value,
+    ) -> Option<Finding> {
+        let said = self.said.get(&(room, who)).map(Vec::as_slice).unwrap_or_default();
+        let hash = hash_value(state);
+        let say = |detail: &str| {
+            Some(Finding::new(PRESENCE, Class::Presence, at, detail).client(client).room(room))
+        };
+        let last = self.seen.entry((room, client)).or_default();
+        let before = last.get(&who).copied();
+        // The same state may come up again: it is taken for the earliest that is not a step back.
+        let from = before.unwrap_or(0);
+        let later = said.iter().skip(from).position(|(h, _)| *h == hash).map(|n| n + from);
+        self.judged += 1;
+        let Some(place) = later else {
+            if said.is_empty() {
+                return None;
+            }
+            let older = said.iter().any(|(h, _)| *h == hash);
+            return say(if older { "a presence went back" } else { "a presence that nobody set" });
+        };
+        last.insert(who, place);
+        let newest = place + 1 == said.len() && before != Some(place);
+        let since = said.get(place).map_or(at, |(_, since)| *since);
+        let took = Duration::from_micros(at.0.saturating_sub(since.0));
+        if newest && took > self.within && before.is_some() && self.late.len() < LATE_MAX {
+            let detail = format!("a change took {took:?}");
+            self.late.extend(say(&detail).map(|finding| (took, finding)));
+        }
+        None
+    }
+
+    fn gone(&mut self, client: ClientId, room: Option<RoomId>) {
+        self.inside.retain(|(r, c)| *c != client || room.is_some_and(|room| room != *r));
+        self.seen.retain(|(r, c), _| *c != client || room.is_some_and(|room| room != *r));
+    }
+}
+
+impl Check for Presence {
+    fn name(&self) -> &'static str {
+        PRESENCE
+    }
+
+    fn observe(&mut self, seen: &Observation, found: &mut Findings) {
+        let (at, client) = (seen.at, seen.client);
+        match &seen.what {
+            What::PresenceSending { room, state } => {
+                self.said.entry((*room, client)).or_default().push((hash_value(state), at));
+            }
+            What::Presence { room, who: Who::Client(who), state, .. } => {
+                if let Some(finding) = self.saw(at, client, *room, *who, state) {
+                    found.push(finding);
+                }
+            }
+            What::Entered(entry) => {
+                self.inside.insert((entry.room, client));
+                for person in entry.members.as_deref().unwrap_or_default() {
+                    let (Who::Client(who), Some(state)) = (&person.who, &person.state) else {
+                        continue;
+                    };
+                    // A newcomer that never set anything has an empty state.
+                    let empty = state.as_object().is_some_and(serde_json::Map::is_empty);
+                    if !empty
+                        && !state.is_null()
+                        && let Some(finding) = self.saw(at, client, entry.room, *who, state)
+                    {
+                        found.push(Finding { class: Class::Snapshot, ..finding });
+                    }
+                }
+            }
+            What::Exited { room } => {
+                self.gone(client, Some(*room));
+                self.said.remove(&(*room, client));
+            }
+            What::Closed(_) => {
+                self.gone(client, None);
+                self.said.retain(|(_, who), _| *who != client);
+                self.stuck.remove(&client);
+            }
+            What::Reads(true) => drop(self.stuck.remove(&client)),
+            What::Reads(false) => drop(self.stuck.insert(client)),
+            _ => {}
+        }
+    }
+
+    fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
+        if end.stall <= STALL_LIMIT {
+            let allowed = self.within + end.stall + super::SLACK;
+            for (_, finding) in self.late.drain(..).filter(|(took, _)| *took > allowed) {
+                found.push(finding);
+            }
+        }
+        let cut = end.died.is_some() || end.unresponsive.is_some() || end.interrupted;
+        if cut || !end.settled {
+            return self.judged;
+        }
+        let patience = u64::try_from((self.within + end.stall).as_micros()).unwrap_or(u64::MAX);
+        let decided = end.at.0.saturating_sub(patience);
+        let mut said: Vec<_> = self.said.iter().collect();
+        said.sort_unstable_by_key(|(key, _)| **key);
+        for ((room, who), states) in said {
+            let Some((_, when)) = states.last().filter(|(_, when)| when.0 < decided) else {
+                continue;
+            };
+            for (_, client) in self.inside.iter().filter(|(r, c)| r == room && c != who) {
+                if self.stuck.contains(client) {
+                    continue;
+                }
+                self.judged += 1;
+                let last = self.seen.get(&(*room, *client)).and_then(|seen| seen.get(who));
+                // Who came later than the change and was told nothing is the snapshot's matter.
+                if last.is_some_and(|last| last + 1 < states.len()) {
+                    let detail = format!("it still sees what was changed at {} µs", when.0);
+                    let finding = Finding::new(PRESENCE, Class::Presence, end.at, detail);
+                    found.push(finding.client(*client).room(*room));
+                }
+            }
+        }
+        self.judged
+    }
+}

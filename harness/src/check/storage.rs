@@ -1,0 +1,242 @@
+//! The storage of a room: versions one by one, one history, nothing lost: the check `storage`.
+//!
+//! Folding the writes over the first snapshot gives the content at each version; only its hash is
+//! kept. So a newcomer's snapshot is compared with what everybody else has, in one number.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::numbered::Mix;
+use super::{Check, Class, End, Finding, Findings, Profile, STORAGE, hash_value};
+use crate::observe::{ClientId, Observation, RoomId, Time, What};
+use crate::plan::ChecksPlan;
+
+/// Judges versions, histories and snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    rooms: HashMap<RoomId, Shelf, Mix>,
+    replicas: HashMap<(RoomId, ClientId), Option<u64>, Mix>,
+    requests: HashMap<(RoomId, ClientId, u32), Request, Mix>,
+    judged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    epoch: Option<std::sync::Arc<str>>,
+    /// The writes by version, as hashes, and the writes not folded yet.
+    ops: HashMap<u64, u64, Mix>,
+    waiting: BTreeMap<u64, std::sync::Arc<Value>>,
+    /// The content, at the newest version folded.
+    content: Option<(u64, HashMap<String, u64>)>,
+    states: HashMap<u64, u64, Mix>,
+    claims: Vec<(u64, u64, ClientId)>,
+    acked_max: u64,
+    acked: BTreeMap<u64, (ClientId, u64, Time)>,
+    /// By the hash of the writes: how often sent, refused, seen.
+    tally: HashMap<u64, Tally, Mix>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    sent: u32,
+    refused: u32,
+    versions: std::collections::BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    ops: u64,
+    after: u64,
+}
+
+fn state_hash(content: &HashMap<String, u64>) -> u64 {
+    content.iter().fold(0, |sum, (key, value)| {
+        sum.wrapping_add(super::numbered::mix(hash_value(&Value::from(key.as_str())) ^ value))
+    })
+}
+
+impl Shelf {
+    fn start(&mut self, version: u64, entries: &Value) {
+        let fields = entries.as_object().into_iter().flatten();
+        let content: HashMap<_, _> =
+            fields.map(|(key, value)| (key.clone(), hash_value(value))).collect();
+        self.states.insert(version, state_hash(&content));
+        self.content = Some((version, content));
+        self.fold();
+    }
+
+    fn fold(&mut self) {
+        let Some((version, content)) = &mut self.content else { return };
+        while let Some(ops) = self.waiting.remove(&(*version + 1)) {
+            *version += 1;
+            for op in ops.as_array().into_iter().flatten() {
+                let key = |op: &Value| op.get("key").and_then(Value::as_str).map(str::to_owned);
+                if let Some(put) = op.get("put")
+                    && let (Some(key), Some(value)) = (key(put), put.get("value"))
+                {
+                    content.insert(key, hash_value(value));
+                } else if let Some(key) = op.get("delete").and_then(key) {
+                    content.remove(&key);
+                }
+            }
+            self.states.insert(*version, state_hash(content));
+        }
+    }
+}
+
+impl Storage {
+    pub(super) fn make(_: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
+        Some(Box::new(Self::default()))
+    }
+
+    fn entered(&mut self, client: ClientId, entry: &crate::observe::Entry) {
+        let shelf = self.rooms.entry(entry.room).or_default();
+        if shelf.epoch != entry.epoch {
+            *shelf = Shelf { epoch: entry.epoch.clone(), ..Shelf::default() };
+        }
+        let Some((version, entries)) = &entry.storage else {
+            // Whoever recovers goes on where it was.
+            if entry.recovered != Some(true) {
+                self.replicas.insert((entry.room, client), None);
+            }
+            return;
+        };
+        self.judged += 1;
+        self.replicas.insert((entry.room, client), Some(*version));
+        if shelf.content.is_none() {
+            shelf.start(*version, entries);
+            return;
+        }
+        let fields = entries.as_object().into_iter().flatten();
+        let content = fields.map(|(key, value)| (key.clone(), hash_value(value))).collect();
+        shelf.claims.push((*version, state_hash(&content), client));
+    }
+
+    fn stored(
+        &mut self,
+        seen: &Observation,
+        room: RoomId,
+        version: u64,
+        ops: &std::sync::Arc<Value>,
+        found: &mut Findings,
+    ) {
+        self.judged += 1;
+        let (at, client) = (seen.at, seen.client);
+        let mut say = |detail: String| {
+            let finding = Finding::new(STORAGE, Class::Storage, at, detail);
+            found.push(finding.client(client).room(room));
+        };
+        let replica = self.replicas.entry((room, client)).or_default();
+        if let Some(last) = replica.replace(version)
+            && version != last + 1
+        {
+            say(format!("version {version} came after {last}"));
+        }
+        let shelf = self.rooms.entry(room).or_default();
+        let hash = hash_value(ops);
+        let known = shelf.ops.insert(version, hash);
+        match known {
+            None => {
+                shelf.waiting.insert(version, std::sync::Arc::clone(ops));
+                shelf.tally.entry(hash).or_default().versions.insert(version);
+                shelf.fold();
+            }
+            Some(known) if known != hash => say(format!("version {version} is two writes")),
+            Some(_) => {}
+        }
+    }
+
+    fn acked(
+        &mut self,
+        seen: &Observation,
+        room: RoomId,
+        request: u32,
+        version: Option<u64>,
+        found: &mut Findings,
+    ) {
+        self.judged += 1;
+        let Some(asked) = self.requests.remove(&(room, seen.client, request)) else { return };
+        let Some(version) = version else { return };
+        let shelf = self.rooms.entry(room).or_default();
+        let mut say = |detail: String| {
+            let finding = Finding::new(STORAGE, Class::Storage, seen.at, detail);
+            found.push(finding.client(seen.client).room(room));
+        };
+        if version <= asked.after {
+            say(format!("a write made after version {} became version {version}", asked.after));
+        }
+        if shelf.acked.insert(version, (seen.client, asked.ops, seen.at)).is_some() {
+            say(format!("version {version} was confirmed twice"));
+        }
+        shelf.acked_max = shelf.acked_max.max(version);
+    }
+}
+
+impl Check for Storage {
+    fn name(&self) -> &'static str {
+        STORAGE
+    }
+
+    fn observe(&mut self, seen: &Observation, found: &mut Findings) {
+        let client = seen.client;
+        match &seen.what {
+            What::Entered(entry) => self.entered(client, entry),
+            What::Storing { room, request, ops } => {
+                let shelf = self.rooms.entry(*room).or_default();
+                let hash = hash_value(ops);
+                shelf.tally.entry(hash).or_default().sent += 1;
+                let request_of = Request { ops: hash, after: shelf.acked_max };
+                self.requests.insert((*room, client, *request), request_of);
+            }
+            What::StoreAcked { room, request, version } => {
+                self.acked(seen, *room, *request, *version, found);
+            }
+            What::StoreRefused { room, request } => {
+                if let Some(asked) = self.requests.remove(&(*room, client, *request)) {
+                    let shelf = self.rooms.entry(*room).or_default();
+                    shelf.tally.entry(asked.ops).or_default().refused += 1;
+                }
+            }
+            What::Stored { room, version, ops, .. } => {
+                self.stored(seen, *room, *version, ops, found);
+            }
+            What::Exited { room } => drop(self.replicas.remove(&(*room, client))),
+            _ => {}
+        }
+    }
+
+    fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
+        let cut = end.died.is_some() || end.unresponsive.is_some() || end.interrupted;
+        let mut rooms: Vec<_> = self.rooms.iter().collect();
+        rooms.sort_unstable_by_key(|(room, _)| **room);
+        for (room, shelf) in rooms {
+            let say =
+                |class, detail: String| Finding::new(STORAGE, class, end.at, detail).room(*room);
+            for (version, state, client) in &shelf.claims {
+                if shelf.states.get(version).is_some_and(|known| known != state) {
+                    let detail = format!("its content at version {version} is not the others'");
+                    found.push(say(Class::Snapshot, detail).client(*client));
+                }
+            }
+            for tally in shelf.tally.values() {
+                if tally.refused > 0 && tally.versions.len() > (tally.sent - tally.refused) as usize
+                {
+                    found.push(say(Class::Storage, "a refused write took effect".into()));
+                }
+            }
+            if cut || !end.settled {
+                continue;
+            }
+            for (version, (client, ops, _)) in &shelf.acked {
+                let detail = match shelf.ops.get(version) {
+                    None => format!("the confirmed version {version} never came"),
+                    Some(known) if known != ops => format!("version {version} is another write"),
+                    Some(_) => continue,
+                };
+                found.push(say(Class::Storage, detail).client(*client));
+            }
+        }
+        self.judged
+    }
+}
