@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{CheckResult, Class, End, Finding, Judge};
+use crate::check::{CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
@@ -169,7 +169,7 @@ impl Books {
         detail: String,
     ) {
         self.failure = format!("line {}: {detail}", place.line);
-        let finding = Finding::new("steps", class, at, self.failure.clone()).client(client);
+        let finding = Finding::new(STEPS, class, at, self.failure.clone()).client(client);
         self.judge.report(finding);
         self.open_witnesses(client, 1);
     }

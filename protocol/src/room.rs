@@ -59,8 +59,7 @@ pub(crate) enum Membership {
 }
 
 impl<P> Room<P> {
-    /// A new life of the room `name`: nobody is in it, and nothing has happened. The first one to
-    /// be handed it must enter it, as every session does: it dies by being left.
+    /// A new life of the room `name`: nobody is in it, and nothing has happened.
     pub fn new(name: &str, ids: &mut Ids) -> Self {
         Self {
             name: name.to_owned(),
@@ -201,11 +200,11 @@ impl<P> Room<P> {
     }
 
     /// The tick to ask for, unless one as early has been asked for.
-    pub(crate) fn next_tick(&mut self, window: Duration) -> Option<Time> {
-        debug_assert!(
-            !self.members.is_empty() || self.empty_since.is_some(),
-            "a room that nobody entered would never die"
-        );
+    pub(crate) fn next_tick(&mut self, now: Time, window: Duration) -> Option<Time> {
+        // A room that has just been made may be found empty by another than the one who made it.
+        if self.members.is_empty() && self.empty_since.is_none() {
+            self.empty_since = Some(now);
+        }
         let end = self.empty_since.map(|since| since + window);
         let typing = self.typing.by_end.first().map(|&(until, _)| until);
         let due = end.into_iter().chain(typing).min()?;

@@ -65,8 +65,8 @@ pub trait World: Outlet {
     fn draining(&self) -> bool;
 
     /// Asks that the room be ticked ([`native::tick_room`](crate::native::tick_room)) at `at` or
-    /// soon after. Requests need not be remembered over the room's end, nor merged: a tick too many
-    /// does nothing.
+    /// soon after, and not before: a tick that comes early is not asked for again. Requests need
+    /// not be merged, nor forgotten with the room: a tick too many does nothing.
     fn wake_room(&self, name: &str, at: Time);
 
     /// Counts something. Called under locks: cheap, and by default nothing.

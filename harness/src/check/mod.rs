@@ -5,6 +5,9 @@
 //! they keep silent. And they cost a constant time per delivery.
 
 pub mod finding;
+mod numbered;
+pub mod table;
+mod traffic;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -12,9 +15,16 @@ use std::time::Duration;
 pub use finding::{CLASSES, Class, Finding, Findings, KEPT};
 
 use crate::dialect::Heartbeat;
-use crate::observe::{Observation, Time};
-use crate::plan::{ChecksPlan, Echo, Ordering};
+pub use table::{Rule, TABLE};
+
+use crate::latency::STALL_LIMIT;
+use crate::observe::{Observation, Time, What};
+use crate::plan::{ChecksPlan, Echo, Level, Ordering};
 use crate::verdict::Verdict;
+use traffic::{DELIVERY, ORDER, Traffic};
+
+/// The name of the check that asks whether what was missed comes back.
+const RECOVERY: &str = "recovery";
 
 /// A property, judged observation by observation. Pure: the same observations always get the same
 /// findings.
@@ -104,44 +114,104 @@ pub struct Deliveries {
     pub disordered: u64,
 }
 
+/// The name under which the timeline's own findings stand.
+pub const STEPS: &str = "steps";
+
 /// All checks of a run behind one door.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Judge {
+    traffic: Traffic,
+    others: Vec<Box<dyn Check>>,
     findings: Findings,
+    sent: u64,
 }
 
 impl Judge {
     /// The checks that the plan asks for, for so many clients.
-    pub fn new(_checks: &ChecksPlan, _profile: Profile, _clients: usize) -> Self {
-        Self::default()
+    pub fn new(checks: &ChecksPlan, profile: Profile, clients: usize) -> Self {
+        let mut findings = Findings::default();
+        for rule in &TABLE {
+            if (rule.level)(checks) == Level::Warn {
+                findings.only_warn(rule.name);
+            }
+        }
+        let wanted = TABLE.iter().filter(|rule| (rule.level)(checks) != Level::Off);
+        let others = wanted.filter_map(|rule| (rule.make)(checks, &profile)).collect();
+        let traffic = Traffic::new(checks, &profile, clients);
+        Self { traffic, others, findings, sent: 0 }
     }
 
     /// Takes in the next observation; says how many findings it led to.
-    pub fn observe(&mut self, _seen: &Observation) -> usize {
-        0
+    pub fn observe(&mut self, seen: &Observation) -> usize {
+        let before = self.findings.total() + self.findings.warned();
+        self.sent += u64::from(matches!(seen.what, What::Sending { .. }));
+        self.traffic.observe(seen, &mut self.findings);
+        for check in &mut self.others {
+            check.observe(seen, &mut self.findings);
+        }
+        let more = self.findings.total() + self.findings.warned() - before;
+        usize::try_from(more).unwrap_or(usize::MAX)
+    }
+
+    /// Takes in what the timeline itself found: a step that did not come out as it must.
+    pub fn report(&mut self, finding: Finding) {
+        self.findings.push(finding);
     }
 
     /// Deliveries still owed, own echoes included.
     pub fn outstanding(&self) -> u64 {
-        0
+        self.traffic.outstanding()
     }
 
     /// The account of deliveries so far.
     pub fn deliveries(&self) -> Deliveries {
-        Deliveries::default()
+        self.traffic.deliveries()
     }
 
     /// Judges what only the end decides. To be called once.
-    pub fn conclude(&mut self, _end: &End) -> Vec<CheckResult> {
-        Vec::new()
+    pub fn conclude(&mut self, end: &End) -> Vec<CheckResult> {
+        let mut facts = vec![(DELIVERY, self.traffic.conclude(end, &mut self.findings))];
+        facts.push((ORDER, self.traffic.ordered()));
+        for check in &mut self.others {
+            facts.push((check.name(), check.conclude(end, &mut self.findings)));
+        }
+        // Messages were sent, and there was nobody to get one: silence about them proves nothing.
+        let unheard = self.sent > 0 && self.traffic.deliveries().owed == 0;
+        let late = end.stall > STALL_LIMIT;
+        let asked = TABLE.iter().filter_map(|rule| {
+            let facts = facts.iter().find(|(name, _)| *name == rule.name)?.1;
+            Some((rule, facts))
+        });
+        let results = asked.map(|(rule, facts)| self.result(rule, facts, unheard, late));
+        results.chain(self.steps()).collect()
+    }
+
+    /// What the timeline itself found, where it did.
+    fn steps(&self) -> Option<CheckResult> {
+        let classes = self.findings.of(STEPS);
+        let facts = classes.iter().map(|(_, n)| n).sum();
+        let verdict = Verdict::Failed;
+        (facts > 0).then_some(CheckResult { name: STEPS, verdict, facts, classes })
+    }
+
+    fn result(&self, rule: &Rule, facts: u64, unheard: bool, late: bool) -> CheckResult {
+        let counted = self.findings.of(rule.name);
+        let count =
+            |class: &Class| counted.iter().find(|(found, _)| found == class).map_or(0, |(_, n)| *n);
+        let classes: Vec<_> = rule.classes.iter().map(|class| (*class, count(class))).collect();
+        let broken = counted.iter().any(|(_, n)| *n > 0);
+        let verdict = if broken {
+            Verdict::Failed
+        } else if facts == 0 || (rule.name == DELIVERY && unheard) || (rule.timed && late) {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Passed
+        };
+        CheckResult { name: rule.name, verdict, facts, classes }
     }
 
     /// What was found so far.
     pub fn findings(&self) -> &Findings {
         &self.findings
     }
-}
-impl Judge {
-    /// TEMP
-    pub fn report(&mut self, _finding: Finding) {}
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::file::{File, ReceiveFile, SendFile, file};
 use super::template::{Definitions, Template};
-use super::{Dialect, EventKind, RECEIVED, SENT, Verb};
+use super::{EventKind, RECEIVED, SENT, Verb};
 use crate::plan::{Place, Vars};
 use crate::scenario::problem::Problem;
 use crate::scenario::read::At;
@@ -224,17 +224,4 @@ fn example(template: &Template) -> Option<Value> {
         vars.insert(name, Value::Array(Vec::new()));
     }
     template.fill(&vars, &Definitions::new()).ok()
-}
-
-/// The holes of a request that the scenario must fill: neither optional, nor parameters, nor made by
-/// the harness.
-pub(crate) fn holes_to_fill(dialect: &Dialect, verb: Verb) -> BTreeSet<String> {
-    let Some(ways) = dialect.send.get(&verb) else { return BTreeSet::new() };
-    ways.iter()
-        .filter(|way| way.given.is_none())
-        .flat_map(|way| way.frame.holes())
-        .filter(|(name, optional)| !optional && !dialect.define.contains_key(name))
-        .map(|(name, _)| name)
-        .filter(|name| SENT.iter().any(|(sent, _)| sent == name) && name != "id" && name != "me")
-        .collect()
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub(crate) use lint::{doubts, holes_to_fill, locate};
+pub(crate) use lint::{doubts, locate};
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
 use self::template::{Definitions, Template};
@@ -242,7 +242,9 @@ impl Dialect {
         fill_text(&self.connect.path, &all)
     }
 
-    /// The text of a frame that asks for this.
+    /// The text of a frame that asks for this. The values are the request's own (its arguments, an
+    /// id, who the client is, what the connection remembers), not all of a scenario's variables: a
+    /// stray `code` would turn joining a room into joining by code.
     pub fn encode(&self, verb: Verb, vars: &Vars) -> Result<String, Unfilled> {
         let nothing = || Unfilled(verb.as_str().to_owned());
         for way in self.send.get(&verb).ok_or_else(nothing)? {

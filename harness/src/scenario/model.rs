@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::read::{At, Keyed, Tried};
+use super::read::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
 use crate::plan::Level;
@@ -30,11 +30,11 @@ pub(crate) struct File {
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
     pub(crate) steps: Vec<Tried<At<Step>>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) checks: Checks,
     #[serde(default)]
     pub(crate) thresholds: Keyed<Tried<Keyed<Tried<At<Limit>>>>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) server: Server,
 }
 
@@ -53,15 +53,25 @@ pub(crate) struct Group {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Checks {
+    #[serde(deserialize_with = "lenient")]
     pub(crate) delivery: Option<DeliveryWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) order: Option<OrderWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) echo: Option<EchoWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) membership: Option<LevelWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) unknown_messages: Option<LevelWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) presence: Option<OrOff<Within>>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) storage: Option<StorageWord>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) heartbeat: Option<OrOff<Slack>>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) recovery: Option<bool>,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) slow: Option<OrOff<Within>>,
 }
 

@@ -36,6 +36,15 @@ impl<T> std::ops::Deref for At<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tried<T>(pub(crate) Option<T>);
 
+/// Reads a value of a key that can be left out: a wrong one is kept as a mistake.
+pub(crate) fn lenient<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    Ok(Tried::deserialize(deserializer)?.0.unwrap_or_default())
+}
+
 /// Reads a value, and all mistakes that were found on the way. A value that came with mistakes is
 /// good only for finding more of them.
 pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> (Option<T>, Vec<Problem>) {
@@ -74,19 +83,13 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let wanted = expected.to_string();
-        let wanted = if wanted.starts_with("struct ") || wanted == "a map" {
-            "a mapping (`key: value`)".to_owned()
-        } else if wanted == "a sequence" {
-            "a list".to_owned()
-        } else {
-            wanted
-        };
+        let wanted = in_words(&expected.to_string());
         Self(Problem::new(format!("{} is here; {wanted} is wanted", shown(found))))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Problem::new(format!("{} is here; {expected} is wanted", shown(found))))
+        let wanted = in_words(&expected.to_string());
+        Self(Problem::new(format!("{} is here; {wanted} is wanted", shown(found))))
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -99,6 +102,20 @@ impl de::Error for Fault {
 
     fn missing_field(field: &'static str) -> Self {
         Self(Problem::new(format!("`{field}` is missing")))
+    }
+}
+
+/// What was expected, without a programmer's words.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "a map" => "a mapping (`key: value`)".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text".to_owned(),
+        "u16" => "a number from 0 to 65535".to_owned(),
+        "u32" | "u64" => "a whole number, not below zero".to_owned(),
+        other if other.starts_with("struct ") => "a mapping (`key: value`)".to_owned(),
+        other => other.to_owned(),
     }
 }
 

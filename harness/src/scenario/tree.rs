@@ -42,15 +42,6 @@ pub(crate) enum Kind {
     Map(Vec<(Node, Node)>),
 }
 
-impl Node {
-    /// The value of a key, when this is a mapping that has it.
-    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
-        let Kind::Map(entries) = &self.kind else { return None };
-        let is = |key: &Self| matches!(&key.kind, Kind::Text(text) if text == name);
-        entries.iter().find(|(key, _)| is(key)).map(|(_, value)| value)
-    }
-}
-
 /// Reads a file's text.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     if text.len() > FILE_BYTES_MAX {
@@ -62,7 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH_MAX,
             max_nodes: NODES_MAX,
-            max_documents: 1,
+            max_documents: 2,
             max_aliases: 1_000,
             max_anchors: 1_000,
         },
@@ -184,7 +175,13 @@ fn excerpt(text: &str, place: Place) -> Option<String> {
 /// The library's place as ours: at least one byte, never past a line's end, never outside the text.
 fn place(text: &str, location: Location) -> Place {
     let span = location.span();
-    let offset = span.byte_offset().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+    let number = |number: u64| usize::try_from(number).ok();
+    // What was found while scanning has a line and a column only.
+    let offset = span
+        .byte_offset()
+        .and_then(number)
+        .or_else(|| offset_of(text, number(location.line())?, number(location.column())?));
+    let offset = offset.unwrap_or(0);
     let len = span.byte_len().and_then(|len| usize::try_from(len).ok()).unwrap_or(1);
     at(text, offset, len)
 }
@@ -209,31 +206,47 @@ pub(crate) fn at(text: &str, offset: usize, len: usize) -> Place {
 fn from_library(text: &str, error: &serde_saphyr::Error) -> Problem {
     let error = error.without_snippet();
     let words = error.to_string();
+    let words = words.lines().next().unwrap_or("");
+    // The place is shown anyway.
+    let words = words.split_once(" at line ").map_or(words, |(fact, _)| fact);
     let spot = error.location().map(|location| place(text, location));
-    let spot_text = spot.and_then(|spot| text.get(spot.offset..)).unwrap_or("");
-    let problem = Problem::new(message(&words, error));
+    let problem = Problem::new(message(words, error));
     let problem = match spot {
-        Some(spot) => problem.at(spot),
-        None => problem,
+        Some(spot) if !text.is_empty() => problem.at(spot),
+        _ => problem,
     };
-    let line = spot.and_then(|spot| text.lines().nth(spot.line - 1)).unwrap_or("");
     if let Some(tab) = leading_tab(text, spot) {
         return Problem::new("a tab in the indentation; YAML indents with spaces")
             .at(tab)
             .help("replace the tab with two spaces");
     }
-    if line.contains("{{") || line.contains("${") {
-        return problem.help("a variable is written `$name`, without braces");
+    let near = |words: &[&str]| {
+        let line = spot.map_or(0, |spot| spot.line);
+        // The scanner notices some mistakes only in the line after.
+        let lines = text.lines().skip(line.saturating_sub(2)).take(2);
+        lines.into_iter().any(|line| words.iter().any(|word| line.contains(word)))
+    };
+    if near(&["{{", "${"]) {
+        problem.help("a variable is written `$name`, without braces")
+    } else if near(&[": >", ":>"]) {
+        problem.help("write `at least 1000/s` or `more than 1000/s`, or quote it: \">=1000/s\"")
+    } else {
+        problem
     }
-    if spot_text.starts_with(['>', '|']) || line.contains(": >") {
-        return problem.help("write `at least 1000/s`, or quote it: \">= 1000/s\"");
-    }
-    problem
+}
+
+fn offset_of(text: &str, line: usize, column: usize) -> Option<usize> {
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(line.checked_sub(1)?).map(str::len).sum();
+    let line = lines.next().unwrap_or("");
+    let inside = line.char_indices().nth(column.checked_sub(1)?).map_or(line.len(), |(at, _)| at);
+    Some(before + inside)
 }
 
 fn message(words: &str, error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     match error {
+        Error::AliasError { error, .. } => message(words, error),
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` is here twice"),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
@@ -241,16 +254,13 @@ fn message(words: &str, error: &serde_saphyr::Error) -> String {
         | Error::AliasReplayStackDepthExceeded { .. } => {
             "the file unfolds to more than a scenario can need".to_owned()
         }
-        Error::MultipleDocuments { .. } => "a file holds one scenario, without `---`".to_owned(),
+        Error::MultipleDocuments { .. } => "one file holds one document, without `---`".to_owned(),
         Error::Eof { .. } => "the file is empty".to_owned(),
         _ => {
             // "error: line 3 column 5: …": the place is shown anyway.
-            let short = words.lines().next().unwrap_or(words);
-            let short = short.strip_prefix("error: ").unwrap_or(short);
-            let short = short.split_once(": ").filter(|(head, _)| head.starts_with("line "));
-            let fact =
-                short.map_or_else(|| words.lines().next().unwrap_or(words), |(_, fact)| fact);
-            format!("this is not YAML: {fact}")
+            let short = words.strip_prefix("error: ").unwrap_or(words);
+            let placed = short.split_once(": ").filter(|(head, _)| head.starts_with("line "));
+            format!("this is not YAML: {}", placed.map_or(short, |(_, fact)| fact))
         }
     }
 }

@@ -43,11 +43,13 @@ pub struct Session<P> {
 }
 
 /// What a request is answered with, apart from what stands in a room's order.
-enum Reply {
-    /// It has been answered in the room's order, or is answered apart.
+enum Reply<'a> {
+    /// It has been answered already.
     Done,
-    /// `ok`, and the room's name, the place in its log, and the version of its storage.
-    Ok(Option<(String, Option<u64>, Option<u64>)>),
+    /// `ok`.
+    Ok,
+    /// `ok`, with the place in the log of a room, and the version of its storage.
+    Placed { room: Cow<'a, str>, seq: u64, version: Option<u64> },
 }
 
 impl<P> Session<P> {
@@ -119,17 +121,15 @@ impl<P> Session<P> {
     fn reply<W: World<Peer = P>>(
         &self,
         re: Option<&Id>,
-        outcome: &Result<Reply, Refusal>,
+        outcome: &Result<Reply<'_>, Refusal>,
         world: &W,
     ) {
         let reply = match (outcome, re) {
-            (Ok(Reply::Done), _) | (Ok(Reply::Ok(_)), None) => return,
-            (Ok(Reply::Ok(place)), Some(re)) => Outgoing::Ok {
-                re,
-                room: place.as_ref().map(|(room, ..)| room.as_str()),
-                seq: place.as_ref().and_then(|&(_, seq, _)| seq),
-                version: place.as_ref().and_then(|&(.., version)| version),
-            },
+            (Ok(Reply::Done), _) | (Ok(_), None) => return,
+            (Ok(Reply::Ok), Some(re)) => Outgoing::Ok { re, room: None, seq: None, version: None },
+            (Ok(Reply::Placed { room, seq, version }), Some(re)) => {
+                Outgoing::Ok { re, room: Some(room), seq: Some(*seq), version: *version }
+            }
             (Err(Refusal { code, message, room }), re) => {
                 let code = code.as_str();
                 world.tally(Tally::Refused { code });
@@ -139,14 +139,14 @@ impl<P> Session<P> {
         world.push(&self.peer, &Frame::json(&reply));
     }
 
-    fn obey<W: World<Peer = P>>(
+    fn obey<'a, W: World<Peer = P>>(
         &mut self,
         now: Now,
         re: Option<&Id>,
-        request: Request<'_>,
+        request: Request<'a>,
         world: &W,
-    ) -> Result<Reply, Refusal> {
-        let placed = |room: &str, seq| Reply::Ok(Some((room.to_owned(), Some(seq), None)));
+    ) -> Result<Reply<'a>, Refusal> {
+        let placed = |room, seq| Reply::Placed { room, seq, version: None };
         match request {
             Request::Ping => {
                 let pong = Outgoing::Pong { re };
@@ -167,25 +167,25 @@ impl<P> Session<P> {
             Request::Chat(request) => {
                 let seq = self
                     .inside(now, &request.room, world, |act, seat| act.chat(seat, &request.text))?;
-                Ok(placed(&request.room, seq))
+                Ok(placed(request.room, seq))
             }
             Request::Presence(request) => {
                 let seq = self.inside(now, &request.room, world, |act, seat| {
                     act.presence(seat, request.patch)
                 })?;
-                Ok(placed(&request.room, seq))
+                Ok(placed(request.room, seq))
             }
-            Request::Store(request) => self.store(now, &request, world),
+            Request::Store(request) => self.store(now, request, world),
             Request::Typing(request) => {
                 self.inside(now, &request.room, world, |act, seat| {
                     act.set_typing(seat, request.on);
                     Ok(())
                 })?;
-                Ok(Reply::Ok(None))
+                Ok(Reply::Ok)
             }
             Request::Read(request) => {
                 self.inside(now, &request.room, world, |act, seat| act.read(seat, request.seq))?;
-                Ok(Reply::Ok(None))
+                Ok(Reply::Ok)
             }
         }
     }
@@ -195,7 +195,7 @@ impl<P> Session<P> {
         now: Now,
         request: &Name<'_>,
         world: &W,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply<'static>, Refusal> {
         let username = &*request.username;
         if username.is_empty() {
             return Err(Refusal::new(Code::BadMessage, "a username is not empty"));
@@ -210,7 +210,7 @@ impl<P> Session<P> {
                 in_room(now, room, Make::Never, world, |act| act.rename(seat, username));
             }
         }
-        Ok(Reply::Ok(None))
+        Ok(Reply::Ok)
     }
 
     fn create<W: World<Peer = P>>(
@@ -219,7 +219,7 @@ impl<P> Session<P> {
         re: Option<&Id>,
         request: &Create,
         world: &W,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply<'static>, Refusal> {
         self.may_enter(world)?;
         let capacity = request.capacity.map_or(CAPACITY, |capacity| capacity.get().into());
         for _ in 0..CODE_TRIES {
@@ -245,7 +245,7 @@ impl<P> Session<P> {
         re: Option<&Id>,
         request: &Join<'_>,
         world: &W,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply<'static>, Refusal> {
         let (name, make) = match (&request.room, &request.code) {
             (Some(room), None) => {
                 check_name(room, world.limits().room_name_bytes)?;
@@ -279,12 +279,12 @@ impl<P> Session<P> {
         Ok(Reply::Done)
     }
 
-    fn store<W: World<Peer = P>>(
+    fn store<'a, W: World<Peer = P>>(
         &self,
         now: Now,
-        request: &Store<'_>,
+        request: Store<'a>,
         world: &W,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply<'a>, Refusal> {
         let Store { room, ops, if_version } = request;
         if ops.is_empty() {
             return Err(Refusal::new(Code::BadMessage, "`ops` is empty"));
@@ -292,14 +292,14 @@ impl<P> Session<P> {
         if ops.iter().any(|op| op.change().key.is_empty()) {
             return Err(Refusal::new(Code::BadMessage, "a key is not empty"));
         }
-        let (seq, version) = self.inside(now, room, world, |act, seat| {
+        let (seq, version) = self.inside(now, &room, world, |act, seat| {
             if ops.iter().map(Op::change).any(|change| change.key.len() > KEY_BYTES) {
                 let why = format!("a key has up to {KEY_BYTES} bytes");
-                return Err(Refusal::new(Code::TooLarge, why).about(room));
+                return Err(Refusal::new(Code::TooLarge, why).about(&room));
             }
-            act.store(seat, ops, *if_version)
+            act.store(seat, &ops, if_version)
         })?;
-        Ok(Reply::Ok(Some((room.clone().into_owned(), Some(seq), Some(version)))))
+        Ok(Reply::Placed { room, seq, version: Some(version) })
     }
 
     fn newcomer<'a>(
@@ -360,7 +360,7 @@ fn in_room<W: World, R>(
                 return None;
             }
             let result = act.take().map(|act| act(&mut Act { now, world, room }));
-            Some((result, room.next_tick(window)))
+            Some((result, room.next_tick(now.time, window)))
         })?;
         if let Some((result, tick)) = done {
             if let Some(at) = tick {

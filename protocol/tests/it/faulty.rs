@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use protocol::{ConnId, Frame, Ids, Limits, LocalWorld, Make, Outlet, Room, Time, World};
+use protocol::{ConnId, Frame, Ids, Limits, LocalWorld, Make, Outlet, Room, Tally, Time, World};
 
 /// Something that goes wrong once.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum What {
     Corrupt,
     /// Every id that is drawn is the same.
     SameIds,
+    /// There is no place for another room.
+    NoRooms,
 }
 
 /// A [`LocalWorld`], seen through a fault.
@@ -39,6 +41,7 @@ pub(crate) struct Faulty {
     held: RefCell<Option<(ConnId, Frame)>>,
     fired: Cell<bool>,
     latest: Cell<ConnId>,
+    tallies: RefCell<Vec<Tally>>,
 }
 
 impl Faulty {
@@ -50,6 +53,7 @@ impl Faulty {
             held: RefCell::new(None),
             fired: Cell::new(false),
             latest: Cell::new(ConnId(0)),
+            tallies: RefCell::default(),
         }
     }
 
@@ -58,9 +62,14 @@ impl Faulty {
         self.fired.get()
     }
 
+    /// What has been counted since this was last asked.
+    pub(crate) fn take_tallies(&self) -> Vec<Tally> {
+        self.tallies.take()
+    }
+
     fn commit(&self, what: What, to: ConnId, frame: &Frame) {
         match what {
-            What::Drop | What::SameIds => {}
+            What::Drop | What::SameIds | What::NoRooms => {}
             What::Duplicate => {
                 self.inner.push(&to, frame);
                 self.inner.push(&to, frame);
@@ -115,7 +124,9 @@ impl World for Faulty {
         make: Make,
         act: impl FnOnce(&mut Room<ConnId>) -> R,
     ) -> Option<R> {
-        self.inner.with_room(name, make, act)
+        let full = matches!(self.fault, Some(Fault { what: What::NoRooms, .. }));
+        let make = if full && make == Make::IfAbsent { Make::Never } else { make };
+        if full && make == Make::Fresh { None } else { self.inner.with_room(name, make, act) }
     }
 
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
@@ -136,5 +147,9 @@ impl World for Faulty {
 
     fn wake_room(&self, name: &str, at: Time) {
         self.inner.wake_room(name, at);
+    }
+
+    fn tally(&self, what: Tally) {
+        self.tallies.borrow_mut().push(what);
     }
 }

@@ -1,8 +1,14 @@
 //! Drives whole servers without sockets and without waiting.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what JSON lacks is null when it is indexed, and a test that panics has failed"
+)]
+
 mod document;
 mod faulty;
 mod guarantees;
+mod refusals;
 mod requests;
 mod server;
 mod time;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use protocol::{Beat, ConnId, Limits, Liveness, Reason, Time};
+use protocol::native::tick_room;
+use protocol::{Beat, ConnId, Limits, Liveness, Make, Reason, Time, World};
 
 use crate::server::Server;
 use crate::transcript::{check, check_with};
@@ -17,11 +18,12 @@ fn beats(opened: u64, frames: &[u64], until: u64) -> (Vec<u64>, Option<u64>) {
     let limits = Limits::default();
     let mut liveness =
         Liveness::new(at(opened), limits.heartbeat_interval, limits.heartbeat_timeout);
+    let start = at(opened);
     let mut pings = Vec::new();
     while let Some(due) = liveness.next().filter(|&due| due <= at(until)) {
         let last = frames.iter().map(|&ms| at(ms)).filter(|&seen| seen <= due).max();
         let ms = u64::try_from(due.since_start().as_millis()).expect("short tests");
-        match liveness.tick(due, last.unwrap_or(at(opened))) {
+        match liveness.tick(due, last.unwrap_or(start)) {
             Some(Beat::Ping) => pings.push(ms),
             Some(Beat::GiveUp) => return (pings, Some(ms)),
             None => panic!("a tick that was due at {due:?} did nothing"),
@@ -151,7 +153,14 @@ fn after_a_cut_of_everybody_the_missed_events_are_there_until_the_window_ends() 
         # Each event has its own age.
         B> {{"type":"chat","room":"r","text":"three"}}
         B< {{"type":"chat","room":"r","seq":3,"member":"m-b","username":"c-b","text":"three","at":"2026-01-01T00:01:59.999Z"}}
-        0.002 s pass
+        # At the age of exactly the window an event is kept, and a moment later not.
+        0.001 s pass
+        D> {{"type":"join","room":"r","since":{{"epoch":"e-1","seq":1}},"membership":"none"}}
+        D< {{"type":"joined","room":"r","epoch":"e-1","seq":1,"view":3,"you":"m-d","members":[{{"member":"m-b","username":"c-b"}}],"count":2,"recovered":true}}
+        D< {{"type":"presence","room":"r","seq":2,"member":"m-a","state":{{"x":1}},"at":"2026-01-01T00:00:00.000Z"}}
+        D< {{"type":"chat","room":"r","seq":3,"member":"m-b","username":"c-b","text":"three","at":"2026-01-01T00:01:59.999Z"}}
+        D closes
+        0.001 s pass
         C> {{"type":"join","room":"r","since":{{"epoch":"e-1","seq":1}},"membership":"none"}}
         C< {{"type":"joined","room":"r","epoch":"e-1","seq":3,"view":3,"you":"m-c","members":[{{"member":"m-b","username":"c-b","state":{{}}}}],"count":2,"storage":{{"version":0,"entries":{{}}}},"recovered":false}}
         C> {{"type":"leave","room":"r"}}
@@ -258,4 +267,16 @@ fn what_clients_see_does_not_depend_on_when_a_timer_gets_round_to_it() {
     server.wait(Duration::from_secs(120));
     assert_eq!(server.world.inner.rooms().len(), 0);
     assert_eq!(server.world.inner.next_wake(), None, "nothing is awaited any more");
+}
+
+#[test]
+fn a_room_that_its_maker_never_enters_ends_too() {
+    let mut server = Server::new(Limits::default());
+    server.world.with_room("r", Make::IfAbsent, |_| ());
+    // As a tick of the room's last life does, between the making and the entering.
+    tick_room(server.now(), "r", &server.world);
+    server.wait(Duration::from_millis(119_999));
+    assert_eq!(server.world.inner.rooms().len(), 1);
+    server.wait(Duration::from_millis(1));
+    assert_eq!(server.world.inner.rooms().len(), 0);
 }

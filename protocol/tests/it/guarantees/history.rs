@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
     let reason = prop::sample::select(vec![Reason::Closed, Reason::Timeout, Reason::Slow]);
     let wait = prop_oneof![4 => 0..4_000_u64, 1 => 10_000..70_000_u64, 1 => 110_000..130_000_u64];
     prop_oneof![
-        12 => (who(), prop::bool::weighted(0.7), any::<bool>())
+        12 => (who(), prop::bool::weighted(0.7), prop::bool::weighted(0.8))
             .prop_map(|((client, room), full, since)| Step::Join { client, room, full, since }),
         3 => who().prop_map(|(client, room)| Step::Leave { client, room }),
         14 => (who(), any::<bool>())
@@ -102,7 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..CLIENTS).prop_map(|client| Step::Ping { client }),
         12 => (0..CLIENTS, 1..30_usize)
             .prop_map(|(client, frames)| Step::Receive { client, frames }),
-        4 => (0..CLIENTS, reason).prop_map(|(client, reason)| Step::Cut { client, reason }),
+        6 => (0..CLIENTS, reason).prop_map(|(client, reason)| Step::Cut { client, reason }),
         4 => wait.prop_map(|ms| Step::Wait { ms }),
     ]
 }

@@ -12,7 +12,7 @@ use protocol::native::Session;
 use protocol::{ConnId, Flow, Ids, Limits, LocalWorld, Now, World};
 
 use crate::faulty::{Fault, What};
-use history::{run, steps};
+use history::{Entry, run, steps};
 use judge::judge;
 
 proptest! {
@@ -36,6 +36,44 @@ proptest! {
         let (one, two) = (run(&steps, None), run(&steps, None));
         prop_assert_eq!(format!("{:?}", one.clients), format!("{:?}", two.clients));
     }
+}
+
+#[test]
+fn the_histories_come_to_all_that_is_judged() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = String::new();
+    for _ in 0..60 {
+        let steps = steps().new_tree(&mut runner).expect("steps can be made").current();
+        let history = run(&steps, None);
+        let entries = history.clients.into_iter().flatten();
+        let texts = entries.filter_map(|(_, entry)| match entry {
+            Entry::Got(text) => Some(text + "\n"),
+            _ => None,
+        });
+        seen.extend(texts);
+    }
+    for (part, at_least) in [
+        (r#""recovered":true}"#, 20),
+        (r#""recovered":false}"#, 10),
+        (r#""type":"member_left""#, 30),
+        (r#""type":"member_renamed""#, 10),
+        (r#""on":false"#, 10),
+        (r#""type":"read""#, 10),
+        ("version_conflict", 10),
+        ("forbidden", 10),
+        ("already_joined", 10),
+        ("not_joined", 10),
+        (r#""reason":"slow""#, 5),
+        (r#""version":5"#, 5),
+    ] {
+        let times = seen.matches(part).count();
+        assert!(times >= at_least, "{part} only {times} times");
+    }
+    let lines: Vec<&str> = seen.lines().collect();
+    let replays = lines.windows(2).filter(|two| {
+        matches!(two, [joined, event] if joined.contains(r#""recovered":true"#) && event.contains(r#""seq""#))
+    });
+    assert!(replays.count() >= 10, "too little has been missed and given again");
 }
 
 /// How many of the histories in which the fault happens are told from sound ones, of how many.

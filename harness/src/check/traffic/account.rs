@@ -1,0 +1,440 @@
+//! Who is owed what: entries, leaves, endings, and the counting of copies.
+
+use crate::check::{Class, Finding, Findings};
+use crate::observe::{ClientId, MessageId, RoomId, Time};
+use crate::plan::{Delivery, Echo};
+
+use super::log::Seen;
+use super::state::{Flags, NONE, Stand};
+use super::track::{NOWHERE, Track, WHOLE_ROOM};
+use super::{DELIVERY, Receipt, Traffic};
+
+impl Traffic {
+    /// A member begins afresh: what it got before is of an earlier stay.
+    pub(super) fn new_stay(&mut self, member: u32) {
+        self.stays += 1;
+        let state = &mut self.members[member];
+        state.stay = self.stays;
+        state.before = std::mem::take(&mut state.track);
+        state.strict_next = NOWHERE;
+        state.pending.clear();
+        state.waits = NONE;
+        state.faulty = false;
+        state.resumes = false;
+        state.rejoins = false;
+    }
+
+    pub(super) fn joining(&mut self, client: ClientId, room: RoomId, since: bool) {
+        let member = self.member(client, room);
+        let early = self.room(room).done();
+        let state = &mut self.members[member];
+        match state.stand {
+            Stand::Inside => return,
+            // Until it hears that it has left, messages of the stay before may still come.
+            Stand::Leaving => {
+                state.rejoins = true;
+                state.early_next = 0;
+            }
+            _ if since => {
+                state.resumes = true;
+                state.early_next = early;
+            }
+            _ => {
+                state.early = early;
+                state.early_next = early;
+                self.new_stay(member);
+            }
+        }
+        self.members[member].stand = Stand::Joining;
+    }
+
+    pub(super) fn refused(&mut self, client: ClientId, room: Option<RoomId>) {
+        self.client(client).joins_somewhere = false;
+        let Some(member) = room.and_then(|room| self.member_of(client, room.0)) else { return };
+        let state = &mut self.members[member];
+        if state.stand == Stand::Joining {
+            state.stand = Stand::Outside;
+        }
+    }
+
+    pub(super) fn leaving(&mut self, client: ClientId, room: RoomId) {
+        let Some(member) = self.member_of(client, room.0) else { return };
+        self.begin_leaving(member);
+    }
+
+    pub(super) fn closing(&mut self, client: ClientId) {
+        let members = self.client(client).members.clone();
+        for member in members {
+            self.begin_leaving(member);
+        }
+    }
+
+    fn begin_leaving(&mut self, member: u32) {
+        let state = &mut self.members[member];
+        if matches!(state.stand, Stand::Inside | Stand::Joining) {
+            state.stand = Stand::Leaving;
+            self.stop_owing(member);
+        }
+    }
+
+    pub(super) fn exited(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        room: RoomId,
+        found: &mut Findings,
+    ) {
+        let Some(member) = self.member_of(client, room.0) else { return };
+        self.stop_owing(member);
+        self.holes(at, member, u32::MAX, found);
+        let state = &mut self.members[member];
+        if state.stand == Stand::Joining && state.rejoins {
+            self.new_stay(member);
+        } else if state.stand != Stand::Joining {
+            state.stand = Stand::Exited;
+        }
+    }
+
+    pub(super) fn closed(&mut self, at: Time, client: ClientId, found: &mut Findings) {
+        let state = self.client(client);
+        state.joins_somewhere = false;
+        let members = state.members.clone();
+        for member in members {
+            let inside = matches!(self.members[member].stand, Stand::Inside | Stand::Leaving);
+            self.stop_owing(member);
+            if inside {
+                self.holes(at, member, u32::MAX, found);
+            }
+            self.members[member].stand = Stand::Gone;
+            self.doubt(self.members[member].voice);
+        }
+    }
+
+    pub(super) fn reads(&mut self, client: ClientId, reads: bool) {
+        self.client(client).stuck = !reads;
+        let members = self.client(client).members.clone();
+        for member in members {
+            if !reads {
+                // Who does not read gets nothing: until it reads again nothing is owed.
+                self.stop_owing(member);
+            } else if self.may_be_owed(member) {
+                self.begin_owing(member);
+            }
+        }
+    }
+
+    pub(super) fn may_be_owed(&self, member: u32) -> bool {
+        let state = &self.members[member];
+        let stuck = self.clients.get(state.client.0).is_some_and(|client| client.stuck);
+        state.stand == Stand::Inside && state.certain && !state.owed && !stuck
+    }
+
+    /// From now on the member is owed, and so is what it missed since owing ended.
+    pub(super) fn begin_owing(&mut self, member: u32) {
+        let state = &mut self.members[member];
+        state.owed = true;
+        let (room, own, from) = (state.room, state.voice, state.from);
+        let since = state.since.max(from);
+        let books = &mut self.rooms[room];
+        books.owed += 1;
+        books.top = books.top.max(from);
+        for ticket in since..books.messages.len() {
+            let message = &self.rooms[room].messages[ticket];
+            if !message.counts() || message.id.voice.0 == own || self.has(member, ticket) {
+                continue;
+            }
+            let books = &mut self.rooms[room];
+            let message = &mut books.messages[ticket];
+            message.due += 1;
+            books.open.insert(ticket);
+            if !message.is_doubtful() {
+                self.sums.owed += 1;
+                self.outstanding += 1;
+            }
+        }
+    }
+
+    /// From now on nothing more is owed; what is on its way may come or not.
+    pub(super) fn stop_owing(&mut self, member: u32) {
+        let state = &self.members[member];
+        if !state.owed {
+            return;
+        }
+        let (room, own, from) = (state.room, state.voice, state.from);
+        let books = &self.rooms[room];
+        let mut since = books.messages.len();
+        let missed: Vec<u32> = books
+            .open
+            .range(from..)
+            .copied()
+            .filter(|ticket| {
+                let message = &books.messages[*ticket];
+                message.counts() && message.id.voice.0 != own && !self.has(member, *ticket)
+            })
+            .collect();
+        for ticket in missed {
+            since = since.min(ticket);
+            self.not_owed(room, ticket, 1);
+        }
+        let state = &mut self.members[member];
+        state.owed = false;
+        state.since = since;
+        self.rooms[room].owed -= 1;
+    }
+
+    /// Takes back that copies of a message are owed.
+    pub(super) fn not_owed(&mut self, room: u32, ticket: u32, copies: u32) {
+        let books = &mut self.rooms[room];
+        let message = &mut books.messages[ticket];
+        message.due -= copies;
+        if !message.is_doubtful() {
+            self.sums.owed -= u64::from(copies);
+            self.outstanding -= u64::from(copies);
+        }
+        if message.is_done() {
+            books.open.remove(&ticket);
+        }
+    }
+
+    /// Somebody owed or not has got a copy: sets the books right.
+    fn account(&mut self, member: u32, ticket: u32) {
+        let state = &self.members[member];
+        let owed = state.owed && ticket >= state.from;
+        self.taken(state.room, ticket);
+        let books = &mut self.rooms[self.members[member].room];
+        let message = &mut books.messages[ticket];
+        if owed {
+            message.due -= 1;
+            self.outstanding -= 1;
+        } else {
+            self.sums.owed += 1;
+        }
+        self.sums.received += 1;
+        if message.is_done() {
+            books.open.remove(&ticket);
+        }
+    }
+
+    /// The server is known to have taken a message: it is in doubt no more.
+    fn taken(&mut self, room: u32, ticket: u32) {
+        let message = &mut self.rooms[room].messages[ticket];
+        message.flags.set(Flags::SEEN);
+        self.believed(room, ticket);
+    }
+
+    fn believed(&mut self, room: u32, ticket: u32) {
+        let message = &mut self.rooms[room].messages[ticket];
+        if message.is_doubtful() {
+            message.flags.clear(Flags::DOUBT);
+            self.sums.owed += u64::from(message.due);
+            self.outstanding += u64::from(message.due);
+        }
+    }
+
+    pub(super) fn received_by(
+        &mut self,
+        receipt: Receipt<'_>,
+        member: u32,
+        ticket: u32,
+        found: &mut Findings,
+    ) {
+        if self.has(member, ticket) {
+            self.sums.duplicated += 1;
+            if matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtMostOnce) {
+                let finding = receipt.finding(Class::Duplicate, "it has this already");
+                found.push(finding.room(RoomId(self.members[member].room)));
+            }
+            return;
+        }
+        self.account(member, ticket);
+        self.order(Seen { at: receipt.at, member, ticket }, found);
+        let state = &mut self.members[member];
+        if state.stand == Stand::Inside && !state.certain {
+            // Now it is in for certain, and what is sent from now on is owed.
+            state.certain = true;
+            state.from = self.rooms[state.room].messages.len();
+            state.since = state.from;
+            if self.may_be_owed(member) {
+                self.begin_owing(member);
+            }
+        }
+    }
+
+    pub(super) fn received_own(
+        &mut self,
+        receipt: Receipt<'_>,
+        room: u32,
+        member: Option<u32>,
+        ticket: u32,
+        found: &mut Findings,
+    ) {
+        self.taken(room, ticket);
+        let books = &mut self.rooms[room];
+        let message = &mut books.messages[ticket];
+        let again = message.flags.has(Flags::ECHOED);
+        if message.flags.has(Flags::ECHO_OWED) {
+            message.flags.clear(Flags::ECHO_OWED);
+            self.echoes -= 1;
+        }
+        message.flags.set(Flags::ECHOED);
+        if message.is_done() {
+            books.open.remove(&ticket);
+        }
+        let wrong = match self.echo {
+            None => None,
+            Some(Echo::Never) => Some("its own message came back to it"),
+            Some(Echo::Once | Echo::Apart) => again.then_some("its own message came back twice"),
+        };
+        if let Some(detail) = wrong {
+            return found.push(receipt.finding(Class::Echo, detail).room(RoomId(room)));
+        }
+        if let Some(member) = member.filter(|_| self.echo == Some(Echo::Once) && !again)
+            && (self.own_in_log() || !self.total())
+        {
+            self.order(Seen { at: receipt.at, member, ticket }, found);
+        }
+    }
+
+    /// Whether a member has got a message during this stay.
+    pub(super) fn has(&self, member: u32, ticket: u32) -> bool {
+        let state = &self.members[member];
+        let books = &self.rooms[state.room];
+        let message = &books.messages[ticket];
+        if !self.total() {
+            let key = (state.stay, message.id.voice.0);
+            let track = self.pairs.get(&key).copied().unwrap_or_default();
+            return self.faults.has(key, track, i64::from(message.id.seq));
+        }
+        if message.is_placed() {
+            return self.faults.has((state.stay, WHOLE_ROOM), state.track, message.place);
+        }
+        let claimed = |claims: &Vec<(u32, i64)>| claims.iter().any(|(who, _)| *who == member);
+        state.pending.contains(&ticket) || books.claims.get(&ticket).is_some_and(claimed)
+    }
+
+    pub(super) fn acked(&mut self, id: MessageId) {
+        let Some((room, ticket)) = self.ticket(id) else { return };
+        self.rooms[room].messages[ticket].flags.set(Flags::ACKED);
+        self.believed(room, ticket);
+    }
+
+    pub(super) fn rejected(&mut self, at: Time, id: MessageId, found: &mut Findings) {
+        let Some((room, ticket)) = self.ticket(id) else { return };
+        let message = &mut self.rooms[room].messages[ticket];
+        if message.flags.has(Flags::REJECTED) {
+            return;
+        }
+        let (seen, placed, due) =
+            (message.flags.has(Flags::SEEN), message.is_placed(), message.due);
+        message.flags.set(Flags::REJECTED);
+        if message.flags.has(Flags::ECHO_OWED) {
+            message.flags.clear(Flags::ECHO_OWED);
+            self.echoes -= 1;
+        }
+        self.not_owed(room, ticket, due);
+        if !placed {
+            self.settled_own(id.voice.0);
+        }
+        if seen {
+            let detail = "the server refused a message that it had delivered";
+            let finding = Finding::new(DELIVERY, Class::Phantom, at, detail);
+            found.push(finding.message(id).room(RoomId(room)));
+        }
+        self.wake(at, found);
+    }
+
+    /// The connection of a voice has ended: what nobody has seen of it may never have arrived.
+    fn doubt(&mut self, voice: u32) {
+        let Some(Some(speaker)) = self.voices.get(voice) else { return };
+        let (room, low, end) = (speaker.room, speaker.low, speaker.tickets.len());
+        for seq in low..end {
+            let Some(ticket) = self.ticket_at(voice, seq) else { continue };
+            let message = &mut self.rooms[room].messages[ticket];
+            if message.flags.has(Flags::ECHO_OWED) {
+                message.flags.clear(Flags::ECHO_OWED);
+                self.echoes -= 1;
+            }
+            let known = Flags::SEEN | Flags::ACKED | Flags::REJECTED | Flags::DOUBT;
+            if message.flags.has(known) {
+                continue;
+            }
+            message.flags.set(Flags::DOUBT);
+            self.sums.owed -= u64::from(message.due);
+            self.outstanding -= u64::from(message.due);
+        }
+        if let Some(Some(speaker)) = self.voices.get_mut(voice) {
+            speaker.low = end;
+        }
+    }
+
+    pub(super) fn ticket_at(&self, voice: u32, seq: u32) -> Option<u32> {
+        let speaker = self.voices.get(voice)?.as_ref()?;
+        speaker.tickets.get(seq).copied().filter(|ticket| *ticket != NONE)
+    }
+
+    /// Gaps in what a member got are losses, however its stay ends: something later came. Judges
+    /// the tickets below a limit; the others are judged as owed.
+    pub(super) fn holes(&mut self, at: Time, member: u32, below: u32, found: &mut Findings) {
+        let state = &self.members[member];
+        if !state.faulty || self.ordering.is_none() {
+            return;
+        }
+        let (room, own, stay) = (state.room, state.voice, state.stay);
+        let mut lost = Vec::new();
+        for (stream, gap) in self.faults.gaps_of(stay) {
+            for place in gap {
+                let ticket = if stream == WHOLE_ROOM {
+                    self.rooms[room].at(place)
+                } else {
+                    u32::try_from(place).ok().and_then(|seq| self.ticket_at(stream, seq))
+                };
+                let Some(ticket) = ticket else { continue };
+                let message = &self.rooms[room].messages[ticket];
+                let certain = stream != WHOLE_ROOM || message.is_strict();
+                let other = message.id.voice.0 != own && ticket < below;
+                if certain && other && message.counts() {
+                    lost.push(message.id);
+                }
+            }
+        }
+        self.faults.forget_stay(stay);
+        let state = &mut self.members[member];
+        state.faulty = false;
+        let client = state.client;
+        for id in lost {
+            self.sums.owed += 1;
+            self.lose(at, client, RoomId(room), id, "it got later ones, but not this", found);
+        }
+    }
+
+    /// A copy is lost for certain.
+    pub(super) fn lose(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        room: RoomId,
+        id: MessageId,
+        detail: &str,
+        found: &mut Findings,
+    ) {
+        self.sums.lost += 1;
+        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
+            return;
+        }
+        let ticket = self.ticket(id).map_or(NONE, |(_, ticket)| ticket);
+        let away = self
+            .member_of(client, room.0)
+            .is_some_and(|member| ticket < self.members[member].away_until);
+        let (check, class) = if away && self.recovery {
+            (crate::check::RECOVERY, Class::Recovery)
+        } else {
+            (DELIVERY, Class::Loss)
+        };
+        let finding = Finding::new(check, class, at, detail).client(client).room(room);
+        found.push(finding.message(id));
+    }
+
+    pub(super) fn pair(&mut self, stay: u32, voice: u32) -> Track {
+        self.pairs.get(&(stay, voice)).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,423 @@
+//! The order of a room, learned from its members: one canonical log that all must agree with.
+//!
+//! The first receiver to get a message may give it the next place in the log, but only if it has
+//! got everything that has a place already, and if no message of its own is still without one:
+//! else something that it cannot see may belong in between. So the log is always a part of the
+//! server's order without a gap, and whoever contradicts it contradicts another receiver. Who
+//! cannot give a place waits for somebody who can; a newcomer waits until it meets a message that
+//! has a place.
+//!
+//! Two receivers that disagree are certain; who of them is wrong is not. A receiver whose first
+//! message has no place although later ones have is believed only when a second one says the same.
+
+use crate::check::{Class, Finding, Findings};
+use crate::observe::{RoomId, Time};
+
+use super::state::{Flags, Message, NONE, Stand};
+use super::track::{NOWHERE, Took, WHOLE_ROOM};
+use super::{ORDER, Traffic};
+
+/// Messages that one member may hold back waiting for their place. Beyond it they get places that
+/// prove nothing: better to miss a disorder than to grow without bound.
+const PENDING_MAX: usize = 256;
+/// How many later messages of a sender are looked at to tell a reorder from a disorder.
+const SENDER_REACH: u32 = 64;
+
+/// A first receipt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) at: Time,
+    pub(super) member: u32,
+    pub(super) ticket: u32,
+}
+
+impl Traffic {
+    /// Judges where in the order a first receipt stands.
+    pub(super) fn order(&mut self, seen: Seen, found: &mut Findings) {
+        self.ordered += u64::from(self.ordering.is_some());
+        if !self.total() {
+            return self.order_pair(seen, found);
+        }
+        let state = &self.members[seen.member];
+        let place = self.rooms[state.room].messages[seen.ticket].place;
+        if place != NOWHERE && state.pending.is_empty() {
+            return self.evaluate(seen, found);
+        }
+        self.order_unplaced(seen, place, found);
+        self.wake(seen.at, found);
+    }
+
+    fn order_pair(&mut self, seen: Seen, found: &mut Findings) {
+        let state = &self.members[seen.member];
+        let (stay, from, certain) = (state.stay, state.from, state.certain);
+        let id = self.rooms[state.room].messages[seen.ticket].id;
+        let key = (stay, id.voice.0);
+        let mut track = self.pair(stay, id.voice.0);
+        let place = i64::from(id.seq);
+        let mut took = Took::Next;
+        if track.start == NOWHERE && certain {
+            let owed = |seq: &u32| self.ticket_at(id.voice.0, *seq).is_some_and(|t| t >= from);
+            let first = (0..id.seq).rev().take_while(owed).last().unwrap_or(id.seq);
+            if first < id.seq {
+                took = Took::Ahead;
+            }
+            self.faults.begin(key, &mut track, i64::from(first), place);
+        } else {
+            took = self.faults.take(key, &mut track, place);
+        }
+        self.pairs.insert(key, track);
+        self.members[seen.member].faulty |= took != Took::Next;
+        if took == Took::Behind && self.ordering.is_some() {
+            self.out_of_order(seen, Class::Reorder, found);
+        }
+    }
+
+    fn order_unplaced(&mut self, seen: Seen, place: i64, found: &mut Findings) {
+        let Seen { member, ticket, .. } = seen;
+        let state = &self.members[member];
+        let anchored = state.track.start != NOWHERE;
+        let books = &self.rooms[state.room];
+        if place != NOWHERE {
+            if !anchored && self.joins_front(member, place) {
+                self.put_in_front(seen, place);
+            } else {
+                self.claim_pending(seen, place, found);
+            }
+            return self.evaluate(seen, found);
+        }
+        let waits = !state.pending.is_empty();
+        let founds = !anchored && books.log.is_empty();
+        if !waits && (founds || (anchored && self.may_place(member))) {
+            return self.put_at_end(seen, found);
+        }
+        let state = &mut self.members[member];
+        state.pending.push_back(ticket);
+        if state.pending.len() > PENDING_MAX {
+            self.force(seen, found);
+        } else if !waits {
+            self.wait_for(member, ticket);
+        }
+    }
+
+    fn wait_for(&mut self, member: u32, ticket: u32) {
+        let state = &mut self.members[member];
+        if state.waits != ticket {
+            state.waits = ticket;
+            self.rooms[state.room].waiting.entry(ticket).or_default().push(member);
+        }
+    }
+
+    /// Whether the next place in the log is this member's to give.
+    fn may_place(&mut self, member: u32) -> bool {
+        let state = &self.members[member];
+        let own = state.voice;
+        let free = self.own_in_log() || self.is_free(own);
+        if !free {
+            return false;
+        }
+        let books = &self.rooms[state.room];
+        let mut next = state.strict_next;
+        while next <= books.last_strict {
+            let skip = books.at(next).is_none_or(|ticket| self.skips(own, &books.messages[ticket]));
+            if !skip {
+                return false;
+            }
+            next += 1;
+        }
+        self.members[member].strict_next = next;
+        true
+    }
+
+    /// A member's own messages all have a place.
+    fn is_free(&self, voice: u32) -> bool {
+        self.voices.get(voice).and_then(Option::as_ref).is_none_or(|own| own.unplaced == 0)
+    }
+
+    /// A message that a receiver with this voice need not get to be abreast of the log.
+    fn skips(&self, own: u32, message: &Message) -> bool {
+        let mine = message.id.voice.0 == own && !self.own_in_log();
+        mine || !message.is_strict() || message.flags.has(Flags::REJECTED)
+    }
+
+    /// Gives a message the next place, on the word of this member.
+    fn put_at_end(&mut self, seen: Seen, found: &mut Findings) {
+        let room = self.members[seen.member].room;
+        let id = self.rooms[room].messages[seen.ticket].id;
+        let highest = self.voices[id.voice.0].as_ref().map_or(0, |voice| voice.placed);
+        if id.seq < highest
+            && let Some(fence) = self.later_of_sender(seen.member, seen.ticket)
+        {
+            // This member itself saw a later message of this sender first; the others need not
+            // agree with it.
+            self.out_of_order(seen, Class::Reorder, found);
+            self.place(room, seen.ticket, Some(fence));
+            self.take(seen);
+            return;
+        }
+        self.place(room, seen.ticket, None);
+        self.rooms[room].messages[seen.ticket].flags.set(Flags::STRICT);
+        let end = self.rooms[room].log_end();
+        self.rooms[room].last_strict = end - 1;
+        self.resolve_claims(seen, room, found);
+        self.evaluate(seen, found);
+    }
+
+    /// Gives a message the next place in the log. With a fence: it is known to come before the
+    /// message there, and nothing else is known.
+    fn place(&mut self, room: u32, ticket: u32, fence: Option<i64>) {
+        let books = &mut self.rooms[room];
+        let place = books.log_end();
+        books.log.push_back(ticket);
+        if let Some(fence) = fence {
+            books.fences.insert(ticket, fence);
+        }
+        self.placed(room, ticket, place);
+    }
+
+    fn placed(&mut self, room: u32, ticket: u32, place: i64) {
+        let books = &mut self.rooms[room];
+        let message = &mut books.messages[ticket];
+        message.place = place;
+        let id = message.id;
+        if !books.waiting.is_empty() {
+            self.awake.extend(books.waiting.remove(&ticket).unwrap_or_default());
+        }
+        if let Some(voice) = &mut self.voices[id.voice.0] {
+            voice.placed = voice.placed.max(id.seq + 1);
+        }
+        self.settled_own(id.voice.0);
+    }
+
+    /// One more message of a voice waits for no place; its sender may be free now.
+    pub(super) fn settled_own(&mut self, voice: u32) {
+        let Some(Some(own)) = self.voices.get_mut(voice) else { return };
+        own.unplaced -= 1;
+        if own.unplaced == 0 && !self.members[own.member].pending.is_empty() {
+            self.awake.push(own.member);
+        }
+    }
+
+    /// Those who said that they got a message before another: the log says otherwise.
+    fn resolve_claims(&mut self, seen: Seen, room: u32, found: &mut Findings) {
+        let books = &mut self.rooms[room];
+        if books.claims.is_empty() {
+            return;
+        }
+        for (member, fence) in books.claims.remove(&seen.ticket).unwrap_or_default() {
+            let claim = Seen { member, ..seen };
+            self.take(claim);
+            let class = self.claim_class(member, seen.ticket, fence);
+            self.out_of_order(claim, class, found);
+        }
+    }
+
+    /// Whether a member that got a message too soon got an earlier one of its sender after it.
+    fn claim_class(&self, member: u32, ticket: u32, fence: i64) -> Class {
+        let books = &self.rooms[self.members[member].room];
+        let id = books.messages[ticket].id;
+        let lowest = id.seq.saturating_sub(SENDER_REACH);
+        let after = |seq: u32| {
+            let earlier = self.ticket_at(id.voice.0, seq);
+            earlier.is_some_and(|t| books.messages[t].place >= fence && self.has(member, t))
+        };
+        if (lowest..id.seq).any(after) { Class::Reorder } else { Class::Disorder }
+    }
+
+    /// Gives all waiting messages of a member places that prove nothing.
+    fn force(&mut self, seen: Seen, found: &mut Findings) {
+        let pending = std::mem::take(&mut self.members[seen.member].pending);
+        self.members[seen.member].waits = NONE;
+        let room = self.members[seen.member].room;
+        for ticket in pending {
+            if !self.rooms[room].messages[ticket].is_placed() {
+                self.place(room, ticket, None);
+                self.take_claims(room, ticket, seen.at);
+            }
+            self.evaluate(Seen { ticket, ..seen }, found);
+        }
+    }
+
+    fn take_claims(&mut self, room: u32, ticket: u32, at: Time) {
+        for (member, _) in self.rooms[room].claims.remove(&ticket).unwrap_or_default() {
+            self.take(Seen { at, member, ticket });
+        }
+    }
+
+    /// The waiting messages of a newcomer come right before the begin of the log.
+    fn joins_front(&self, member: u32, place: i64) -> bool {
+        let state = &self.members[member];
+        let books = &self.rooms[state.room];
+        let meets = (books.log_start..place).all(|earlier| {
+            let ticket = books.at(earlier);
+            ticket.is_none_or(|t| self.skips(state.voice, &books.messages[t]))
+        });
+        let strict = books.at(place).is_some_and(|t| books.messages[t].is_strict());
+        let fresh = state.pending.iter().all(|t| !books.messages[*t].is_placed());
+        let free = self.own_in_log() || self.is_free(state.voice);
+        meets && strict && fresh && free && self.keeps_senders_order(member)
+    }
+
+    fn keeps_senders_order(&self, member: u32) -> bool {
+        let state = &self.members[member];
+        let messages = &self.rooms[state.room].messages;
+        let ids: Vec<_> = state.pending.iter().map(|ticket| messages[*ticket].id).collect();
+        ids.iter().enumerate().all(|(n, id)| {
+            !ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq)
+        })
+    }
+
+    fn put_in_front(&mut self, seen: Seen, place: i64) {
+        let state = &mut self.members[seen.member];
+        let room = state.room;
+        let pending = std::mem::take(&mut state.pending);
+        state.waits = NONE;
+        for ticket in pending.into_iter().rev() {
+            let books = &mut self.rooms[room];
+            books.log_start -= 1;
+            books.log.push_front(ticket);
+            let front = books.log_start;
+            books.messages[ticket].flags.set(Flags::STRICT);
+            self.placed(room, ticket, front);
+            self.take_claims(room, ticket, seen.at);
+            self.members[seen.member].track.start = front;
+        }
+        let state = &mut self.members[seen.member];
+        state.track.next = place;
+        state.strict_next = place;
+    }
+
+    /// A message with a place has come while others without one were waiting: this member has got
+    /// them before it.
+    fn claim_pending(&mut self, seen: Seen, place: i64, found: &mut Findings) {
+        let state = &mut self.members[seen.member];
+        let room = state.room;
+        let pending = std::mem::take(&mut state.pending);
+        state.waits = NONE;
+        let strict = self.rooms[room].messages[seen.ticket].is_strict();
+        for ticket in pending {
+            if self.rooms[room].messages[ticket].is_placed() {
+                self.evaluate(Seen { ticket, ..seen }, found);
+                continue;
+            }
+            let claims = self.rooms[room].claims.entry(ticket).or_default();
+            claims.push((seen.member, place));
+            // One receiver may be wrong; two that say the same show that the log left it out.
+            let believed = claims.len() > 1 || !strict;
+            let fence = claims.iter().map(|(_, fence)| *fence).min();
+            if believed {
+                self.place(room, ticket, fence.filter(|_| strict));
+                self.take_claims(room, ticket, seen.at);
+            }
+        }
+    }
+
+    /// Judges a first receipt of a message that has a place.
+    fn evaluate(&mut self, seen: Seen, found: &mut Findings) {
+        self.take(seen);
+        let state = &mut self.members[seen.member];
+        let books = &self.rooms[state.room];
+        let message = &books.messages[seen.ticket];
+        let place = message.place;
+        if message.is_strict() {
+            if place >= state.strict_next {
+                state.strict_next = place + 1;
+                return;
+            }
+        } else {
+            let key = (state.stay, WHOLE_ROOM);
+            let after = |fence: &i64| self.faults.has(key, state.track, *fence);
+            let fenced = books.fences.get(&seen.ticket).is_some_and(after);
+            if !fenced && self.later_of_sender(seen.member, seen.ticket).is_none() {
+                return;
+            }
+        }
+        let class = match self.later_of_sender(seen.member, seen.ticket) {
+            Some(_) => Class::Reorder,
+            None => Class::Disorder,
+        };
+        self.out_of_order(seen, class, found);
+    }
+
+    /// The place of a later message of the same sender that the member has got already.
+    fn later_of_sender(&self, member: u32, ticket: u32) -> Option<i64> {
+        let state = &self.members[member];
+        let messages = &self.rooms[state.room].messages;
+        let id = messages[ticket].id;
+        let reach = id.seq + 1..=id.seq + SENDER_REACH;
+        let key = (state.stay, WHOLE_ROOM);
+        reach.map_while(|seq| self.ticket_at(id.voice.0, seq)).find_map(|later| {
+            let place = messages[later].place;
+            self.faults.has(key, state.track, place).then_some(place)
+        })
+    }
+
+    /// Writes into a member's track that it has a message.
+    fn take(&mut self, seen: Seen) {
+        let state = &mut self.members[seen.member];
+        let key = (state.stay, WHOLE_ROOM);
+        let books = &self.rooms[state.room];
+        let place = books.messages[seen.ticket].place;
+        if state.track.next == place {
+            state.track.next += 1;
+            return;
+        }
+        let (own, from, mut track) = (state.voice, state.from, state.track);
+        if track.start == NOWHERE {
+            // What was sent after the entry was confirmed and has an earlier place was left out.
+            let certain = state.certain && state.stand == Stand::Inside;
+            let owed = |at: &i64| books.at(*at).is_some_and(|ticket| ticket >= from);
+            let earlier = (books.log_start..place).rev().take_while(owed);
+            let first = if certain { earlier.last().unwrap_or(place) } else { place };
+            self.faults.begin(key, &mut track, first, place);
+            self.members[seen.member].faulty |= first < place;
+        } else {
+            let skipped =
+                |at: i64| books.at(at).is_some_and(|t| self.skips_own(own, &books.messages[t]));
+            while track.next < place && skipped(track.next) {
+                track.next += 1;
+            }
+            let took = self.faults.take(key, &mut track, place);
+            self.members[seen.member].faulty |= took != Took::Next;
+        }
+        self.members[seen.member].track = track;
+    }
+
+    fn skips_own(&self, own: u32, message: &Message) -> bool {
+        let mine = message.id.voice.0 == own && !self.own_in_log();
+        mine || message.flags.has(Flags::REJECTED)
+    }
+
+    fn out_of_order(&mut self, seen: Seen, class: Class, found: &mut Findings) {
+        self.sums.disordered += 1;
+        let state = &self.members[seen.member];
+        let id = self.rooms[state.room].messages[seen.ticket].id;
+        let detail = match class {
+            Class::Reorder => "a later message of the same sender came first",
+            _ => "another member got this in another order",
+        };
+        let finding = Finding::new(ORDER, class, seen.at, detail).client(state.client);
+        found.push(finding.room(RoomId(state.room)).message(id));
+    }
+
+    /// Lets those go on whose waiting messages may have got a place.
+    pub(super) fn wake(&mut self, at: Time, found: &mut Findings) {
+        while let Some(member) = self.awake.pop() {
+            self.members[member].waits = NONE;
+            while let Some(ticket) = self.members[member].pending.front().copied() {
+                let state = &self.members[member];
+                let seen = Seen { at, member, ticket };
+                let anchored = state.track.start != NOWHERE;
+                if self.rooms[state.room].messages[ticket].is_placed() {
+                    self.members[member].pending.pop_front();
+                    self.evaluate(seen, found);
+                } else if anchored && self.may_place(member) {
+                    self.members[member].pending.pop_front();
+                    self.put_at_end(seen, found);
+                } else {
+                    self.wait_for(member, ticket);
+                    break;
+                }
+            }
+        }
+    }
+}
