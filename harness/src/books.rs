@@ -253,9 +253,7 @@ impl Books {
                 self.fixed.entry((room, client, text.into())).or_default().push(message);
                 text.to_owned()
             }
-            Wording::Stamped(size) => {
-                Stamp { run: self.run, message, ticket, intended }.text(size)
-            }
+            Wording::Stamped(size) => Stamp { run: self.run, message, ticket, intended }.text(size),
             Wording::Fence => {
                 self.fences.insert(message);
                 Stamp { run: self.run, message, ticket, intended }.text(0)
@@ -314,7 +312,8 @@ impl Books {
     pub fn frame(&mut self, at: Time, client: ClientId, direction: Direction, text: Arc<str>) {
         let frame = Noted { at, direction, text };
         if self.witnesses.iter().any(|open| open.missing > 0) {
-            for open in self.witnesses.iter_mut().filter(|it| it.client == client && it.missing > 0) {
+            for open in self.witnesses.iter_mut().filter(|it| it.client == client && it.missing > 0)
+            {
                 open.frames.push(frame.clone());
                 open.missing -= 1;
             }

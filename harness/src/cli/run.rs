@@ -301,7 +301,8 @@ fn derive(
 /// What this machine can carry. The soft limit of descriptors is raised to the hard one first.
 fn capacity() -> Capacity {
     let raised = rlimit::increase_nofile_limit(u64::MAX);
-    let descriptors = raised.or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|it| it.0));
+    let descriptors =
+        raised.or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|it| it.0));
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let ports = range.and_then(|text| {
         let mut ends = text.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
@@ -348,9 +349,8 @@ fn heartbeat(text: &str) -> Result<Heartbeat, String> {
 
 /// `NAME=VALUE`.
 fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
-    let parsed = text.split_once('=').and_then(|(name, value)| {
-        value.parse().ok().map(|value| (name.to_owned(), value))
-    });
+    let parsed = text
+        .split_once('=')
+        .and_then(|(name, value)| value.parse().ok().map(|value| (name.to_owned(), value)));
     parsed.ok_or_else(|| format!("`{text}` should look like NAME=VALUE"))
 }
-

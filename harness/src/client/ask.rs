@@ -67,9 +67,19 @@ impl Client {
         let full = args.get("membership").and_then(Value::as_str) != Some("none");
         self.announce(now, verb, args, room, id, books);
         let ack = self.dialect.acknowledged_by(verb);
-        self.expect_answer(ack, Pending {
-            id, verb, ack: EventKind::Ok, asked: now, room, message: None, full, awaited,
-        });
+        self.expect_answer(
+            ack,
+            Pending {
+                id,
+                verb,
+                ack: EventKind::Ok,
+                asked: now,
+                room,
+                message: None,
+                full,
+                awaited,
+            },
+        );
         if ack.is_none() {
             self.assume(now, verb, room, full, books);
         }
@@ -80,12 +90,7 @@ impl Client {
     ///
     /// # Errors
     /// The dialect's template has a hole that nothing fills.
-    pub fn say(
-        &mut self,
-        now: Time,
-        line: Line<'_>,
-        books: &mut Books,
-    ) -> Result<Asked, Unfilled> {
+    pub fn say(&mut self, now: Time, line: Line<'_>, books: &mut Books) -> Result<Asked, Unfilled> {
         let room = match line.room {
             Some(name) => Some(books.room(name)),
             None => self.rooms.last().map(|stay| stay.room),
@@ -106,16 +111,19 @@ impl Client {
             self.fence = Some(message);
         }
         let ack = self.dialect.acknowledged_by(Verb::Say);
-        self.expect_answer(ack, Pending {
-            id,
-            verb: Verb::Say,
-            ack: EventKind::Ok,
-            asked: now,
-            room: Some(room),
-            message: Some(message),
-            full: false,
-            awaited: line.awaited,
-        });
+        self.expect_answer(
+            ack,
+            Pending {
+                id,
+                verb: Verb::Say,
+                ack: EventKind::Ok,
+                asked: now,
+                room: Some(room),
+                message: Some(message),
+                full: false,
+                awaited: line.awaited,
+            },
+        );
         Ok(Asked { text, request: ack.map(|_| id), message: Some(message) })
     }
 

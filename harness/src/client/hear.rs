@@ -128,7 +128,8 @@ impl Client {
         let hash = recalled.map_or(0, |(sent, ..)| said.hash(&heard.text, sent.len as usize));
         if let (Some((sent, sender, room)), Some(stamp)) = (recalled, said.stamp) {
             // What was sent before this client came is a replay: how long it took says nothing.
-            let live = self.rooms.iter().any(|stay| stay.room == room && stay.since <= stamp.intended);
+            let live =
+                self.rooms.iter().any(|stay| stay.room == room && stay.since <= stamp.intended);
             if sender != self.id && live {
                 books.delivered(now, stamp.intended, sent.at);
             }
@@ -177,9 +178,10 @@ impl Client {
         }
         let pending = self.pending.iter().find(|pending| pending.verb == Verb::Join);
         let full = pending.is_none_or(|pending| pending.full);
-        let members: Option<Vec<Person>> = fields.get("members").and_then(Value::as_array).map(|list| {
-            list.iter().map(|person| listed(room, person, books)).collect()
-        });
+        let members: Option<Vec<Person>> = fields
+            .get("members")
+            .and_then(Value::as_array)
+            .map(|list| list.iter().map(|person| listed(room, person, books)).collect());
         let entry = Entry {
             room,
             confirmed: true,
@@ -262,7 +264,10 @@ impl Client {
         let named = fields.get("re").and_then(Value::as_u64);
         let at = self.pending.iter().position(|pending| match named {
             Some(id) => pending.id == id,
-            None => pending.ack == kind && (pending.room == room || pending.room.is_none() || room.is_none()),
+            None => {
+                pending.ack == kind
+                    && (pending.room == room || pending.room.is_none() || room.is_none())
+            }
         });
         let Some(at) = at else {
             if named.is_some() || matches!(kind, EventKind::Ok) {
@@ -397,5 +402,8 @@ fn integer(fields: &Vars, name: &str) -> Option<u64> {
 /// A text cut to a readable length.
 fn shown(text: &str) -> Arc<str> {
     let end = text.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_MAX);
-    end.map_or_else(|| text.into(), |end| format!("{}…", text.get(..end).unwrap_or_default()).into())
+    end.map_or_else(
+        || text.into(),
+        |end| format!("{}…", text.get(..end).unwrap_or_default()).into(),
+    )
 }

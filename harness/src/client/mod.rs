@@ -215,7 +215,11 @@ impl Client {
         }
         ending.asked |= self.state == State::Closing;
         if self.state == State::Opening {
-            let why = if ending.reason.is_empty() { "closed before the greeting" } else { &ending.reason };
+            let why = if ending.reason.is_empty() {
+                "closed before the greeting"
+            } else {
+                &ending.reason
+            };
             let reason: Arc<str> = match ending.code {
                 Some(code) => format!("closed with {code} {}", ending.reason).into(),
                 None => why.into(),

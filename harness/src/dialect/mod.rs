@@ -289,4 +289,3 @@ impl Dialect {
         event.map_or(Decoded::Unknown, Decoded::Event)
     }
 }
-

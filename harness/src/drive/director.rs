@@ -183,12 +183,7 @@ impl Director<'_> {
         all(join_all(acts).await)
     }
 
-    async fn act_at(
-        &self,
-        due: Instant,
-        frame: Frame<'_>,
-        client: ClientId,
-    ) -> Result<(), Failed> {
+    async fn act_at(&self, due: Instant, frame: Frame<'_>, client: ClientId) -> Result<(), Failed> {
         let mut frame = frame;
         if due > Instant::now() {
             Timer::at(due).await;
@@ -258,8 +253,11 @@ impl Director<'_> {
         for group in &self.plan.groups {
             let place = (group.first.0 + index.min(group.size - 1)) as usize;
             let Some(peer) = stage.clients.get(place) else { continue };
-            let saved: serde_json::Map<String, Value> =
-                peer.all_captured().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            let saved: serde_json::Map<String, Value> = peer
+                .all_captured()
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
             if !saved.is_empty() {
                 vars.insert(group.name.clone(), Value::Object(saved));
             }

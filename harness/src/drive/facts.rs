@@ -34,7 +34,10 @@ pub(super) fn of(plan: &Plan) -> Vec<Facts> {
     });
     let facts = wanted.into_iter().zip(stops);
     facts
-        .map(|(wanted, stops_reading)| Facts { wanted: wanted.into_iter().collect(), stops_reading })
+        .map(|(wanted, stops_reading)| Facts {
+            wanted: wanted.into_iter().collect(),
+            stops_reading,
+        })
         .collect()
 }
 

@@ -23,10 +23,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use parking_lot::Mutex;
 
 pub use self::child::ChildServer;
-pub use self::watch::{Cut, Interrupt};
 use self::director::Director;
 use self::stage::Shared;
 use self::swarm::Swarm;
+pub use self::watch::{Cut, Interrupt};
 use crate::books::Books;
 use crate::check::{End, Judge, Profile};
 use crate::client::Client;
@@ -91,7 +91,9 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
     let child = match job.target {
         Some(_) => None,
-        None => Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?),
+        None => {
+            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
+        }
     };
     let url = job.target.map(str::to_owned).or(child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
@@ -109,7 +111,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         shared: &shared,
         swarm: &swarm,
         target: &target,
-        heartbeat: heartbeat.unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
+        heartbeat: heartbeat
+            .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts: facts::of(plan),
         say: job.say,
     };
@@ -119,7 +122,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let stall = metronome.stop();
     let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
     let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(Outcome {
         target: url,
         steps: played.steps,
@@ -168,16 +172,19 @@ struct Played {
 }
 
 /// The timeline, or what ends it; then everything that is still on its way; then goodbye.
-async fn play(director: &Director<'_>, child: &Mutex<Option<ChildServer>>, job: &Job<'_>) -> Played {
+async fn play(
+    director: &Director<'_>,
+    child: &Mutex<Option<ChildServer>>,
+    job: &Job<'_>,
+) -> Played {
     let (shared, begun) = (director.shared, Instant::now());
     let mut steps = Vec::new();
     let timeline = async {
         director.timeline(&mut steps).await;
         watch::died(shared, director.target, child)
     };
-    let watching = async {
-        Some(watch::watch(shared, director.target, child, job.interrupt).await)
-    };
+    let watching =
+        async { Some(watch::watch(shared, director.target, child, job.interrupt).await) };
     let mut cut = future::or(timeline, watching).await;
     shared.stop();
     let drain = Instant::now();
@@ -200,8 +207,14 @@ async fn play(director: &Director<'_>, child: &Mutex<Option<ChildServer>>, job: 
         at: now,
         settled,
         interrupted: matches!(cut, Some(Cut::Interrupted(_))),
-        died: match &cut { Some(Cut::Died(at, _)) => Some(*at), _ => None },
-        unresponsive: match &cut { Some(Cut::Unresponsive(at)) => Some(*at), _ => None },
+        died: match &cut {
+            Some(Cut::Died(at, _)) => Some(*at),
+            _ => None,
+        },
+        unresponsive: match &cut {
+            Some(Cut::Unresponsive(at)) => Some(*at),
+            _ => None,
+        },
         stall: Duration::ZERO,
     };
     let took = (begun.elapsed(), drain.elapsed());

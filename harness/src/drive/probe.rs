@@ -56,10 +56,8 @@ fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
     let port = url.port_or_known_default().unwrap_or(80);
     // `[::1]` is how a URL writes an IPv6 address; the resolver wants it bare.
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> = (bare, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("{host}: {error}"))?
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        (bare, port).to_socket_addrs().map_err(|error| format!("{host}: {error}"))?.collect();
     let first = *addresses.first().ok_or_else(|| format!("{host}: no address"))?;
     let path = match (url.path(), url.query()) {
         ("" | "/", None) => None,

@@ -116,12 +116,7 @@ impl Stage {
     }
 
     /// Frames anything for a client's connection; none when it has no connection.
-    pub(super) fn frame(
-        &mut self,
-        now: Time,
-        id: ClientId,
-        frame: Outgoing<'_>,
-    ) -> Option<Parcel> {
+    pub(super) fn frame(&mut self, now: Time, id: ClientId, frame: Outgoing<'_>) -> Option<Parcel> {
         let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
         let shown: Arc<str> = match frame {
             Outgoing::Text(text) => text.into(),

@@ -5,8 +5,8 @@
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -39,12 +39,7 @@ const SMALL_BUFFER_BYTES: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Connect a client.
-    Open {
-        client: ClientId,
-        address: SocketAddr,
-        request: Request,
-        small_buffer: bool,
-    },
+    Open { client: ClientId, address: SocketAddr, request: Request, small_buffer: bool },
     /// End a client's connection: with a reset, or by forgetting it.
     End { client: ClientId, reset: bool },
     /// A client reads again.
@@ -271,7 +266,8 @@ impl Reader {
     fn end(&mut self, client: ClientId, reset: bool) {
         if let Some(Some(seat)) = self.seats.get(client.0 as usize).filter(|_| reset) {
             // "If on and zero: the connection is reset" on close (socket(7), SO_LINGER).
-            let lingering = SockRef::from(seat.link.stream()).set_linger(Some(std::time::Duration::ZERO));
+            let lingering =
+                SockRef::from(seat.link.stream()).set_linger(Some(std::time::Duration::ZERO));
             debug_assert!(lingering.is_ok(), "a socket of our own");
         }
         let reason = if reset { "reset by us" } else { "given up by us" };
@@ -298,12 +294,8 @@ impl Reader {
 impl Seat {
     /// The server has closed its half.
     fn finished(&self) -> After {
-        let ending = |reason: &str| Ending {
-            asked: false,
-            code: None,
-            reason: reason.into(),
-            clean: false,
-        };
+        let ending =
+            |reason: &str| Ending { asked: false, code: None, reason: reason.into(), clean: false };
         match &self.phase {
             Phase::Connecting(_) => After::Failed("the connection ended at once".to_owned()),
             Phase::Shaking(request, bytes) => match handshake::read_answer(request, bytes, true) {
@@ -414,7 +406,8 @@ impl Hearing<'_> {
     /// The server's Close frame: it is answered, and the connection is over.
     fn close(&mut self, code: Option<u16>, reason: &str) {
         let (now, id) = (self.shared.now(), self.id);
-        let shown = code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
+        let shown =
+            code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
         self.stage.books.frame(now, id, Direction::In, shown);
         let answer = Outgoing::Close { code: code.unwrap_or(1000), reason: "" };
         let asked = self.stage.client(id).is_some_and(|(client, _)| !client.is_open());

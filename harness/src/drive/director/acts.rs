@@ -75,7 +75,12 @@ impl Director<'_> {
         let outcome = self.connect(frame, id, path, headers).await;
         outcome.map_err(|reason| {
             self.shared.lock().books.measured.count(Metric::OpenFailed, 1);
-            self.fail(frame.step.place, id, Class::Handshake, format!("could not connect: {reason}"))
+            self.fail(
+                frame.step.place,
+                id,
+                Class::Handshake,
+                format!("could not connect: {reason}"),
+            )
         })?;
         self.introduce(frame, id).await
     }
@@ -273,9 +278,8 @@ impl Director<'_> {
         let vars = self.vars(id);
         let mut args = Vars::new();
         for (name, template) in &ask.args {
-            let value = template::fill(template, &vars).map_err(|hole| {
-                self.fail(place, id, Class::Reply, hole.to_string())
-            })?;
+            let value = template::fill(template, &vars)
+                .map_err(|hole| self.fail(place, id, Class::Reply, hole.to_string()))?;
             args.insert(name.clone(), value);
         }
         let now = self.shared.now();
@@ -356,7 +360,9 @@ impl Director<'_> {
         let answer = self.until(id, frame.deadline, |client, _| client.take_answer(request)).await;
         let detail = match (answer, refused) {
             (Some(Answer::Done(heard)), None) => {
-                if let (Some(fields), Some((client, _))) = (heard.fields(), self.shared.lock().client(id)) {
+                if let (Some(fields), Some((client, _))) =
+                    (heard.fields(), self.shared.lock().client(id))
+                {
                     save(client, saved, fields);
                 }
                 return self.inside(frame, id, verb).await;

@@ -55,9 +55,10 @@ impl Director<'_> {
         }
         for nth in 0..pattern.count {
             let seen = self.until(id, frame.deadline, |client, books| {
-                let at = client.inbox.iter().position(|event| {
-                    event.kind == pattern.kind && fits(event, &fields, books)
-                })?;
+                let at = client
+                    .inbox
+                    .iter()
+                    .position(|event| event.kind == pattern.kind && fits(event, &fields, books))?;
                 let event = client.inbox.remove(at)?;
                 if let Some(fields) = event.heard.as_ref().and_then(|heard| heard.fields()) {
                     save(client, &pattern.save, fields);
@@ -194,9 +195,8 @@ impl Director<'_> {
             let now = self.shared.now();
             return match self.speak(id, &Say::default(), now, false, Wording::Fence) {
                 Ok(_) => {
-                    let back = |client: &mut Client, _: &mut Books| {
-                        client.fence_is_back().then_some(())
-                    };
+                    let back =
+                        |client: &mut Client, _: &mut Books| client.fence_is_back().then_some(());
                     self.until(id, frame.deadline, back).await.is_some()
                 }
                 Err(_) => false,
@@ -258,7 +258,8 @@ fn contains(found: &Value, wanted: &Value) -> bool {
 }
 
 fn described(pattern: &Pattern, fields: &Vars) -> String {
-    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name} {value}")).collect();
     match fields.is_empty() {
         true => format!("`{}`", pattern.kind.as_str()),
         false => format!("`{}` with {}", pattern.kind.as_str(), fields.join(", ")),
