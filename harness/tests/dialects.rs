@@ -1,5 +1,7 @@
 //! Dialect files: what they say, what is refused, and what a frame turns into.
 
+#![expect(clippy::needless_pass_by_value, reason = "literals read better without `&`")]
+
 use harness::dialect::{Decoded, Dialect, Event, EventKind, Unfilled, Verb};
 use harness::plan::Vars;
 use proptest::prelude::*;

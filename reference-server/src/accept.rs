@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     io,
     net::{TcpListener, TcpStream},
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,15 +13,16 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use futures_lite::{AsyncWriteExt, future};
+use futures_lite::{AsyncWriteExt, FutureExt, future};
 use tide::{
     Response, StatusCode,
     http::{self, Method, Request},
 };
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
-    connection::{self, Connection},
+    connection::Connection,
+    conversation,
     head::{self, Refusal},
     server::Server,
     socket::discard,
@@ -62,7 +64,7 @@ pub(crate) async fn run(
         let error = match listener.accept().await {
             Ok((socket, _)) => {
                 let Some(place) = Place::take(&sockets, most) else { continue };
-                let greeting = greet(server.clone(), app.clone(), socket, place);
+                let greeting = guarded(server.clone(), app.clone(), socket, place);
                 // It ends by itself: at its deadline, or as a connection that the server knows of.
                 drop(async_std::task::spawn(greeting));
                 continue;
@@ -99,6 +101,20 @@ impl Drop for Place {
     }
 }
 
+/// Greets; should an endpoint panic, only this socket is lost.
+async fn guarded(
+    server: Arc<Server>,
+    app: tide::Server<Arc<Server>>,
+    socket: Async<TcpStream>,
+    place: Place,
+) {
+    let greeting = greet(server.clone(), app, socket, place);
+    if AssertUnwindSafe(greeting).catch_unwind().await.is_err() {
+        error!("an endpoint panicked");
+        server.metrics.panics.inc();
+    }
+}
+
 /// Reads what a new socket wants and answers it, before the deadline.
 async fn greet(
     server: Arc<Server>,
@@ -120,7 +136,7 @@ async fn greet(
             let connection = Connection::new(socket, server);
             let answer = encode_head(&response, None);
             let run = async move {
-                connection::run(connection, answer.into(), early, |connection, turn| {
+                conversation::run(connection, answer.into(), early, |connection, turn| {
                     speaks.open(turn.server.now(), connection, turn)
                 })
                 .await;

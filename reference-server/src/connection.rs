@@ -1,9 +1,7 @@
-//! One WebSocket connection: what it is to others, and the task that reads it.
+//! One WebSocket connection as others see it: an id, and a queue to push onto.
 
 use std::{
     net::TcpStream,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,36 +11,17 @@ use std::{
 };
 
 use async_io::Async;
-use async_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self,
-        error::{CapacityError, ProtocolError},
-        protocol::{Message, Role, WebSocketConfig},
-    },
-};
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
-use futures_lite::{Stream, future};
 use parking_lot::Mutex;
-use protocol::{Beat, Ending, Frame, Liveness, Reason, Time};
-use tracing::{debug, error};
+use protocol::{Beat, Ending, Liveness, Time};
 
 use crate::{
-    handler::{Flow, Handler},
     outbound::{Flushed, Outbound, Pushed},
     server::Server,
-    socket::{Socket, discard},
     wheel::Due,
     world::Turn,
 };
-
-/// Eagerly allocated by tungstenite for each connection; its default of 128 KiB is for few of them.
-const READ_BYTES: usize = 4 * 1024;
-/// Messages of one connection that make one turn, if they are there; then others have theirs.
-const MESSAGES_AT_ONCE: usize = 64;
-/// And their bytes: what a turn may add to the queue of one peer before it is flushed.
-const BYTES_AT_ONCE: usize = 128 * 1024;
 
 /// A connection as everybody else sees it: an id, and a queue to push onto.
 #[derive(Debug)]
@@ -50,10 +29,10 @@ pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) socket: Async<TcpStream>,
     pub(crate) server: Arc<Server>,
-    outbound: Mutex<Outbound>,
+    pub(crate) outbound: Mutex<Outbound>,
     /// What the task is to do next, if not to read on.
     order: Mutex<Option<Order>>,
-    task: AtomicWaker,
+    pub(crate) task: AtomicWaker,
     /// When the last frame came, in microseconds since the server's start.
     seen_us: AtomicU64,
 }
@@ -70,14 +49,6 @@ pub(crate) enum Order {
     /// There is nobody to send anything to.
     Lost,
 }
-
-/// RFC 6455, 7.4.1: "the server is terminating the connection because it encountered an unexpected
-/// condition".
-const CRASHED: Ending = Ending { code: 1011, reason: "internal error" };
-/// What is counted for an end without a Close frame (RFC 6455, 7.1.5).
-const ABNORMAL: u16 = 1006;
-/// What is counted for a Close frame without a code (RFC 6455, 7.1.5).
-const NO_STATUS: u16 = 1005;
 
 impl Connection {
     pub(crate) fn new(socket: Async<TcpStream>, server: Arc<Server>) -> Arc<Self> {
@@ -103,16 +74,23 @@ impl Connection {
         pushed
     }
 
-    /// Writes what the socket takes; leaves the rest, and what follows from it, to the task.
-    pub(crate) fn flush(&self) {
+    /// Writes what the socket takes; leaves the rest, and what follows from it, to the task. Says
+    /// whether the reader is so far behind that publishers should slow down.
+    pub(crate) fn flush(&self) -> bool {
         let flushed = self.write();
         match flushed {
-            Flushed::Empty => return,
+            Flushed::Empty => return false,
             Flushed::Full => {}
             Flushed::Over => self.set_order(Order::Slow),
             Flushed::Broken => self.set_order(Order::Lost),
         }
         self.task.wake();
+        self.outbound.lock().is_behind(self.queue_bytes())
+    }
+
+    /// Whether a publisher should wait for a millisecond for this reader to catch up.
+    pub(crate) fn is_worth_waiting_for(&self) -> bool {
+        self.outbound.lock().spend_patience(self.queue_bytes())
     }
 
     /// Ends the connection from outside; the first order stands.
@@ -137,16 +115,16 @@ impl Connection {
         }
     }
 
-    fn set_order(&self, order: Order) {
+    pub(crate) fn set_order(&self, order: Order) {
         self.order.lock().get_or_insert(order);
     }
 
-    fn see(&self, now: Time) {
+    pub(crate) fn see(&self, now: Time) {
         let micros = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX);
         self.seen_us.store(micros, Ordering::Relaxed);
     }
 
-    fn queue_bytes(&self) -> usize {
+    pub(crate) fn queue_bytes(&self) -> usize {
         self.server.config.limits.queue_bytes
     }
 
@@ -161,7 +139,7 @@ impl Connection {
     }
 
     /// Goes on writing for as long as the socket is full; ready when nothing is left to this task.
-    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Flushed> {
+    pub(crate) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Flushed> {
         loop {
             let flushed = self.write();
             if flushed != Flushed::Full {
@@ -173,8 +151,19 @@ impl Connection {
         }
     }
 
+    /// Flushes the queue if its own task has put something there that nobody else answers for.
+    pub(crate) fn flush_own(&self) {
+        let idle = {
+            let outbound = self.outbound.lock();
+            outbound.is_empty() || outbound.is_full()
+        };
+        if !idle {
+            self.flush();
+        }
+    }
+
     /// What interrupts reading.
-    fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
+    pub(crate) fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
         self.task.register(cx.waker());
         if let Some(order) = *self.order.lock() {
             return Poll::Ready(order);
@@ -195,224 +184,5 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server.metrics.connections.dec();
         self.server.connections.remove(self.id);
-    }
-}
-
-/// Serves a connection whose handshake has been answered with `answer`, to its very end.
-pub(crate) async fn run(
-    connection: Arc<Connection>,
-    answer: Bytes,
-    early: Vec<u8>,
-    open: impl FnOnce(&Arc<Connection>, &Turn) -> Handler,
-) {
-    let server = connection.server.clone();
-    server.metrics.connections.inc();
-    server.metrics.opened.inc();
-    let mut turn = Turn::new(server.clone());
-    // The handshake's answer is the first thing in the queue, so that whatever the session has to
-    // say at once leaves together with it.
-    connection.push(answer);
-    let mut handler = open(&connection, &turn);
-    debug!(conn = connection.id, handler = handler.name(), "open");
-
-    let limit = handler.message_bytes(&server.config.limits);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(limit)
-        .max_frame_size(limit);
-    let socket = Socket::new(connection.clone());
-    let mut stream =
-        WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-    start_heartbeat(&connection);
-
-    let order = loop {
-        let step = future::poll_fn(|cx| {
-            let step = poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn);
-            let done = turn.flush_some();
-            connection.flush_own();
-            match step {
-                Poll::Pending if done => Poll::Pending,
-                Poll::Pending => Poll::Ready(None),
-                Poll::Ready(order) => Poll::Ready(order),
-            }
-        })
-        .await;
-        turn.flush().await;
-        match step {
-            Some(order) => break order,
-            None => future::yield_now().await,
-        }
-    };
-    drop(stream);
-    debug!(conn = connection.id, ?order, "end");
-    finish(&connection, order, &mut handler, &mut turn);
-    turn.flush().await;
-    drop((handler, turn));
-    linger(&connection, order).await;
-}
-
-fn start_heartbeat(connection: &Arc<Connection>) {
-    let server = &connection.server;
-    let limits = &server.config.limits;
-    let opened = server.now().time;
-    let liveness = Liveness::new(opened, limits.heartbeat_interval, limits.heartbeat_timeout);
-    if let Some(next) = liveness.next() {
-        server.wheel.insert(next, Due::Beat(Arc::downgrade(connection), liveness));
-    }
-}
-
-/// Handles the messages that are there, up to a turn's worth. Ready with an order ends the
-/// connection, ready without one wants to go on after others have had their turn.
-fn poll_turn(
-    cx: &mut Context<'_>,
-    connection: &Arc<Connection>,
-    stream: &mut WebSocketStream<Socket>,
-    handler: &mut Handler,
-    turn: &mut Turn,
-) -> Poll<Option<Order>> {
-    if let Poll::Ready(order) = connection.poll_order(cx) {
-        return Poll::Ready(Some(order));
-    }
-    let mut bytes = 0;
-    for _ in 0..MESSAGES_AT_ONCE {
-        let message = match ready!(Pin::new(&mut *stream).poll_next(cx)) {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Poll::Ready(Some(order_of(&error))),
-            None => return Poll::Ready(Some(Order::Lost)),
-        };
-        bytes += message.len();
-        let now = connection.server.now();
-        connection.see(now.time);
-        if let Message::Close(frame) = message {
-            let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
-            // One more poll makes tungstenite queue its answer.
-            if let Poll::Ready(Some(Err(error))) = Pin::new(&mut *stream).poll_next(cx) {
-                debug!(conn = connection.id, %error, "after Close");
-            }
-            return Poll::Ready(Some(Order::Closed(code)));
-        }
-        let handled =
-            catch_unwind(AssertUnwindSafe(|| handler.received(now, message, connection, turn)));
-        match handled {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Close(ending)) => {
-                return Poll::Ready(Some(Order::Close(ending)));
-            }
-            Err(_panic) => {
-                error!(conn = connection.id, "a handler panicked");
-                connection.server.metrics.panics.inc();
-                return Poll::Ready(Some(Order::Close(CRASHED)));
-            }
-        }
-        if bytes > BYTES_AT_ONCE {
-            break;
-        }
-    }
-    Poll::Ready(None)
-}
-
-/// What a failure to read calls for (RFC 6455, 7.1.7, _Fail the WebSocket Connection_).
-fn order_of(error: &tungstenite::Error) -> Order {
-    use tungstenite::Error;
-    let ending = match error {
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-        | Error::Io(_)
-        | Error::ConnectionClosed
-        | Error::AlreadyClosed => return Order::Lost,
-        Error::Utf8(_) => Ending::NOT_UTF8,
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Ending::TOO_BIG,
-        _ => Ending::PROTOCOL_ERROR,
-    };
-    Order::Close(ending)
-}
-
-/// Tells the rooms, and puts the last frame into the queue.
-fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &mut Turn) {
-    let now = connection.server.now();
-    let (reason, code) = match order {
-        Order::Close(ending) => (ending.reason_told(), ending.code),
-        Order::Slow => (Reason::Slow, Ending::SLOW.code),
-        Order::Closed(code) => (Reason::Closed, code),
-        Order::Lost => (Reason::Closed, ABNORMAL),
-    };
-    connection.server.metrics.closed(code);
-    if catch_unwind(AssertUnwindSafe(|| handler.end(now, reason, turn))).is_err() {
-        error!(conn = connection.id, "a handler panicked at its end");
-        connection.server.metrics.panics.inc();
-    }
-    let mut outbound = connection.outbound.lock();
-    match order {
-        Order::Close(ending) => {
-            let close = Frame::close(ending.code, ending.reason);
-            outbound.close(close.bytes().clone(), connection.queue_bytes());
-        }
-        Order::Slow => {
-            outbound.cut(Frame::close(Ending::SLOW.code, Ending::SLOW.reason).bytes().clone());
-        }
-        Order::Closed(_) | Order::Lost => outbound.seal(),
-    }
-}
-
-/// Sends what is left, then stops sending and discards what still comes, for a bounded time: closing
-/// a socket with unread input sends a reset, which can destroy the Close frame on its way.
-async fn linger(connection: &Arc<Connection>, order: Order) {
-    if order == Order::Lost {
-        return;
-    }
-    let server = &connection.server;
-    let alarm = server.wheel.alarm(server.in_future(server.config.linger));
-    let mut shut = false;
-    let farewell = future::poll_fn(|cx| {
-        connection.task.register(cx.waker());
-        if !shut {
-            match connection.poll_written(cx) {
-                Poll::Ready(Flushed::Empty) => {
-                    shut = true;
-                    if connection.socket.get_ref().shutdown(std::net::Shutdown::Write).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-        }
-        match discard(&connection.socket, cx) {
-            // The peer has stopped sending too: all that matters is whether everything has left.
-            Poll::Ready(Ok(())) if shut => Poll::Ready(()),
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
-    });
-    let in_time = future::or(
-        async {
-            farewell.await;
-            true
-        },
-        async {
-            alarm.await;
-            false
-        },
-    )
-    .await;
-    if !in_time && (order == Order::Slow || !connection.outbound.lock().is_empty()) {
-        // It never read its Close: a reset frees what the kernel still holds for it.
-        let socket = socket2::SockRef::from(connection.socket.get_ref());
-        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
-            debug!(conn = connection.id, %error, "no reset");
-        }
-    }
-}
-
-impl Connection {
-    /// Flushes the queue if its own task has put something there that nobody else answers for.
-    fn flush_own(&self) {
-        let idle = {
-            let outbound = self.outbound.lock();
-            outbound.is_empty() || outbound.is_full()
-        };
-        if !idle {
-            self.flush();
-        }
     }
 }

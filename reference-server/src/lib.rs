@@ -21,6 +21,7 @@ mod accept;
 pub mod cli;
 mod config;
 mod connection;
+mod conversation;
 mod handler;
 mod head;
 mod metrics;

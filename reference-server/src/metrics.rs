@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use protocol::{EventKind, Tally};
+use protocol::{EventKind, Reason, Tally};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -77,7 +77,7 @@ struct Recovered {
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Why {
-    reason: String,
+    reason: &'static str,
 }
 
 impl Metrics {
@@ -152,7 +152,13 @@ impl Metrics {
                 self.joins.get_or_create(&Recovered { recovered }).inc();
             }
             Tally::Left { reason } => {
-                let reason = format!("{reason:?}").to_lowercase();
+                let reason = match reason {
+                    Reason::Left => "left",
+                    Reason::Closed => "closed",
+                    Reason::Timeout => "timeout",
+                    Reason::Slow => "slow",
+                    Reason::Evicted => "evicted",
+                };
                 self.leaves.get_or_create(&Why { reason }).inc();
             }
         }

@@ -5,21 +5,34 @@
 //! flush, under the queue's lock, so the order is the order of the pushes.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice, Write},
 };
 
 use bytes::{Buf, Bytes};
 
-/// How many frames go into one write.
+/// How many frames go into one vectored write.
 const SLICES: usize = 64;
+/// Frames that come to no more than this are copied together: for the kernel one piece is cheaper
+/// than many small ones, by more than the copy costs.
+const GATHER_BYTES: usize = 16 * 1024;
 /// A queue whose capacity grew past this gives it back when it is empty.
 const FRAMES_KEPT: usize = 64;
+/// For how long publishers may be held up for one reader, in microseconds: a stalled one costs them
+/// this much, once. Reading earns it back, a millisecond for 64 KiB: see [`Outbound::spend_patience`].
+const PATIENCE_US: usize = 50_000;
+const BYTES_PER_US: usize = 64;
 /// A flush that lags leaves at most this much behind: whoever pushes beyond it flushes as well, so
 /// that a publisher cannot outrun the server, nor readers that keep up be cut for it.
 const LAG_BYTES: usize = 256 * 1024;
 
-#[derive(Debug, Default)]
+thread_local! {
+    /// Where small frames are copied together.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER_BYTES));
+}
+
+#[derive(Debug)]
 pub(crate) struct Outbound {
     frames: VecDeque<Bytes>,
     bytes: usize,
@@ -30,6 +43,21 @@ pub(crate) struct Outbound {
     begun: bool,
     /// Whether the last frame is a Close: nothing may follow it.
     closed: bool,
+    patience_us: usize,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            frames: VecDeque::new(),
+            bytes: 0,
+            largest: 0,
+            state: State::Idle,
+            begun: false,
+            closed: false,
+            patience_us: PATIENCE_US,
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -126,13 +154,7 @@ impl Outbound {
             return Flushed::Broken;
         }
         while !self.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut gathered = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-                *slice = IoSlice::new(frame);
-                gathered += 1;
-            }
-            match socket.write_vectored(slices.get(..gathered).unwrap_or_default()) {
+            match self.write_once(&mut socket) {
                 Ok(0) => return self.break_off(),
                 Ok(count) => {
                     *written += count as u64;
@@ -160,8 +182,49 @@ impl Outbound {
         Flushed::Empty
     }
 
+    fn write_once(&self, socket: &mut impl Write) -> io::Result<usize> {
+        match self.frames.front() {
+            Some(only) if self.frames.len() == 1 => socket.write(only),
+            Some(first) if first.len() < GATHER_BYTES => GATHERED.with_borrow_mut(|gathered| {
+                gathered.clear();
+                for frame in &self.frames {
+                    if gathered.len() + frame.len() > GATHER_BYTES {
+                        break;
+                    }
+                    gathered.extend_from_slice(frame);
+                }
+                socket.write(gathered)
+            }),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let count = self.frames.len().min(SLICES);
+                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                socket.write_vectored(slices.get(..count).unwrap_or_default())
+            }
+        }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.state == State::Full
+    }
+
+    /// Whether so much waits for a full socket that whoever publishes should slow down.
+    pub(crate) fn is_behind(&self, limit_bytes: usize) -> bool {
+        self.state == State::Full && self.bytes > limit_bytes / 2 && limit_bytes > 0
+    }
+
+    /// Whether a publisher should wait for a millisecond more for this reader to catch up.
+    ///
+    /// A reader that reads, if not as fast as is published at the moment, should not be cut: it may
+    /// only be short of processor time, as everybody is on one machine under test. One that does not
+    /// read must delay nobody. So waiting is paid for by what is read.
+    pub(crate) fn spend_patience(&mut self, limit_bytes: usize) -> bool {
+        let waits = self.state == State::Full && self.bytes > limit_bytes / 4;
+        let Some(left) = self.patience_us.checked_sub(1000).filter(|_| waits) else { return false };
+        self.patience_us = left;
+        true
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -179,6 +242,7 @@ impl Outbound {
 
     fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
+        self.patience_us = (self.patience_us + count / BYTES_PER_US).min(PATIENCE_US);
         while let Some(front) = self.frames.front_mut() {
             if count < front.len() {
                 front.advance(count);
@@ -266,6 +330,43 @@ mod tests {
         assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Full);
         queue.push(vec![b'.'; 99].into(), 100);
         assert_eq!(flushed(&mut queue, &mut socket, 100), Flushed::Over);
+    }
+
+    #[test]
+    fn publishers_wait_for_a_reader_only_as_long_as_it_reads() {
+        let limit = 1 << 20;
+        let mut queue = Outbound::default();
+        let mut socket = Takes(0, vec![]);
+        queue.push(vec![0; 100_000].into(), limit);
+        assert_eq!(flushed(&mut queue, &mut socket, limit), Flushed::Full);
+        assert!(!queue.is_behind(limit) && !queue.spend_patience(limit));
+        for _ in 0..5 {
+            queue.push(vec![0; 100_000].into(), limit);
+        }
+        assert!(queue.is_behind(limit));
+        assert_eq!((0..1000).filter(|_| queue.spend_patience(limit)).count(), 50);
+        socket.0 = 128 * 1024;
+        assert_eq!(flushed(&mut queue, &mut socket, limit), Flushed::Full);
+        assert_eq!((0..1000).filter(|_| queue.spend_patience(limit)).count(), 2);
+    }
+
+    #[test]
+    fn frames_of_every_size_leave_whole_and_in_order() {
+        let mut queue = Outbound::default();
+        let mut expected: Vec<u8> = Vec::new();
+        for (fill, length) in (0_u8..).zip([1, 9000, 9000, 40_000, 1, 20_000, 16_384, 2, 3]) {
+            let frame = vec![fill; length];
+            expected.extend(&frame);
+            queue.push(frame.into(), 1 << 20);
+        }
+        let mut socket = Takes(0, vec![]);
+        while !queue.is_empty() {
+            // However the socket cuts it.
+            socket.0 = 7_001;
+            flushed(&mut queue, &mut socket, 1 << 20);
+        }
+        assert!(socket.1 == expected);
+        assert_eq!(queue.bytes(), 0);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
     }
     ticking.cancel().await;
     server.wheel.stop();
+    info!(connections = server.connections.count(), "stopped");
     Ok(())
 }
 
@@ -61,6 +62,10 @@ async fn send_away(server: &Arc<Server>, drain: Duration) {
         if wait >= TICK {
             Timer::after(wait).await;
         }
+        connection.end(Order::Close(Ending::GOING_AWAY));
+    }
+    // Whoever was being let in when the drain began.
+    for connection in server.connections.all() {
         connection.end(Order::Close(Ending::GOING_AWAY));
     }
     let deadline = start + drain + server.config.linger;
@@ -93,5 +98,6 @@ async fn keep_time(server: Arc<Server>) {
             }
         }
         turn.flush().await;
+        turn.wait_for_nobody();
     }
 }

@@ -4,6 +4,7 @@
 //! among everything else that is sent.
 
 use std::{
+    cell::RefCell,
     io::{self, Read},
     net::TcpStream,
     pin::Pin,
@@ -17,9 +18,20 @@ use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::connection::Connection;
 
+/// What one system call reads.
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// The buffer that connections share while they read; none keeps one of this size.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
 #[derive(Debug)]
 pub(crate) struct Socket {
     connection: Arc<Connection>,
+    /// What was read and not yet taken. Not a byte of memory while there is nothing.
+    rest: Vec<u8>,
+    taken: usize,
     /// Whether the last read took everything there was: then another one before the next readiness
     /// would only cost a system call.
     is_drained: bool,
@@ -27,7 +39,31 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, is_drained: false }
+        Self { connection, rest: Vec::new(), taken: 0, is_drained: false }
+    }
+}
+
+impl Socket {
+    /// Gives out what is left of the last read.
+    fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let mut left = self.rest.get(self.taken..).unwrap_or_default();
+        // Reading from memory does not fail.
+        let taken = left.read(buffer).unwrap_or_default();
+        self.taken += taken;
+        if self.taken == self.rest.len() {
+            (self.rest, self.taken) = (Vec::new(), 0);
+        }
+        taken
+    }
+
+    fn read(&mut self, shared: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.connection.socket.get_ref().read(shared)?;
+        self.connection.server.metrics.bytes_in.inc_by(read as u64);
+        self.is_drained = 0 < read && read < shared.len();
+        let mut fresh = shared.get(..read).unwrap_or_default();
+        let taken = fresh.read(buffer)?;
+        self.rest.extend_from_slice(fresh);
+        Ok(taken)
     }
 }
 
@@ -37,20 +73,18 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Ok(self.take(buffer)));
+        }
         loop {
             if self.is_drained {
                 ready!(self.connection.socket.poll_readable(cx))?;
                 self.is_drained = false;
             }
-            match self.connection.socket.get_ref().read(buffer) {
-                Ok(read) => {
-                    self.connection.server.metrics.bytes_in.inc_by(read as u64);
-                    self.is_drained = 0 < read && read < buffer.len();
-                    return Poll::Ready(Ok(read));
-                }
+            match READ.with_borrow_mut(|shared| self.read(shared, buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_drained = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                read => return Poll::Ready(read),
             }
         }
     }
@@ -78,9 +112,8 @@ impl AsyncWrite for Socket {
 
 /// Reads and forgets; ready when the peer has stopped sending, or the socket is broken.
 pub(crate) fn discard(socket: &Async<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    let mut nowhere = [0; 4096];
     loop {
-        match socket.get_ref().read(&mut nowhere) {
+        match READ.with_borrow_mut(|nowhere| socket.get_ref().read(nowhere)) {
             Ok(0) => return Poll::Ready(Ok(())),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

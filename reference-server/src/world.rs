@@ -8,8 +8,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use async_io::Timer;
 use parking_lot::Mutex;
 use protocol::{Frame, Ids, Limits, Make, Now, Outlet, Room, Tally, Time, World};
 
@@ -17,6 +19,9 @@ use crate::{connection::Connection, outbound::Pushed, server::Server, wheel::Due
 
 /// How many peers are written to before others get their turn.
 pub(crate) const PEERS_AT_ONCE: usize = 256;
+/// In what steps, and for how many in one turn, a publisher waits for readers that are behind.
+const WAIT_STEP: Duration = Duration::from_millis(1);
+const WAIT_STEPS: usize = 100;
 /// More shards than cores, so that registries are hardly ever waited for.
 const SHARDS: usize = 64;
 
@@ -94,11 +99,13 @@ enum Added {
 pub(crate) struct Turn {
     pub(crate) server: Arc<Server>,
     flush: RefCell<Vec<Arc<Connection>>>,
+    /// Readers that were found far behind.
+    behind: Vec<Arc<Connection>>,
 }
 
 impl Turn {
     pub(crate) fn new(server: Arc<Server>) -> Self {
-        Self { server, flush: RefCell::default() }
+        Self { server, flush: RefCell::default(), behind: Vec::new() }
     }
 
     /// Writes to some of the peers on the list; says whether that was all of them.
@@ -106,7 +113,9 @@ impl Turn {
         let list = self.flush.get_mut();
         let rest = list.len().saturating_sub(PEERS_AT_ONCE);
         for peer in list.drain(rest..).rev() {
-            peer.flush();
+            if peer.flush() {
+                self.behind.push(peer);
+            }
         }
         if rest == 0 && list.capacity() > 16 {
             // A connection that once wrote to a large room need not keep the list for ever.
@@ -120,6 +129,31 @@ impl Turn {
         while !self.flush_some() {
             futures_lite::future::yield_now().await;
         }
+    }
+}
+
+impl Turn {
+    /// Whether this turn met readers that are far behind.
+    pub(crate) fn is_held_up(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Lets readers that read catch up, for a bounded time, before `publisher` goes on. Its own
+    /// queue is written meanwhile: it may be one of them.
+    pub(crate) async fn wait_for_readers(&mut self, publisher: &Connection) {
+        let mut steps = WAIT_STEPS;
+        for reader in std::mem::take(&mut self.behind) {
+            while steps > 0 && reader.is_worth_waiting_for() {
+                steps -= 1;
+                Timer::after(WAIT_STEP).await;
+                publisher.flush();
+            }
+        }
+    }
+
+    /// Goes on without waiting for anybody.
+    pub(crate) fn wait_for_nobody(&mut self) {
+        self.behind = Vec::new();
     }
 }
 

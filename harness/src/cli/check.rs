@@ -1,22 +1,31 @@
 //! `harness check`: finds what is wrong with scenario and dialect files, without running anything.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use crate::dialect::{Dialect, Verb, doubts};
 use crate::plan::{Built, Options, Plan, Source};
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
+use crate::verdict::Exit;
 
 /// What is to be checked.
-#[derive(Clone, Debug, Default)]
-pub struct Check {
-    /// Files, and directories with files; none: those that come with the program.
-    pub paths: Vec<PathBuf>,
-    /// Says what there is instead of checking it.
-    pub list: bool,
-    /// In colour, with drawn lines.
-    pub fancy: bool,
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Args {
+    /// Files, and directories with files; none: those that come with the program
+    paths: Vec<PathBuf>,
+    /// Say what comes with the program instead of checking it
+    #[arg(long)]
+    list: bool,
+}
+
+/// Checks files, and prints what is wrong with them.
+pub(super) fn main(args: &Args) -> Exit {
+    let fancy = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
+    let (text, exit) = run(args, fancy);
+    super::print(&text);
+    exit
 }
 
 /// More files than this are not looked for in one directory.
@@ -25,29 +34,29 @@ const FILES_MAX: usize = 10_000;
 /// How deep directories are searched.
 const DIRECTORIES_DEEP: usize = 8;
 
-/// Checks files: the text to show, and the exit code (0: all is well, 2: something is not).
-pub fn run(check: &Check) -> (String, u8) {
-    if check.list {
-        return (list(), 0);
+/// Checks files: the text to show (in colour, with drawn lines, if `fancy`), and the exit.
+fn run(args: &Args, fancy: bool) -> (String, Exit) {
+    if args.list {
+        return (list(), Exit::Passed);
     }
-    let mut report = Report { text: String::new(), files: 0, problems: 0, fancy: check.fancy };
-    if check.paths.is_empty() {
+    let mut report = Report { text: String::new(), files: 0, problems: 0, fancy };
+    if args.paths.is_empty() {
         for source in files::shipped_scenarios().into_iter().chain(files::shipped_dialects()) {
             report.file(source);
         }
     }
-    for path in &check.paths {
+    for path in &args.paths {
         report.path(path);
     }
     let Report { mut text, files, problems, .. } = report;
     if files == 0 && problems == 0 {
-        return (format!("{text}nothing to check: no .yaml file there\n"), 2);
+        return (format!("{text}nothing to check: no .yaml file there\n"), Exit::Usage);
     }
     let files = counted(files, "file");
     let problems_said =
         if problems == 0 { "no problems".into() } else { counted(problems, "problem") };
     let _never_fails = writeln!(text, "{files}, {problems_said}");
-    (text, if problems == 0 { 0 } else { 2 })
+    (text, if problems == 0 { Exit::Passed } else { Exit::Usage })
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -153,5 +162,75 @@ fn yaml_below(directory: &Path, deep: usize, found: &mut Vec<PathBuf>) {
         } else if yaml {
             found.push(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(files: &[(&str, &str)]) -> (String, Exit) {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, text).expect("a file");
+        }
+        let args = Args { paths: vec![directory.path().to_owned()], list: false };
+        let (text, exit) = run(&args, false);
+        (text.replace(&directory.path().display().to_string(), "DIR"), exit)
+    }
+
+    #[test]
+    fn what_comes_with_the_program_has_no_problems() {
+        let (text, exit) = run(&Args::default(), false);
+        assert_eq!(exit, Exit::Passed, "{text}");
+        assert!(text.ends_with(" files, no problems\n"), "{text}");
+        let (text, exit) = run(&Args { list: true, ..Args::default() }, false);
+        assert_eq!(exit, Exit::Passed);
+        assert!(text.contains("  broadcast ") && text.contains("  native "), "{text}");
+    }
+
+    #[test]
+    fn a_problem_is_shown_with_its_line() {
+        let text = "scenario: t\nclients: { alice: }\nsteps:\n  - as: alcie\n    open: {}\n";
+        let (shown, exit) = check(&[("deep/t.yaml", text)]);
+        assert_eq!(exit, Exit::Usage);
+        for part in ["DIR/deep/t.yaml:4:9", "no client is called `alcie`", "- as: alcie", "`alice`"]
+        {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        assert!(shown.ends_with("1 file, 1 problem\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_in_a_dialect_is_told() {
+        let text = "\
+dialect: odd
+connect: { path: /ws }
+send: { say: { frame: $text } }
+receive:
+  - event: message
+    when: { type: chat, text: $text, from: $who }
+  - event: joined
+    when: { type: in, who: $who, token: $token }
+    remember: [token]
+  - event: left
+    when: { type: in, who: $who, token: $count, gone: true }
+";
+        let (shown, exit) = check(&[("odd.yml", text)]);
+        assert_eq!(exit, Exit::Usage);
+        assert!(shown.contains("nothing uses the remembered `token`"), "{shown}");
+        assert!(shown.contains("this `left` never comes: line 7 (`joined`) takes all"), "{shown}");
+        assert!(shown.ends_with("1 file, 2 problems\n"), "{shown}");
+    }
+
+    #[test]
+    fn where_nothing_is_nothing_is_well() {
+        assert_eq!(check(&[("readme.txt", "")]).1, Exit::Usage);
+        let missing = Args { paths: vec!["no/such.yaml".into()], list: false };
+        let (text, exit) = run(&missing, false);
+        assert!(text.contains("no/such.yaml: cannot be read: "), "{text}");
+        assert_eq!(exit, Exit::Usage);
     }
 }

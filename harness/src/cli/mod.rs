@@ -1,6 +1,6 @@
 //! The command line: one file per sub-command.
 
-pub mod check;
+mod check;
 mod quick;
 mod run;
 mod serve;
@@ -29,18 +29,9 @@ enum Command {
     /// Test any server at once, with no file: say how to join and how to say something
     Quick(quick::Args),
     /// Look for mistakes in scenarios and dialects
-    Check(CheckArgs),
+    Check(check::Args),
     /// Be the reference server
     Serve(serve::Args),
-}
-
-#[derive(Debug, clap::Args)]
-struct CheckArgs {
-    /// Files, and directories with files [default: those that come with the program]
-    paths: Vec<std::path::PathBuf>,
-    /// List what there is instead of checking it
-    #[arg(long)]
-    list: bool,
 }
 
 /// Parses a command line, program name first, and does what it says.
@@ -56,13 +47,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
     match program.command {
         Command::Run(args) => run::main(&args).code().into(),
         Command::Quick(args) => quick::main(&args).code().into(),
-        Command::Check(args) => {
-            let fancy = std::io::IsTerminal::is_terminal(&std::io::stdout());
-            let check = check::Check { paths: args.paths, list: args.list, fancy };
-            let (text, code) = check::run(&check);
-            print(&text);
-            code.into()
-        }
+        Command::Check(args) => check::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

@@ -112,10 +112,10 @@ impl Args {
         line(&mut text, format_args!("ordering: {ordering}\necho: {echo}\nfence: ping\nsend:"));
         for (verb, template) in given() {
             if json(template) && !text.contains("encoding: text") {
-                line(&mut text, format_args!("  {verb}: {template}"));
+                line(&mut text, format_args!("  {verb}:\n    frame: {template}"));
             } else {
                 let quoted = serde_json::Value::String(template.clone());
-                line(&mut text, format_args!("  {verb}: {quoted}"));
+                line(&mut text, format_args!("  {verb}:\n    frame: {quoted}"));
             }
         }
         text.push_str("receive: []\n");
@@ -127,7 +127,7 @@ impl Args {
     fn scenario(&self) -> String {
         let Self { clients, rooms, rate, size, .. } = self;
         let span = humantime::format_duration(self.span).to_string().replace(' ', "");
-        let ramp = (clients / 5).clamp(50, 1000);
+        let ramp = (clients / 2).clamp(100, 1000);
         let echo = match self.expect_echo {
             Some(Echo::Once) => "once",
             Some(Echo::Never) => "never",

@@ -166,7 +166,10 @@ impl Runner<'_> {
         };
         match drive::run(&job) {
             Ok(outcome) => Some(self.report(&plan, started, outcome, &place)),
-            Err(reason) => Some(could_not(&format!("{}: {reason}", plan.scenario))),
+            Err(reason) => {
+                let exit = could_not(&format!("{}: {reason}", plan.scenario));
+                Some(self.interrupt.signal().map_or(exit, stopped_by))
+            }
         }
     }
 
@@ -235,8 +238,7 @@ impl Runner<'_> {
             started: started.to_string(),
             duration_s: total.as_secs_f64(),
             interrupted: match outcome.cut {
-                Some(Cut::Interrupted(signal_hook::consts::SIGTERM)) => Some(Exit::Terminated),
-                Some(Cut::Interrupted(_)) => Some(Exit::Interrupted),
+                Some(Cut::Interrupted(signal)) => Some(stopped_by(signal)),
                 _ => None,
             },
             error: None,
@@ -331,6 +333,10 @@ fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
         Exit::Interrupted | Exit::Terminated => 6,
     };
     worst.into_iter().chain(exit).max_by_key(weight)
+}
+
+fn stopped_by(signal: i32) -> Exit {
+    if signal == signal_hook::consts::SIGTERM { Exit::Terminated } else { Exit::Interrupted }
 }
 
 fn wrong(problems: &Problems) -> Exit {

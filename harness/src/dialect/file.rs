@@ -13,8 +13,9 @@ use super::{
     Verb, lint,
 };
 use crate::plan::{Echo, Ordering, Vars};
+use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::problem::Problem;
-use crate::scenario::read::{At, Keyed, Tried, read as read_node};
+use crate::scenario::read::read as read_node;
 use crate::scenario::tree;
 use crate::scenario::units::Length;
 

@@ -8,8 +8,8 @@ use super::file::{File, ReceiveFile, SendFile, file};
 use super::template::{Definitions, Template};
 use super::{EventKind, RECEIVED, SENT, Verb};
 use crate::plan::{Place, Vars};
+use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::read::At;
 use crate::scenario::template::holes_of;
 use crate::scenario::tree;
 

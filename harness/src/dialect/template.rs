@@ -26,10 +26,10 @@ pub(crate) enum Template {
     Exactly(Value),
     Hole(String),
     Text(Vec<Piece>),
-    List(Vec<Template>),
+    List(Vec<Self>),
     Mapping(Vec<Entry>),
-    Json(Box<Template>),
-    ListOf { name: String, of: Box<Template> },
+    Json(Box<Self>),
+    ListOf { name: String, of: Box<Self> },
 }
 
 /// A key of a mapping.
@@ -300,6 +300,7 @@ mod tests {
         Template::compile(value).unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "literals read better without `&`")]
     fn check(pattern: &Value, message: &Value, expected: Option<Value>) {
         let found = template(pattern).matched(message);
         let found = found.map(|vars| Value::Object(vars.into_iter().collect()));

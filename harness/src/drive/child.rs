@@ -60,6 +60,13 @@ impl ChildServer {
         self.child.id()
     }
 
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Err(error) = self.child.kill() {
+            tracing::debug!(%error, "the reference server had ended already");
+        }
+    }
+
     /// How it ended, if it has: a sentence with the end of its log.
     pub fn has_ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;

@@ -46,6 +46,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_millis(5);
 
 /// What to run, and where.
+#[expect(missing_debug_implementations, reason = "it holds a function")]
 pub struct Job<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -98,7 +99,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let url = job.target.map(str::to_owned).or(child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
     let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait)?;
+    let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait, job.interrupt)?;
     // Timers: the user's word, else the target's own, else the dialect's.
     let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
     let shared = Arc::new(stage_of(plan, heartbeat));
@@ -118,6 +119,11 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.lock().hang_up();
+    if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
+        // It would not hear that it shall end.
+        child.kill();
+    }
     drop(child);
     let stall = metronome.stop();
     let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
@@ -220,7 +226,7 @@ async fn play(
     let took = (begun.elapsed(), drain.elapsed());
     skip_rest(&mut steps, &director.plan.steps);
     shared.lock().books.close();
-    goodbye(director, cut.is_none()).await;
+    goodbye(director, cut.as_ref()).await;
     Played { steps, cut, end, took }
 }
 
@@ -245,17 +251,20 @@ fn sweep(shared: &Shared) {
     }
 }
 
-/// Closes every connection; where the target lives, as the protocol asks.
-async fn goodbye(director: &Director<'_>, politely: bool) {
+/// Closes every connection as the protocol asks, unless there is nobody to answer.
+async fn goodbye(director: &Director<'_>, cut: Option<&Cut>) {
+    if matches!(cut, Some(Cut::Died(..) | Cut::Unresponsive(_))) {
+        return;
+    }
+    // RFC 6455, 7.4.1: 1001 is for "an endpoint going away".
+    let code = if cut.is_some() { 1001 } else { 1000 };
     let clients = (0..director.plan.clients.len()).filter_map(|id| u32::try_from(id).ok());
     let clients: Vec<ClientId> = clients.map(ClientId).collect();
     for &id in &clients {
-        director.begin_close(id, 1000, "");
+        director.begin_close(id, code, "");
     }
-    if politely {
-        let deadline = Instant::now() + GOODBYE;
-        join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
-    }
+    let deadline = Instant::now() + GOODBYE;
+    join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
 }
 
 /// Names the steps that were not reached.

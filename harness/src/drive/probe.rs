@@ -10,6 +10,7 @@ use url::Url;
 
 use super::director::Target;
 use super::swarm::explain;
+use super::watch::Interrupt;
 use crate::dialect::{Decoded, Dialect, Event, EventKind, Heartbeat};
 use crate::handshake::{self, Progress, Request};
 use crate::plan::Vars;
@@ -28,6 +29,7 @@ pub(super) fn probe(
     dialect: &Dialect,
     vars: &Vars,
     wait: Duration,
+    interrupt: &Interrupt,
 ) -> Result<(Target, Option<Heartbeat>), String> {
     let end = Instant::now() + wait;
     loop {
@@ -42,7 +44,7 @@ pub(super) fn probe(
             }
             Err(last)
         });
-        if attempt.is_ok() || Instant::now() + PAUSE > end {
+        if attempt.is_ok() || Instant::now() + PAUSE > end || interrupt.signal().is_some() {
             return attempt;
         }
         std::thread::sleep(PAUSE);

@@ -132,6 +132,11 @@ impl Stage {
         Some(Parcel { link, bytes, message: None })
     }
 
+    /// Lets go of all sockets.
+    pub(super) fn hang_up(&mut self) {
+        self.links.fill(None);
+    }
+
     /// Has the client's next change wake this task.
     pub(super) fn wake_on(&mut self, id: ClientId, waker: &Waker) {
         let Some(wakers) = self.wakers.get_mut(id.0 as usize) else { return };

@@ -13,9 +13,9 @@ use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
 use crate::plan::Place;
 use crate::scenario::lint::CLIENTS_MAX;
+use crate::scenario::marked::{At, Tried};
 use crate::scenario::model::{self, DeliveryWord, EchoWord, File, OrderWord, StorageWord};
 use crate::scenario::problem::{Problem, Problems, nearest};
-use crate::scenario::read::{At, Tried};
 use crate::scenario::template::{as_text, fill_text, holes};
 use crate::scenario::{Scenario, metrics, template};
 
@@ -63,7 +63,8 @@ pub enum Built {
 impl Plan {
     /// Makes a plan of a scenario.
     pub fn build(scenario: &Scenario, options: &Options) -> Result<Built, Problems> {
-        let wanted = options.dialect.as_deref().or(scenario.dialect()).unwrap_or(DEFAULT_DIALECT);
+        let wanted = options.dialect.as_deref().or_else(|| scenario.dialect());
+        let wanted = wanted.unwrap_or(DEFAULT_DIALECT);
         Self::build_with(scenario, Dialect::load(wanted)?, options)
     }
 
@@ -109,7 +110,9 @@ impl Plan {
             checks: checks(file),
             thresholds: thresholds(file),
             server: ServerSetup {
-                heartbeat: options.heartbeat.or(file.server.heartbeat.as_ref().map(|word| word.0)),
+                heartbeat: options
+                    .heartbeat
+                    .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
                 args: file.server.args.clone(),
             },
         };

@@ -157,7 +157,8 @@ impl Count<'_> {
                     Verb::Join => {
                         let place = ask.args.get("room").or_else(|| ask.args.get("code"));
                         let pattern = place.and_then(|place| place.as_str()).unwrap_or("");
-                        self.join(who, pattern, ask.args.get("membership").is_none());
+                        let full = ask.args.get("membership").is_none_or(|how| how == "full");
+                        self.join(who, pattern, full);
                     }
                     Verb::Create => {
                         let pattern = format!("${}.code", self.group(who).name);

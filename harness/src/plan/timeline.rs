@@ -10,11 +10,12 @@ use super::{
     Action, Ask, ClosedPattern, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars,
 };
 use crate::dialect::{EventKind, Verb};
+use crate::scenario::expectations::{self, Save, Side};
+use crate::scenario::marked::At;
 use crate::scenario::model::File;
-use crate::scenario::read::At;
-use crate::scenario::steps::{self as written, Membership, Save, Side, Steps};
+use crate::scenario::steps::{self as written, Membership, Steps};
 
-/// How long `settle` and a step may take when the scenario does not say.
+/// The rounds of a `repeat` that ends with its time.
 const ROUNDS_UNBOUNDED: u32 = u32::MAX;
 
 /// The steps of a plan. The scenario has been linted: what is missing here cannot be.
@@ -203,7 +204,7 @@ fn kept(save: Option<&At<Save>>) -> BTreeMap<String, String> {
     pairs.map(|(variable, field)| (variable.value.clone(), field.value.clone())).collect()
 }
 
-fn expected(expect: &At<written::Expect>) -> Expect {
+fn expected(expect: &At<expectations::Expect>) -> Expect {
     let count = expect.count.as_ref().map_or(1, |count| count.value);
     let pattern = |kind, fields| Pattern { kind, fields, count, save: kept(expect.save.as_ref()) };
     let mut events = Vec::new();

@@ -1,7 +1,10 @@
 //! The scenario language: who connects, what they do, and what must be true, as the user wrote it.
 
+pub(crate) mod expectations;
+mod fault;
 pub mod files;
 pub(crate) mod lint;
+pub(crate) mod marked;
 pub mod metrics;
 pub(crate) mod model;
 pub mod problem;

@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::read::{At, Keyed, Tried, lenient};
+use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
 use crate::plan::Level;

@@ -187,13 +187,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn vars(value: Value) -> Vars {
+    fn vars(value: &Value) -> Vars {
         value.as_object().unwrap().clone().into_iter().collect()
     }
 
     #[test]
     fn holes_are_filled_where_they_stand() {
-        let vars = vars(json!({
+        let vars = vars(&json!({
             "room": "lobby", "index": 7, "rooms": 5, "host.code": "ABC", "deep": { "er": [1] },
         }));
         let check = |text: &str, expected: Value| {
@@ -215,7 +215,7 @@ mod tests {
         let empty = Vars::new();
         assert_eq!(fill_text("a $b.c", &empty), Err(Unfilled("b.c".into())));
         assert_eq!(fill_text("$shard(rooms)", &empty), Err(Unfilled("shard(rooms)".into())));
-        let zero = vars(json!({ "rooms": 0, "index": 1 }));
+        let zero = vars(&json!({ "rooms": 0, "index": 1 }));
         assert_eq!(fill_text("$shard(rooms)", &zero), Err(Unfilled("shard(rooms)".into())));
     }
 }

@@ -90,6 +90,8 @@ struct Client {
     /// The place after the last message read, by room.
     read: Vec<usize>,
     was_in: Vec<bool>,
+    /// Owed from this ticket on, by room.
+    from: Vec<u32>,
     out: VecDeque<Request>,
     inbox: VecDeque<Frame>,
     /// Messages on their way to this client by sender, where only each sender's order is kept.
@@ -137,6 +139,7 @@ impl World {
             rooms: vec![Stand::Out; shape.rooms],
             read: vec![0; shape.rooms],
             was_in: vec![false; shape.rooms],
+            from: vec![0; shape.rooms],
             out: VecDeque::new(),
             inbox: VecDeque::new(),
             staged: Vec::new(),
@@ -466,6 +469,11 @@ impl World {
         if to == self.victim && sender != to && !self.done && self.harmed(to, frame) {
             return;
         }
+        if sender == to
+            && let Some(held) = self.clients[to].held.take()
+        {
+            self.clients[to].inbox.push_back(held);
+        }
         if self.shape.ordering == Ordering::PerSender && self.shape.fault == Fault::None {
             self.clients[to].staged.push(frame);
         } else {
@@ -492,7 +500,8 @@ impl World {
             return self.miss_first(id, room);
         }
         self.countdown = self.countdown.saturating_sub(1);
-        let ready = self.countdown == 0 && self.clients[to].rooms[room] == Stand::In;
+        let owed = self.tickets[&(id.voice.0, id.seq)] >= self.clients[to].from[room];
+        let ready = self.countdown == 0 && self.clients[to].rooms[room] == Stand::In && owed;
         if matches!(self.shape.fault, Fault::SwapSame | Fault::SwapOther) {
             return self.swap(to, frame, ready);
         }
@@ -606,6 +615,7 @@ impl World {
         match frame {
             Frame::Entered { room, recovered } => {
                 self.clients[client].rooms[room] = Stand::In;
+                self.clients[client].from[room] = self.rooms[room].tickets;
                 self.clients[client].read[room] = self.clients[client].read[room].min(usize::MAX);
                 self.entered(client, room, recovered);
                 if recovered != Some(true) {

@@ -67,6 +67,23 @@ fn a_client_that_never_reads_is_cut_with_4008_and_its_queue_is_bounded() {
 }
 
 #[test]
+fn a_flood_of_pings_is_answered_for_a_while_and_then_is_abuse() {
+    let server = Server::plain();
+    let mut client = server.client("/echo");
+    client.raw(&masked(0x80 | PING, b"!").repeat(1500));
+    let mut pongs = 0;
+    let code = loop {
+        let frame = client.frame().expect("a Close before the end");
+        if frame.opcode != PONG {
+            break u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+        }
+        pongs += 1;
+    };
+    assert_eq!(code, 4009);
+    assert!(pongs >= 999, "{pongs}");
+}
+
+#[test]
 fn a_server_in_this_process_ends_and_lets_go_of_everything() {
     let server = Server::start(Config { drain: Duration::from_millis(50), ..Config::default() });
     let mut clients: Vec<_> = (0..5).map(|_| server.client("/echo")).collect();

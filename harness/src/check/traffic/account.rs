@@ -200,7 +200,7 @@ impl Traffic {
     fn account(&mut self, member: u32, ticket: u32) {
         let state = &self.members[member];
         let owed = state.owed && ticket >= state.from;
-        self.taken(state.room, ticket);
+        self.taken(state.room, ticket, true);
         let books = &mut self.rooms[self.members[member].room];
         let message = &mut books.messages[ticket];
         if owed {
@@ -216,9 +216,9 @@ impl Traffic {
     }
 
     /// The server is known to have taken a message: it is in doubt no more.
-    fn taken(&mut self, room: u32, ticket: u32) {
+    fn taken(&mut self, room: u32, ticket: u32, spread: bool) {
         let message = &mut self.rooms[room].messages[ticket];
-        message.flags.set(Flags::SEEN);
+        message.flags.set(if spread { Flags::SEEN | Flags::SPREAD } else { Flags::SEEN });
         self.believed(room, ticket);
     }
 
@@ -268,7 +268,7 @@ impl Traffic {
         ticket: u32,
         found: &mut Findings,
     ) {
-        self.taken(room, ticket);
+        self.taken(room, ticket, self.echo == Some(Echo::Once));
         let books = &mut self.rooms[room];
         let message = &mut books.messages[ticket];
         let again = message.flags.has(Flags::ECHOED);
@@ -306,6 +306,9 @@ impl Traffic {
             return self.faults.has(key, track, i64::from(message.id.seq));
         }
         if message.is_placed() {
+            if !state.faulty {
+                return state.track.start <= message.place && message.place < state.track.next;
+            }
             return self.faults.has((state.stay, WHOLE_ROOM), state.track, message.place);
         }
         let claimed = |claims: &Vec<(u32, i64)>| claims.iter().any(|(who, _)| *who == member);
@@ -392,7 +395,7 @@ impl Traffic {
                 let message = &self.rooms[room].messages[ticket];
                 let certain = stream != WHOLE_ROOM || message.is_strict();
                 let other = message.id.voice.0 != own && ticket < below;
-                if certain && other && message.counts() {
+                if certain && other && message.counts() && !message.is_doubtful() {
                     lost.push(message.id);
                 }
             }

@@ -116,7 +116,7 @@ impl Traffic {
             return false;
         }
         let books = &self.rooms[state.room];
-        let mut next = state.strict_next;
+        let mut next = state.strict_next.max(books.log_start);
         while next <= books.last_strict {
             let skip = books.at(next).is_none_or(|ticket| self.skips(own, &books.messages[ticket]));
             if !skip {
@@ -375,6 +375,10 @@ impl Traffic {
                 |at: i64| books.at(at).is_some_and(|t| self.skips_own(own, &books.messages[t]));
             while track.next < place && skipped(track.next) {
                 track.next += 1;
+            }
+            if place > track.next && !books.messages[seen.ticket].is_strict() {
+                self.members[seen.member].faulty = true;
+                return self.faults.stray(key, place);
             }
             let took = self.faults.take(key, &mut track, place);
             self.members[seen.member].faulty |= took != Took::Next;

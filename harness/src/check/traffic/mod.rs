@@ -326,7 +326,7 @@ impl Traffic {
         if state.stand == Stand::Inside {
             return;
         }
-        let recovers = entry.recovered == Some(true) && state.track != Track::default();
+        let recovers = entry.recovered == Some(true) && state.resumes;
         if recovers {
             state.away_until = entry.tickets;
         } else {

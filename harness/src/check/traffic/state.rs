@@ -19,6 +19,8 @@ impl Flags {
     pub(super) const SENT: u16 = 1;
     /// Somebody got it: the server has taken it.
     pub(super) const SEEN: u16 = 2;
+    /// Somebody got it on the way on which all get it, not as an echo on a way of its own.
+    pub(super) const SPREAD: u16 = 256;
     /// The server confirmed it.
     pub(super) const ACKED: u16 = 4;
     /// The server refused it.
@@ -81,11 +83,12 @@ impl Message {
         self.flags.has(Flags::DOUBT)
     }
 
-    /// Everybody who was owed it has got it, and the server is known to have taken it.
+    /// Everybody who was owed it has got it, and the server is known to
+    /// have sent it round.
     pub(super) fn is_done(&self) -> bool {
         self.due == 0
             && self.flags.has(Flags::SENT)
-            && (self.flags.has(Flags::SEEN) || self.flags.has(Flags::REJECTED))
+            && self.flags.has(Flags::SPREAD | Flags::REJECTED)
     }
 }
 

@@ -88,16 +88,21 @@ impl Faults {
         Took::Behind
     }
 
+    /// Takes a place that says nothing about those before it.
+    pub(super) fn stray(&mut self, key: Key, place: i64) {
+        if let Some(fault) = self.row(key) {
+            fault.extra.insert(place);
+        }
+    }
+
     /// Whether a place was taken. Where the side table is full it says no: better silent than
     /// wrong.
     pub(super) fn has(&self, key: Key, track: Track, place: i64) -> bool {
-        if track.start == NOWHERE || place >= track.next {
-            return false;
-        }
+        let within = track.start <= place && place < track.next;
         match self.rows.get(&key) {
-            None => place >= track.start && !self.over,
-            Some(fault) if place < track.start => fault.extra.contains(&place),
-            Some(fault) => !fault.missing.iter().any(|gap| gap.contains(&place)),
+            None => within && !self.over,
+            Some(fault) if fault.extra.contains(&place) => true,
+            Some(fault) => within && !fault.missing.iter().any(|gap| gap.contains(&place)),
         }
     }
 

@@ -3,10 +3,10 @@
 mod names;
 mod step;
 
+use super::marked::{At, Keyed, Tried};
 use super::metrics::{self, METRICS, STATS};
 use super::model::{File, Group};
 use super::problem::Problem;
-use super::read::{At, Keyed, Tried};
 use super::units::Limit;
 use crate::dialect::{FEATURES, Verb};
 use names::Names;

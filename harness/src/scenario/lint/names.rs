@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::Linter;
 use crate::dialect::RECEIVED;
+use crate::scenario::expectations::Save;
+use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::model::File;
 use crate::scenario::problem::Problem;
-use crate::scenario::read::{At, Keyed, Tried};
-use crate::scenario::steps::{Save, Step, Steps};
+use crate::scenario::steps::{Step, Steps};
 use crate::scenario::template::{Hole, holes};
 
 /// Names that every client has.

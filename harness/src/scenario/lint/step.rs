@@ -5,9 +5,10 @@ use serde_json::Value;
 use super::Linter;
 use crate::dialect::RECEIVED;
 use crate::plan::Place;
+use crate::scenario::expectations::{Expect, Fields};
+use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::read::At;
-use crate::scenario::steps::{Expect, Fields, Join, Phase, Say, Step, Steps};
+use crate::scenario::steps::{Join, Phase, Say, Step, Steps};
 
 /// A stamp with the largest numbers has so many bytes; a stamped text cannot be smaller.
 pub(crate) const STAMP_BYTES: usize = 64;

@@ -1,0 +1,78 @@
+//! The page that documents the language: its examples are right, and it leaves nothing out.
+
+use std::sync::Arc;
+
+use harness::dialect::{Dialect, EventKind, FEATURES, RECEIVED, SENT, Verb};
+use harness::plan::Source;
+use harness::scenario::metrics::{METRICS, STATS};
+use harness::scenario::{ACTIONS, Scenario};
+
+const PAGE: &str = include_str!("../../docs/SCENARIOS.md");
+
+/// What examples of steps are steps of.
+const AROUND: &str = "scenario: t\nclients:\n  alice: {}\n  bob: {}\n  host: {}\n  guest: {}\n  \
+                      crowd: { clients: 2 }\n";
+
+/// The YAML blocks of the page, and the line that each begins on.
+fn examples() -> Vec<(usize, String)> {
+    let mut examples = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (index, line) in PAGE.lines().enumerate() {
+        match (&mut open, line) {
+            (None, "```yaml") => open = Some((index + 1, String::new())),
+            (Some(_), "```") => examples.extend(open.take()),
+            (Some((_, text)), line) => *text += &format!("{line}\n"),
+            (None, _) => {}
+        }
+    }
+    examples
+}
+
+#[test]
+fn every_example_is_right() {
+    let examples = examples();
+    assert!(examples.len() > 15, "the page has its examples");
+    for (line, text) in examples {
+        let name = format!("docs/SCENARIOS.md, line {line}");
+        if text.starts_with("dialect:") {
+            Dialect::parse(&name, &text).unwrap_or_else(|problems| panic!("{problems}"));
+            continue;
+        }
+        let whole = if text.starts_with("scenario:") {
+            text
+        } else if text.starts_with('-') {
+            format!("{AROUND}steps:\n{text}")
+        } else {
+            let clients = if text.contains("clients:") { "" } else { "clients: { alice: {} }\n" };
+            format!("scenario: t\n{clients}{text}steps: [{{ as: alice, open: {{}} }}]\n")
+        };
+        let source = Source { name, text: Arc::from(whole.as_str()) };
+        Scenario::parse(source).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    }
+}
+
+#[test]
+fn every_word_of_the_language_is_documented() {
+    let holes = SENT.iter().chain(RECEIVED).map(|(name, _)| *name);
+    let words = ACTIONS
+        .iter()
+        .chain(STATS)
+        .chain(FEATURES)
+        .chain(Verb::WORDS)
+        .chain(EventKind::WORDS)
+        .copied()
+        .chain(METRICS.iter().map(|metric| metric.name))
+        .chain(holes);
+    for word in words {
+        assert!(
+            PAGE.contains(&format!("`{word}`")) || PAGE.contains(&format!("`{word}:")),
+            "{word}"
+        );
+    }
+    for metric in METRICS {
+        assert!(PAGE.contains(metric.about), "{}", metric.name);
+    }
+    for (_, meaning) in SENT.iter().chain(RECEIVED) {
+        assert!(PAGE.contains(&format!("| {meaning} |")), "{meaning}");
+    }
+}

@@ -1,0 +1,280 @@
+//! The task of one connection: it reads, lets the session answer, and sees the connection to its end.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self,
+        error::{CapacityError, ProtocolError},
+        protocol::{Message, Role, WebSocketConfig},
+    },
+};
+use bytes::Bytes;
+use futures_lite::{Stream, future};
+use protocol::{Ending, Frame, Liveness, Reason, Time};
+use tracing::{debug, error};
+
+use crate::{
+    connection::{Connection, Order},
+    handler::{Flow, Handler},
+    outbound::Flushed,
+    server::Server,
+    socket::{Socket, discard},
+    wheel::Due,
+    world::Turn,
+};
+
+/// Eagerly allocated by tungstenite for each connection, 128 KiB unless told otherwise. System calls
+/// read more than this, see `socket.rs`; it grows for a longer message.
+const READ_BYTES: usize = 1024;
+/// Messages of one connection that make one turn, if they are there; then others have theirs.
+const MESSAGES_AT_ONCE: usize = 64;
+/// And their bytes: what a turn may add to the queue of one peer before it is flushed.
+const BYTES_AT_ONCE: usize = 128 * 1024;
+
+/// Pings that one connection may send in a second, unless requests are not limited either.
+const PINGS_PER_S: u32 = 1000;
+
+/// RFC 6455, 7.4.1: "the server is terminating the connection because it encountered an unexpected
+/// condition".
+const CRASHED: Ending = Ending { code: 1011, reason: "internal error" };
+/// What is counted for an end without a Close frame (RFC 6455, 7.1.5).
+const ABNORMAL: u16 = 1006;
+/// What is counted for a Close frame without a code (RFC 6455, 7.1.5).
+const NO_STATUS: u16 = 1005;
+
+/// Serves a connection whose handshake has been answered with `answer`, to its very end.
+pub(crate) async fn run(
+    connection: Arc<Connection>,
+    answer: Bytes,
+    early: Vec<u8>,
+    open: impl FnOnce(&Arc<Connection>, &Turn) -> Handler,
+) {
+    let server = connection.server.clone();
+    server.metrics.connections.inc();
+    server.metrics.opened.inc();
+    let mut turn = Turn::new(server.clone());
+    // The handshake's answer is the first thing in the queue, so that whatever the session has to
+    // say at once leaves together with it.
+    connection.push(answer);
+    let mut handler = open(&connection, &turn);
+    debug!(conn = connection.id, handler = handler.name(), "open");
+
+    let limit = handler.message_bytes(&server.config.limits);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let socket = Socket::new(connection.clone());
+    let mut stream =
+        WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
+    start_heartbeat(&connection);
+
+    let mut pings = Pings::default();
+    let order = loop {
+        let step = future::poll_fn(|cx| {
+            let step = poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn, &mut pings);
+            let done = turn.flush_some();
+            connection.flush_own();
+            match step {
+                Poll::Pending if done && !turn.is_held_up() => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+                Poll::Ready(order) => Poll::Ready(order),
+            }
+        })
+        .await;
+        turn.flush().await;
+        turn.wait_for_readers(&connection).await;
+        match step {
+            Some(order) => break order,
+            None => future::yield_now().await,
+        }
+    };
+    drop(stream);
+    debug!(conn = connection.id, ?order, "end");
+    finish(&connection, order, &mut handler, &mut turn);
+    turn.flush().await;
+    drop((handler, turn));
+    linger(&connection, order).await;
+}
+
+fn start_heartbeat(connection: &Arc<Connection>) {
+    let server = &connection.server;
+    let limits = &server.config.limits;
+    let opened = server.now().time;
+    let liveness = Liveness::new(opened, limits.heartbeat_interval, limits.heartbeat_timeout);
+    if let Some(next) = liveness.next() {
+        server.wheel.insert(next, Due::Beat(Arc::downgrade(connection), liveness));
+    }
+}
+
+/// Handles the messages that are there, up to a turn's worth. Ready with an order ends the
+/// connection, ready without one wants to go on after others have had their turn.
+fn poll_turn(
+    cx: &mut Context<'_>,
+    connection: &Arc<Connection>,
+    stream: &mut WebSocketStream<Socket>,
+    handler: &mut Handler,
+    turn: &mut Turn,
+    pings: &mut Pings,
+) -> Poll<Option<Order>> {
+    if let Poll::Ready(order) = connection.poll_order(cx) {
+        return Poll::Ready(Some(order));
+    }
+    let mut bytes = 0;
+    for _ in 0..MESSAGES_AT_ONCE {
+        let message = match ready!(Pin::new(&mut *stream).poll_next(cx)) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Poll::Ready(Some(order_of(&error))),
+            None => return Poll::Ready(Some(Order::Lost)),
+        };
+        bytes += message.len();
+        let now = connection.server.now();
+        connection.see(now.time);
+        if message.is_ping() && pings.is_flood(now.time, &connection.server) {
+            return Poll::Ready(Some(Order::Close(Ending::ABUSE)));
+        }
+        if let Message::Close(frame) = message {
+            let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
+            // One more poll makes tungstenite queue its answer.
+            if let Poll::Ready(Some(Err(error))) = Pin::new(&mut *stream).poll_next(cx) {
+                debug!(conn = connection.id, %error, "after Close");
+            }
+            return Poll::Ready(Some(Order::Closed(code)));
+        }
+        let handled =
+            catch_unwind(AssertUnwindSafe(|| handler.received(now, message, connection, turn)));
+        match handled {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Close(ending)) => {
+                return Poll::Ready(Some(Order::Close(ending)));
+            }
+            Err(_panic) => {
+                error!(conn = connection.id, "a handler panicked");
+                connection.server.metrics.panics.inc();
+                return Poll::Ready(Some(Order::Close(CRASHED)));
+            }
+        }
+        if bytes > BYTES_AT_ONCE {
+            break;
+        }
+    }
+    Poll::Ready(None)
+}
+
+/// How many pings came in the present second: each makes us send, whoever reads it.
+#[derive(Debug, Default)]
+struct Pings {
+    since: Time,
+    count: u32,
+}
+
+impl Pings {
+    fn is_flood(&mut self, now: Time, server: &Server) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        server.config.limits.requests_per_s > 0 && self.count > PINGS_PER_S
+    }
+}
+
+/// What a failure to read calls for (RFC 6455, 7.1.7, _Fail the WebSocket Connection_).
+fn order_of(error: &tungstenite::Error) -> Order {
+    use tungstenite::Error;
+    let ending = match error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+        | Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed => return Order::Lost,
+        Error::Utf8(_) => Ending::NOT_UTF8,
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Ending::TOO_BIG,
+        _ => Ending::PROTOCOL_ERROR,
+    };
+    Order::Close(ending)
+}
+
+/// Tells the rooms, and puts the last frame into the queue.
+fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &mut Turn) {
+    let now = connection.server.now();
+    let (reason, code) = match order {
+        Order::Close(ending) => (ending.reason_told(), ending.code),
+        Order::Slow => (Reason::Slow, Ending::SLOW.code),
+        Order::Closed(code) => (Reason::Closed, code),
+        Order::Lost => (Reason::Closed, ABNORMAL),
+    };
+    connection.server.metrics.closed(code);
+    if catch_unwind(AssertUnwindSafe(|| handler.end(now, reason, turn))).is_err() {
+        error!(conn = connection.id, "a handler panicked at its end");
+        connection.server.metrics.panics.inc();
+    }
+    let mut outbound = connection.outbound.lock();
+    match order {
+        Order::Close(ending) => {
+            let close = Frame::close(ending.code, ending.reason);
+            outbound.close(close.bytes().clone(), connection.queue_bytes());
+        }
+        Order::Slow => {
+            outbound.cut(Frame::close(Ending::SLOW.code, Ending::SLOW.reason).bytes().clone());
+        }
+        Order::Closed(_) | Order::Lost => outbound.seal(),
+    }
+}
+
+/// Sends what is left, then stops sending and discards what still comes, for a bounded time: closing
+/// a socket with unread input sends a reset, which can destroy the Close frame on its way.
+async fn linger(connection: &Arc<Connection>, order: Order) {
+    if order == Order::Lost {
+        return;
+    }
+    let server = &connection.server;
+    let alarm = server.wheel.alarm(server.in_future(server.config.linger));
+    let mut shut = false;
+    let farewell = future::poll_fn(|cx| {
+        connection.task.register(cx.waker());
+        if !shut {
+            match connection.poll_written(cx) {
+                Poll::Ready(Flushed::Empty) => {
+                    shut = true;
+                    if connection.socket.get_ref().shutdown(std::net::Shutdown::Write).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        match discard(&connection.socket, cx) {
+            // The peer has stopped sending too: all that matters is whether everything has left.
+            Poll::Ready(Ok(())) if shut => Poll::Ready(()),
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    });
+    let in_time = future::or(
+        async {
+            farewell.await;
+            true
+        },
+        async {
+            alarm.await;
+            false
+        },
+    )
+    .await;
+    if !in_time && (order == Order::Slow || !connection.outbound.lock().is_empty()) {
+        // It never read its Close: a reset frees what the kernel still holds for it.
+        let socket = socket2::SockRef::from(connection.socket.get_ref());
+        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+            debug!(conn = connection.id, %error, "no reset");
+        }
+    }
+}
