@@ -20,7 +20,6 @@ const STUCK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) const TEXT: u8 = 1;
-const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
@@ -377,11 +376,6 @@ fn bytes(way: Way, frame: &Frame) -> Vec<u8> {
     }
     bytes.extend(&frame.payload);
     bytes
-}
-
-/// A Close frame, as a server that ends a connection for no reason would send it.
-pub(crate) fn close(code: u16) -> Frame {
-    Frame { opcode: CLOSE, payload: code.to_be_bytes().into() }
 }
 
 fn twin(stream: &TcpStream) -> TcpStream {

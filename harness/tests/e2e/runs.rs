@@ -203,8 +203,11 @@ impl std::fmt::Display for Ran {
             "exit code {code:?}, classes {:?}\n--- out\n{out}--- err\n{err}",
             self.classes()
         )?;
-        for check in json["checks"].as_array().into_iter().flatten() {
-            writeln!(f, "--- {check:.2000}")?;
+        for part in ["checks", "steps", "thresholds"] {
+            for row in json[part].as_array().into_iter().flatten() {
+                let row = row.to_string();
+                writeln!(f, "--- {}", row.get(..2000).unwrap_or(&row))?;
+            }
         }
         Ok(())
     }
