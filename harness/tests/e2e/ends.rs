@@ -1,0 +1,169 @@
+//! Runs that end otherwise than planned: interrupted, with a server that dies or hangs, twice.
+
+use nix::sys::signal::Signal;
+
+use super::proxy::Proxy;
+use super::runs::{Call, Ran, Running, Server, lives, until};
+use super::{faults, runs};
+
+/// A scenario that would take minutes: whoever meets its end met it early.
+const LONG: &str = "scenario: long
+about: Ten people who talk for two minutes.
+clients:
+  crowd: { clients: 10, name: user-$index }
+vars: { room: lobby-$run }
+steps:
+  - as: crowd
+    open: {}
+  - as: crowd
+    join: $room
+  - phase:
+      name: talk
+      for: 120s
+      run:
+        - as: crowd
+          every: 100/s
+          say: { size: 64B }
+checks: { delivery: exactly-once, membership: fail }
+";
+
+fn long(args: &[&str]) -> Running {
+    let call = Call::run("long.yaml").args(args);
+    std::fs::write(call.directory().join("long.yaml"), LONG).expect("written");
+    call.start()
+}
+
+/// Waits until the load flows.
+fn flows(server: &Server) {
+    until("messages are delivered", || {
+        server.metric(r#"tidemark_deliveries_total{kind="chat",to="others"}"#) > 200
+    });
+}
+
+fn assert_whole_report(ran: &Ran) {
+    for field in ["scenario", "target", "seed", "duration_s", "checks", "metrics", "generator"] {
+        assert!(!ran.json[field].is_null(), "no {field}: {ran}");
+    }
+    assert!(ran.count("/deliveries/received") > 0, "{ran}");
+    assert!(ran.report.path().join("report/junit.xml").exists(), "{ran}");
+}
+
+fn assert_interrupted(ran: &Ran, code: i32) {
+    assert_eq!(ran.code, Some(code), "{ran}");
+    assert_eq!(ran.json["interrupted"], true, "{ran}");
+    assert_eq!(ran.json["findings"], 0, "an interrupt is no finding: {ran}");
+    assert_whole_report(ran);
+}
+
+#[test]
+fn an_interrupted_run_leaves_a_partial_report_and_no_child() {
+    let run = long(&[]);
+    until("a server was started", || !run.children().is_empty());
+    let children = run.children();
+    // The child's port is not known here; its first seconds of load are.
+    let path = format!("/proc/{}/net/tcp", run.child.id());
+    until("its clients are connected", || established(&path) >= 20);
+    run.signal(Signal::SIGINT);
+    let ran = run.end();
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert_eq!(ran.json["interrupted"], true, "{ran}");
+    for child in children {
+        until("the child has ended", || !lives(child));
+    }
+}
+
+/// How many established connections a table of the kernel lists.
+fn established(path: &str) -> usize {
+    let table = std::fs::read_to_string(path).unwrap_or_default();
+    table.lines().filter(|line| line.split_whitespace().nth(3) == Some("01")).count()
+}
+
+#[test]
+fn an_interrupt_and_a_termination_say_which_they_were() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let server = Server::start(&[]);
+        let run = long(&["--target", &server.url()]);
+        flows(&server);
+        run.signal(signal);
+        assert_interrupted(&run.end(), code);
+        until("every client is gone", || server.metric("tidemark_connections") == 0);
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_fails_the_run_with_the_time_of_death() {
+    let server = Server::start(&[]);
+    let run = long(&["--target", &server.url()]);
+    flows(&server);
+    server.signal(Signal::SIGKILL);
+    let ran = run.end();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.json["verdict"], "failed", "{ran}");
+    assert!(ran.found("killed") > 0, "{ran}");
+    assert_whole_report(&ran);
+    assert!(ran.out.contains("died"), "no word of its death: {ran}");
+}
+
+#[test]
+fn a_child_server_that_is_killed_fails_the_run() {
+    let run = long(&[]);
+    until("a server was started", || !run.children().is_empty());
+    let path = format!("/proc/{}/net/tcp", run.child.id());
+    until("its clients are connected", || established(&path) >= 20);
+    for child in run.children() {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(child).expect("a process id"));
+        nix::sys::signal::kill(id, Signal::SIGKILL).expect("a child of our run");
+    }
+    let ran = run.end();
+    ran.assert_failed("killed");
+}
+
+#[test]
+fn a_server_that_hangs_fails_the_run_as_unresponsive() {
+    let server = Server::start(&[]);
+    let run = long(&["--target", &server.url()]);
+    flows(&server);
+    server.signal(Signal::SIGSTOP);
+    let begun = std::time::Instant::now();
+    let ran = run.end();
+    server.signal(Signal::SIGCONT);
+    ran.assert_failed("unresponsive");
+    assert!(begun.elapsed().as_secs() < 30, "not at the deadline: {ran}");
+    assert_whole_report(&ran);
+}
+
+#[test]
+fn a_network_that_swallows_everything_fails_the_run_as_unresponsive() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::start(server.address, faults::fall_silent_after(500));
+    let ran = long(&["--target", &proxy.url()]).end();
+    ran.assert_failed("unresponsive");
+}
+
+#[test]
+fn a_second_run_meets_nothing_of_the_first() {
+    let server = Server::start(&[]);
+    for seed in ["7", "7", "8"] {
+        let ran = Call::run("join").args(&["--target", &server.url(), "--seed", seed]).end();
+        ran.assert_passed();
+    }
+    let first = long(&["--target", &server.url()]);
+    flows(&server);
+    // While another run of the same scenarios speaks.
+    Call::run("join").args(&["--target", &server.url()]).end().assert_passed();
+    first.signal(Signal::SIGINT);
+    assert_interrupted(&first.end(), 130);
+}
+
+#[test]
+fn a_target_that_starts_late_is_waited_for() {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").port()
+    };
+    let url = format!("ws://127.0.0.1:{port}");
+    let run = Call::run("join").args(&["--target", &url, "--wait", "30s"]).start();
+    let server = Server::start(&["--listen", &format!("127.0.0.1:{port}")]);
+    run.end().assert_passed();
+    assert!(runs::get(server.address, "/healthz").contains("200"), "it lives");
+}

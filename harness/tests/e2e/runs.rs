@@ -1,0 +1,313 @@
+//! Runs the programs under test, bounded in time, and reads what they leave behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a program may take before it is killed and its test fails.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// The longest phase of a shortened scenario, in seconds.
+const PHASE_S: u32 = 4;
+const TICK: Duration = Duration::from_millis(10);
+
+/// A call of `harness`.
+pub(crate) struct Call {
+    command: Command,
+    report: TempDir,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// None: ended by a signal.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    /// `run.json`; null where there is none.
+    pub(crate) json: Value,
+    /// Keeps the report's files until the test is done.
+    pub(crate) report: TempDir,
+}
+
+/// A call that is under way.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    out: JoinHandle<String>,
+    err: JoinHandle<String>,
+    report: TempDir,
+}
+
+impl Call {
+    /// `harness` with these arguments, in a directory of its own.
+    pub(crate) fn new(args: &[&str]) -> Self {
+        let report = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        command.args(args).current_dir(report.path());
+        command.env_remove("HARNESS_TARGET").env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, report }
+    }
+
+    /// `harness run` with a report.
+    pub(crate) fn run(scenario: &str) -> Self {
+        let mut call = Self::new(&["run", scenario]);
+        let report = call.report_path();
+        call.command.arg("--report").arg(report);
+        call
+    }
+
+    /// A shipped scenario with its phases shortened: what it proves does not hang on their length.
+    pub(crate) fn shortened(scenario: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let text = std::fs::read_to_string(path.join(format!("{scenario}.yaml"))).expect("shipped");
+        let mut short = String::new();
+        for line in text.lines() {
+            let (key, span) = line.split_once("for: ").unwrap_or((line, ""));
+            match span.strip_suffix('s').and_then(|span| span.parse::<u32>().ok()) {
+                Some(seconds) if seconds > PHASE_S => short += &format!("{key}for: {PHASE_S}s"),
+                _ => short += line,
+            }
+            short.push('\n');
+        }
+        let file = format!("{scenario}.yaml");
+        let call = Self::run(&file);
+        std::fs::write(call.directory().join(file), short).expect("written");
+        call
+    }
+
+    pub(crate) fn report_path(&self) -> PathBuf {
+        self.report.path().join("report")
+    }
+
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.report.path().to_path_buf()
+    }
+
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Standard output goes nowhere: its reader has gone already.
+    pub(crate) fn start_without_reader(self) -> Running {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        self.start_with(writer.into())
+    }
+
+    pub(crate) fn start(self) -> Running {
+        self.start_with(Stdio::piped())
+    }
+
+    fn start_with(mut self, out: Stdio) -> Running {
+        let mut child = self.command.stdout(out).spawn().expect("the harness starts");
+        let out = child.stdout.take().map(Box::new);
+        let err = child.stderr.take().expect("piped");
+        let out =
+            thread::spawn(move || out.map_or_else(String::new, |it| text::<ChildStdout>(*it)));
+        let err = thread::spawn(move || text::<ChildStderr>(err));
+        Running { child, out, err, report: self.report }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn end(self) -> Ran {
+        self.start().end()
+    }
+}
+
+impl Running {
+    /// Waits for the end.
+    pub(crate) fn end(mut self) -> Ran {
+        let status = end_of(&mut self.child, PATIENCE);
+        let (out, err) = (self.out.join().expect("read"), self.err.join().expect("read"));
+        let path = self.report.path().join("report/run.json");
+        let json = std::fs::read(&path)
+            .ok()
+            .map(|json| serde_json::from_slice(&json).expect("run.json is JSON"));
+        let json = json.unwrap_or_default();
+        Ran { code: status.code(), out, err, json, report: self.report }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(&self.child, signal);
+    }
+
+    /// The process ids of its children.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let id = self.child.id();
+        let mut ids = Vec::new();
+        // Any of its threads may be the parent.
+        for task in std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
+            let path = task.path().join("children");
+            let children = std::fs::read_to_string(path).unwrap_or_default();
+            ids.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        }
+        ids
+    }
+}
+
+impl Ran {
+    /// How many findings of this class the report has.
+    pub(crate) fn found(&self, class: &str) -> u64 {
+        self.classes().iter().filter(|(name, _)| name == class).map(|(_, count)| count).sum()
+    }
+
+    /// Every class with findings.
+    pub(crate) fn classes(&self) -> Vec<(String, u64)> {
+        let checks = self.json["checks"].as_array().into_iter().flatten();
+        let classes = checks.filter_map(|check| check["classes"].as_object()).flatten();
+        let counts = classes.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or(0)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    pub(crate) fn count(&self, pointer: &str) -> u64 {
+        let value = self.json.pointer(pointer).and_then(Value::as_u64);
+        value.unwrap_or_else(|| panic!("no number at {pointer} in {self}"))
+    }
+
+    /// Exit code, findings and verdict say that all is well.
+    pub(crate) fn assert_passed(&self) {
+        assert_eq!(self.code, Some(0), "{self}");
+        assert_eq!(self.json["verdict"], "passed", "{self}");
+        assert_eq!(self.json["findings"], 0, "{self}");
+        assert_eq!(self.classes(), [], "{self}");
+    }
+
+    /// The run failed, and for this reason.
+    pub(crate) fn assert_failed(&self, class: &str) {
+        assert_eq!(self.code, Some(1), "{self}");
+        assert_eq!(self.json["verdict"], "failed", "{self}");
+        assert!(self.found(class) > 0, "no finding of class {class}: {self}");
+        assert!(self.json["findings"].as_u64() > Some(0), "{self}");
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { code, out, err, json, .. } = self;
+        writeln!(
+            f,
+            "exit code {code:?}, classes {:?}\n--- out\n{out}--- err\n{err}",
+            self.classes()
+        )?;
+        for part in ["checks", "steps", "thresholds"] {
+            for row in json[part].as_array().into_iter().flatten() {
+                let row = row.to_string();
+                writeln!(f, "--- {}", row.get(..2000).unwrap_or(&row))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reference server as a process of its own. It ends with the value.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error"]).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the server starts");
+        let out = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("listening on ws://").expect("the announcement");
+        let address = address.parse().expect("an address");
+        Self { child, address }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(&self.child, signal);
+    }
+
+    /// One of its counters or gauges, by its whole name with labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let answer = get(self.address, "/metrics");
+        let line = answer.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.unwrap_or_else(|| panic!("no {name} in {answer}"));
+        value.trim().parse().expect("a number")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended, or been stopped, by its test.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Asks by plain HTTP.
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+/// Waits until the condition holds; fails when it never does.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(TICK);
+    }
+}
+
+/// Whether a process of this id lives (a zombie does not).
+pub(crate) fn lives(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+fn send(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).expect("a process id");
+    kill(Pid::from_raw(id), signal).expect("a process of ours");
+}
+
+fn end_of(child: &mut Child, patience: Duration) -> ExitStatus {
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return status;
+        }
+        if Instant::now() >= end {
+            drop(child.kill());
+            drop(child.wait());
+            panic!("still running after {patience:?}");
+        }
+        thread::sleep(TICK);
+    }
+}
+
+fn text<R: Read>(mut from: R) -> String {
+    let mut bytes = Vec::new();
+    // What came before an error still counts.
+    drop(from.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}

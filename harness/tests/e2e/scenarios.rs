@@ -1,0 +1,176 @@
+//! Every shipped scenario passes against a right server, and fails for the right reason against one
+//! with a fault made for it.
+
+use serde_json::{Value, json};
+
+use super::faults::{self, Senders};
+use super::proxy::{Fault, Frame, Proxy, Way};
+use super::runs::{Call, Ran, Server};
+
+/// The shipped scenarios, and what makes them small enough to be run often.
+const SCENARIOS: [(&str, &[&str], &[&str]); 9] = [
+    ("join", &[], &[]),
+    ("broadcast", &["--clients", "crowd=40", "--var", "rooms=4"], &[]),
+    ("fan-out", &["--clients", "listeners=60"], &[]),
+    ("timeout-disconnect", &["--clients", "crowd=5"], &["--heartbeat", "200ms/600ms"]),
+    ("reconnect", &["--clients", "crowd=40", "--clients", "speakers=4", "--var", "rooms=4"], &[]),
+    ("presence-storm", &["--clients", "crowd=20"], &[]),
+    // What makes a queue overflow is a matter of bytes: a smaller queue, a shorter flood.
+    ("slow-consumer", &["--clients", "listeners=4"], &["--queue-bytes", "262144"]),
+    ("storage", &["--clients", "writers=20", "--clients", "late=5"], &[]),
+    ("one-to-one", &["--clients", "host=20", "--clients", "guest=20"], &[]),
+];
+
+/// Runs a scenario against the reference server, with something in between.
+fn run_through(scenario: &str, between: impl FnOnce(&Server) -> Proxy) -> Ran {
+    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
+    let (_, args, server_args) = known.expect("a shipped scenario");
+    let server = Server::start(server_args);
+    let proxy = between(&server);
+    Call::shortened(scenario).args(args).args(&["--target", &proxy.url()]).end()
+}
+
+fn run(scenario: &str, fault: Fault) -> Ran {
+    run_through(scenario, |server| Proxy::start(server.address, fault))
+}
+
+fn assert_found(scenario: &str, fault: Fault, class: &str) {
+    run(scenario, fault).assert_failed(class);
+}
+
+#[test]
+fn every_shipped_scenario_is_in_the_table() {
+    let there = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios"));
+    let names = there.expect("scenarios").flatten().map(|file| file.path());
+    let names = names.filter(|path| path.extension().is_some_and(|it| it == "yaml"));
+    for path in names {
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        assert!(SCENARIOS.iter().any(|(known, ..)| *known == name), "{name} is not tested");
+    }
+}
+
+/// One test a scenario, so that they run side by side and are named when they fail.
+macro_rules! passes {
+    ($($test:ident: $scenario:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            run($scenario, faults::none()).assert_passed();
+        }
+    )*};
+}
+
+passes! {
+    join_passes: "join",
+    broadcast_passes: "broadcast",
+    fan_out_passes: "fan-out",
+    timeout_disconnect_passes: "timeout-disconnect",
+    reconnect_passes: "reconnect",
+    presence_storm_passes: "presence-storm",
+    slow_consumer_passes: "slow-consumer",
+    storage_passes: "storage",
+    one_to_one_passes: "one-to-one",
+}
+
+/// One test a fault: the scenario, the fault, the class that must be found.
+macro_rules! finds {
+    ($($test:ident: $scenario:literal, $class:literal, $fault:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            assert_found($scenario, $fault, $class);
+        }
+    )*};
+}
+
+finds! {
+    join_finds_a_newcomer_who_is_not_announced:
+        "join", "notice", faults::drop_each("member_joined", 1);
+    join_finds_a_farewell_that_does_not_come:
+        "join", "notice", faults::drop_each("member_left", 1);
+    join_finds_a_notice_that_comes_twice:
+        "join", "notice", faults::double_each("member_joined", 1);
+    join_finds_a_lost_message:
+        "join", "loss", faults::drop_to_others("chat");
+    join_finds_a_member_list_without_its_members:
+        "join", "view", members_are_left_out();
+
+    broadcast_finds_a_lost_message:
+        "broadcast", "loss", faults::drop_each("chat", 500);
+    broadcast_finds_a_message_that_comes_twice:
+        "broadcast", "duplicate", faults::double_each("chat", 500);
+    broadcast_finds_two_receivers_with_two_orders:
+        "broadcast", "disorder", faults::swap_at_one_receiver(Senders::Two);
+    broadcast_finds_a_message_from_another_room:
+        "broadcast", "leak", faults::misroute_each(500);
+    broadcast_finds_a_message_in_anothers_name:
+        "broadcast", "misattributed", faults::misattribute_each(500);
+
+    fan_out_finds_a_damaged_message:
+        "fan-out", "corrupt", faults::corrupt_each(500);
+    fan_out_finds_one_senders_messages_out_of_order:
+        "fan-out", "reorder", faults::swap_at_one_receiver(Senders::Same);
+
+    timeout_disconnect_finds_a_ghost_that_never_times_out:
+        "timeout-disconnect", "timeout", faults::answer_pings_for("ghost");
+    timeout_disconnect_finds_a_farewell_that_does_not_come:
+        "timeout-disconnect", "notice", faults::drop_each("member_left", 1);
+    timeout_disconnect_finds_a_living_client_that_is_dropped:
+        "timeout-disconnect", "timeout", faults::swallow_pongs_of("watcher");
+    timeout_disconnect_finds_pings_that_do_not_come:
+        "timeout-disconnect", "ping", faults::swallow_pings();
+
+    reconnect_finds_a_gap_in_what_was_missed:
+        "reconnect", "recovery", faults::drop_one_recovered();
+    reconnect_finds_what_was_missed_coming_twice:
+        "reconnect", "duplicate", faults::double_each("chat", 300);
+
+    presence_storm_finds_one_member_with_old_states:
+        "presence-storm", "presence", faults::stale_presence_at_one();
+
+    storage_finds_a_write_that_does_not_arrive:
+        "storage", "storage", faults::drop_each("stored", 200);
+    storage_finds_another_value_than_was_written:
+        "storage", "storage", faults::alter_one("stored", another_value);
+    storage_finds_a_newcomer_with_an_old_content:
+        "storage", "snapshot", faults::alter_one("joined", an_old_entry);
+
+    one_to_one_finds_another_pairs_message:
+        "one-to-one", "leak", faults::misroute_each(100);
+    one_to_one_finds_a_lost_message:
+        "one-to-one", "loss", faults::drop_each("chat", 500);
+}
+
+#[test]
+fn slow_consumer_finds_everybody_waiting_for_the_slowest() {
+    let between = |server: &Server| Proxy::that_waits_for_the_slowest(server.address);
+    run_through("slow-consumer", between).assert_failed("slow");
+}
+
+fn another_value(message: &mut Value) -> bool {
+    let value = message.pointer_mut("/ops/0/put/value");
+    value.map(|value| *value = json!("never written")).is_some()
+}
+
+/// What a newcomer is told of the storage misses a write that was there.
+fn an_old_entry(message: &mut Value) -> bool {
+    let entries = message.pointer_mut("/storage/entries").and_then(Value::as_object_mut);
+    let Some(entries) = entries else { return false };
+    let Some(key) = entries.keys().next().cloned() else { return false };
+    entries.insert(key, json!("long overwritten"));
+    true
+}
+
+/// Newcomers are told that they are alone.
+fn members_are_left_out() -> Fault {
+    Box::new(|hop| {
+        if hop.way != Way::ToClient {
+            return;
+        }
+        let Some(mut entry) = hop.told("joined") else { return };
+        let you = entry["you"].clone();
+        if let Some(members) = entry["members"].as_array_mut() {
+            members.retain(|member| member["member"] == you);
+        }
+        entry["count"] = json!(1);
+        hop.frames = vec![Frame::json(&entry)];
+    })
+}
