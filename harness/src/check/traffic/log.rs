@@ -2,7 +2,8 @@
 //!
 //! The first receiver to get a message may give it the next place in the log, but only if it has
 //! got everything that has a place already, and if no message of its own is still without one:
-//! else something that it cannot see may belong in between. So the log is always a part of the
+//! else something that it cannot see may belong in between (unless a second receiver got the same
+//! message next: nothing is hidden from both). So the log is always a part of the
 //! server's order without a gap, and whoever contradicts it contradicts another receiver. Who
 //! cannot give a place waits for somebody who can; a newcomer waits until it meets a message that
 //! has a place.
@@ -87,7 +88,7 @@ impl Traffic {
         }
         let waits = !state.pending.is_empty();
         let founds = !anchored && books.log.is_empty();
-        if !waits && (founds || (anchored && self.may_place(member))) {
+        if !waits && (founds || (anchored && self.may_place(member, ticket))) {
             return self.put_at_end(seen, found);
         }
         let state = &mut self.members[member];
@@ -107,14 +108,29 @@ impl Traffic {
         }
     }
 
-    /// Whether the next place in the log is this member's to give.
-    fn may_place(&mut self, member: u32) -> bool {
-        let state = &self.members[member];
-        let own = state.voice;
-        let free = self.own_in_log() || self.is_free(own);
-        if !free {
+    /// Whether the next place in the log is this member's to give: to the message that it got
+    /// next. If a message of its own has no place yet, that may come before; not so if another
+    /// got the same message next, for nothing can be hidden from both.
+    fn may_place(&mut self, member: u32, ticket: u32) -> bool {
+        if !self.is_abreast(member) {
             return false;
         }
+        let state = &self.members[member];
+        if self.own_in_log() || self.is_free(state.voice) {
+            return true;
+        }
+        let others = self.rooms[state.room].waiting.get(&ticket).cloned().unwrap_or_default();
+        others.into_iter().any(|other| {
+            let state = &self.members[other];
+            let next = state.pending.front() == Some(&ticket);
+            other != member && next && state.track.start != NOWHERE && self.is_abreast(other)
+        })
+    }
+
+    /// Whether a member has got all that has a certain place.
+    fn is_abreast(&mut self, member: u32) -> bool {
+        let state = &self.members[member];
+        let own = state.voice;
         let books = &self.rooms[state.room];
         let mut next = state.strict_next.max(books.log_start);
         while next <= books.last_strict {
@@ -266,6 +282,21 @@ impl Traffic {
         })
     }
 
+    /// A stay ends while messages wait for a place: each sender's order can be judged even so.
+    pub(super) fn judge_pending(&mut self, at: Time, member: u32, found: &mut Findings) {
+        let pending = std::mem::take(&mut self.members[member].pending);
+        let messages = &self.rooms[self.members[member].room].messages;
+        let ids: Vec<_> = pending.iter().map(|ticket| messages[*ticket].id).collect();
+        for ((n, id), ticket) in ids.iter().enumerate().zip(&pending) {
+            let later =
+                ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq);
+            if later || self.later_of_sender(member, *ticket).is_some() {
+                self.out_of_order(Seen { at, member, ticket: *ticket }, Class::Reorder, found);
+            }
+        }
+        self.members[member].pending = pending;
+    }
+
     fn put_in_front(&mut self, seen: Seen, place: i64) {
         let state = &mut self.members[seen.member];
         let room = state.room;
@@ -289,6 +320,16 @@ impl Traffic {
     /// A message with a place has come while others without one were waiting: this member has got
     /// them before it.
     fn claim_pending(&mut self, seen: Seen, place: i64, found: &mut Findings) {
+        self.judge_pending(seen.at, seen.member, found);
+        let messages = &self.rooms[self.members[seen.member].room].messages;
+        let id = messages[seen.ticket].id;
+        let later = |ticket: &u32| {
+            let other = messages[*ticket].id;
+            other.voice == id.voice && other.seq > id.seq
+        };
+        if self.members[seen.member].pending.iter().any(later) {
+            self.out_of_order(seen, Class::Reorder, found);
+        }
         let state = &mut self.members[seen.member];
         let room = state.room;
         let pending = std::mem::take(&mut state.pending);
@@ -414,7 +455,7 @@ impl Traffic {
                 if self.rooms[state.room].messages[ticket].is_placed() {
                     self.members[member].pending.pop_front();
                     self.evaluate(seen, found);
-                } else if anchored && self.may_place(member) {
+                } else if anchored && self.may_place(member, ticket) {
                     self.members[member].pending.pop_front();
                     self.put_at_end(seen, found);
                 } else {
