@@ -15,7 +15,7 @@ use crate::check::{Class, Finding, Findings};
 use crate::observe::{RoomId, Time};
 
 use super::state::{Flags, Message, NONE, Stand};
-use super::track::{NOWHERE, Took, WHOLE_ROOM};
+use super::track::{NOWHERE, Took, Track, WHOLE_ROOM};
 use super::{ORDER, Traffic};
 
 /// Messages that one member may hold back waiting for their place. Beyond it they get places that
@@ -87,7 +87,13 @@ impl Traffic {
             return self.evaluate(seen, found);
         }
         let waits = !state.pending.is_empty();
-        let founds = !anchored && books.log.is_empty();
+        let anchored = anchored || (!waits && self.anchor(member));
+        let state = &self.members[member];
+        let books = &self.rooms[state.room];
+        let founds = !anchored && books.log.is_empty() && self.may_found(member);
+        if founds && !waits {
+            self.uproot(member);
+        }
         if !waits && (founds || (anchored && self.may_place(member, ticket))) {
             return self.put_at_end(seen, found);
         }
@@ -98,6 +104,51 @@ impl Traffic {
         } else if !waits {
             self.wait_for(member, ticket);
         }
+    }
+
+    /// Where everything sent before a member's entry has a place, what it gets is next: it need
+    /// not meet a message with a place first.
+    fn anchor(&mut self, member: u32) -> bool {
+        let state = &self.members[member];
+        let (room, from) = (state.room, state.from);
+        let confirmed = state.stand == Stand::Inside && state.certain;
+        if !confirmed || !self.rooms[room].is_placed_before(from) {
+            return false;
+        }
+        let books = &mut self.rooms[room];
+        books.rooted |= books.log.is_empty();
+        let end = books.log_end();
+        let behind = books.at(end - 1).is_some_and(|ticket| ticket >= from);
+        if !books.rooted || behind {
+            return false;
+        }
+        let state = &mut self.members[member];
+        state.track = Track { start: end, next: end };
+        state.strict_next = end;
+        true
+    }
+
+    /// The log begins with what may not be the first message of all: whoever was taken to stand
+    /// at its beginning stands nowhere.
+    fn uproot(&mut self, member: u32) {
+        let room = self.members[member].room;
+        self.rooms[room].rooted = false;
+        for other in self.rooms[room].members.clone() {
+            let state = &mut self.members[other];
+            state.track = Track::default();
+            state.strict_next = NOWHERE;
+        }
+    }
+
+    /// Whether the log may begin with what this member got first: not while somebody is in the
+    /// room who has been there from the first message on.
+    fn may_found(&self, member: u32) -> bool {
+        let books = &self.rooms[self.members[member].room];
+        let from_first_on = |other: &u32| {
+            let state = &self.members[*other];
+            state.stand == Stand::Inside && state.certain && state.from <= books.low
+        };
+        !books.members.iter().any(|other| *other != member && from_first_on(other))
     }
 
     fn wait_for(&mut self, member: u32, ticket: u32) {
@@ -133,7 +184,7 @@ impl Traffic {
         let own = state.voice;
         let books = &self.rooms[state.room];
         let mut next = state.strict_next.max(books.log_start);
-        while next <= books.last_strict {
+        while next < books.strict_end {
             let skip = books.at(next).is_none_or(|ticket| self.skips(own, &books.messages[ticket]));
             if !skip {
                 return false;
@@ -173,7 +224,7 @@ impl Traffic {
         self.place(room, seen.ticket, None);
         self.rooms[room].messages[seen.ticket].flags.set(Flags::STRICT);
         let end = self.rooms[room].log_end();
-        self.rooms[room].last_strict = end - 1;
+        self.rooms[room].strict_end = end;
         self.resolve_claims(seen, room, found);
         self.evaluate(seen, found);
     }
