@@ -119,12 +119,12 @@ impl Call {
 
     fn start_with(mut self, out: Stdio) -> Running {
         let mut child = self.command.stdout(out).spawn().expect("the harness starts");
-        let out = child.stdout.take().map(Box::new);
-        let err = child.stderr.take().expect("piped");
-        let out =
-            thread::spawn(move || out.map_or_else(String::new, |it| text::<ChildStdout>(*it)));
-        let err = thread::spawn(move || text::<ChildStderr>(err));
-        Running { child, out, err, report: self.report }
+        let said = [Said::default(), Said::default()];
+        let [out, err] = said.clone();
+        let (from_out, from_err) = (child.stdout.take(), child.stderr.take());
+        let out = thread::spawn(move || keep(from_out, &out));
+        let err = thread::spawn(move || keep(from_err, &err));
+        Running { child, out, err, said, report: self.report }
     }
 
     /// Runs it to its end.
