@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{CheckResult, Class, End, Finding, Judge, STEPS};
+use serde_json::Value;
+
+use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
@@ -15,6 +17,9 @@ use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
+
+/// Changes of one client's presence whose times are remembered: more are never under way.
+const PRESENCES_MAX: usize = 64;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub struct Books {
     members: HashMap<(RoomId, Arc<str>), ClientId>,
     fixed: HashMap<(RoomId, ClientId, Arc<str>), Vec<MessageId>>,
     fences: HashSet<MessageId>,
+    presences: HashMap<(ClientId, RoomId), VecDeque<(u64, Time)>>,
     tails: Vec<VecDeque<Noted>>,
     witnesses: Vec<Open>,
 }
@@ -108,6 +114,7 @@ impl Books {
             members: HashMap::new(),
             fixed: HashMap::new(),
             fences: HashSet::new(),
+            presences: HashMap::new(),
             witnesses: Vec::new(),
         }
     }
@@ -264,6 +271,35 @@ impl Books {
         }
         self.observe(now, client, What::Sending { message, room, ticket, intended, hash });
         (message, text)
+    }
+
+    /// Notes when a client changed its presence, and into what.
+    pub fn presence(&mut self, now: Time, client: ClientId, room: RoomId, state: &Value) {
+        let changes = self.presences.entry((client, room)).or_default();
+        if changes.len() >= PRESENCES_MAX {
+            changes.pop_front();
+        }
+        changes.push_back((check::hash_value(state), now));
+    }
+
+    /// Measures how long a change of presence took to reach a member.
+    pub fn presence_seen(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        room: RoomId,
+        who: &Who,
+        state: &Value,
+    ) {
+        let Who::Client(who) = *who else { return };
+        let Some(changes) = self.presences.get(&(who, room)).filter(|_| who != client) else {
+            return;
+        };
+        let hash = check::hash_value(state);
+        let change = changes.iter().rev().find(|(known, _)| *known == hash);
+        if let Some(&(_, changed)) = change {
+            self.measure(Metric::PresenceConverge, now.0.saturating_sub(changed.0));
+        }
     }
 
     /// Notes when the bytes of a message were handed to the kernel.

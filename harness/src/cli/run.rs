@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::check::Deliveries;
+use crate::check::{self, Class, Deliveries};
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Cut, Interrupt, Job, Outcome};
 use crate::latency::{self, Metric, Number};
@@ -216,6 +216,10 @@ impl Runner<'_> {
         let deliveries = books.judge.deliveries();
         let (total, drain) = outcome.took;
         derive(&mut books.measured, deliveries, books.measured_for, outcome.cpu_s, total);
+        let endings = checks.iter().filter(|check| check.name == check::PROTOCOL);
+        let unexpected = endings.flat_map(|check| &check.classes);
+        let unexpected = unexpected.filter(|(class, _)| matches!(class, Class::Close | Class::Killed));
+        books.measured.count(Metric::CloseUnexpected, unexpected.map(|(_, n)| n).sum());
         let measured = std::mem::take(&mut books.measured);
         let p99 = |metric| measured.value(metric, "p99").unwrap_or_default() as u64;
         let stall_us = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);

@@ -170,6 +170,8 @@ impl Client {
         let since = args.get("since").is_some_and(|since| !since.is_null());
         let what = match (verb, room) {
             (Verb::Join, room) => What::Joining { room, since },
+            // Who makes a room is in it.
+            (Verb::Create, _) => What::Joining { room: None, since: false },
             (Verb::Leave, Some(room)) => What::Leaving { room },
             (Verb::Presence, Some(room)) => {
                 let patch = args.get("patch").cloned().unwrap_or_default();
@@ -177,7 +179,9 @@ impl Client {
                     return books.observe(now, self.id, What::Spoke);
                 };
                 json_patch::merge(&mut stay.presence, &patch);
-                What::PresenceSending { room, state: Arc::new(stay.presence.clone()) }
+                let state = Arc::new(stay.presence.clone());
+                books.presence(now, self.id, room, &state);
+                What::PresenceSending { room, state }
             }
             (Verb::Store, Some(room)) => {
                 let ops = Arc::new(args.get("ops").cloned().unwrap_or_default());

@@ -95,6 +95,7 @@ impl Client {
                 self.saw_number(room, number);
                 let who = books.named(heard, Some(room));
                 let state = Arc::new(fields.get("state").cloned().unwrap_or_default());
+                books.presence_seen(now, self.id, room, &who, &state);
                 books.observe(now, self.id, What::Presence { room, who, state, number });
             }
             (EventKind::Stored, Some(room)) => {

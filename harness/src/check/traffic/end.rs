@@ -42,7 +42,7 @@ impl Traffic {
     fn deaf_at_end(&mut self, at: Time, found: &mut Findings) {
         for member in 0..self.members.len() {
             let state = &self.members[member];
-            let stuck = self.clients.get(state.client.0).is_some_and(|client| client.stuck);
+            let stuck = self.clients.find(state.client.0).is_some_and(|client| client.stuck);
             if state.stand != Stand::Inside || state.certain || stuck {
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::books::{Books, Wording};
 use crate::check::Class;
 use crate::client::{Client, Event, State};
 use crate::dialect::{EventKind, Fence};
-use crate::observe::{ClientId, RoomId, Who};
+use crate::observe::{ClientId, RoomId, What, Who};
 use crate::plan::{ClosedPattern, Echo, Expect, Pattern, Say, Vars};
 use crate::scenario::template;
 use crate::wire::Outgoing;
@@ -133,6 +133,8 @@ impl Director<'_> {
             let detail = "the connection is still open".to_owned();
             return Err(self.fail(place, id, Class::Timeout, detail));
         };
+        let now = self.shared.now();
+        self.shared.lock().books.observe(now, id, What::Foreseen);
         if wanted.by_server && ending.asked {
             let detail = "the client itself closed the connection".to_owned();
             return Err(self.fail(place, id, Class::Close, detail));
