@@ -58,11 +58,9 @@ fn assert_interrupted(ran: &Ran, code: i32) {
 #[test]
 fn an_interrupted_run_leaves_a_partial_report_and_no_child() {
     let run = long(&[]);
-    until("a server was started", || !run.children().is_empty());
+    run.until_it_tells("talk");
     let children = run.children();
-    // The child's port is not known here; its first seconds of load are.
-    let path = format!("/proc/{}/net/tcp", run.child.id());
-    until("its clients are connected", || established(&path) >= 20);
+    assert!(!children.is_empty(), "a server was started");
     run.signal(Signal::SIGINT);
     let ran = run.end();
     assert_eq!(ran.code, Some(130), "{ran}");
@@ -70,12 +68,6 @@ fn an_interrupted_run_leaves_a_partial_report_and_no_child() {
     for child in children {
         until("the child has ended", || !lives(child));
     }
-}
-
-/// How many established connections a table of the kernel lists.
-fn established(path: &str) -> usize {
-    let table = std::fs::read_to_string(path).unwrap_or_default();
-    table.lines().filter(|line| line.split_whitespace().nth(3) == Some("01")).count()
 }
 
 #[test]
@@ -107,9 +99,7 @@ fn a_server_that_is_killed_fails_the_run_with_the_time_of_death() {
 #[test]
 fn a_child_server_that_is_killed_fails_the_run() {
     let run = long(&[]);
-    until("a server was started", || !run.children().is_empty());
-    let path = format!("/proc/{}/net/tcp", run.child.id());
-    until("its clients are connected", || established(&path) >= 20);
+    run.until_it_tells("talk");
     for child in run.children() {
         let id = nix::unistd::Pid::from_raw(i32::try_from(child).expect("a process id"));
         nix::sys::signal::kill(id, Signal::SIGKILL).expect("a child of our run");

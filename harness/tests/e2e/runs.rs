@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -40,10 +41,14 @@ pub(crate) struct Ran {
 /// A call that is under way.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    out: JoinHandle<String>,
-    err: JoinHandle<String>,
+    out: JoinHandle<()>,
+    err: JoinHandle<()>,
+    said: [Said; 2],
     report: TempDir,
 }
+
+/// What a program has written so far.
+type Said = Arc<Mutex<Vec<u8>>>;
 
 impl Call {
     /// `harness` with these arguments, in a directory of its own.
@@ -114,12 +119,12 @@ impl Call {
 
     fn start_with(mut self, out: Stdio) -> Running {
         let mut child = self.command.stdout(out).spawn().expect("the harness starts");
-        let out = child.stdout.take().map(Box::new);
-        let err = child.stderr.take().expect("piped");
-        let out =
-            thread::spawn(move || out.map_or_else(String::new, |it| text::<ChildStdout>(*it)));
-        let err = thread::spawn(move || text::<ChildStderr>(err));
-        Running { child, out, err, report: self.report }
+        let said = [Said::default(), Said::default()];
+        let [out, err] = said.clone();
+        let (from_out, from_err) = (child.stdout.take(), child.stderr.take());
+        let out = thread::spawn(move || keep(from_out, &out));
+        let err = thread::spawn(move || keep(from_err, &err));
+        Running { child, out, err, said, report: self.report }
     }
 
     /// Runs it to its end.
@@ -132,7 +137,9 @@ impl Running {
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ran {
         let status = end_of(&mut self.child, PATIENCE);
-        let (out, err) = (self.out.join().expect("read"), self.err.join().expect("read"));
+        self.out.join().expect("read");
+        self.err.join().expect("read");
+        let [out, err] = self.said.each_ref().map(text);
         let path = self.report.path().join("report/run.json");
         let json = std::fs::read(&path)
             .ok()
@@ -143,6 +150,12 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         send(&self.child, signal);
+    }
+
+    /// Waits until it has told of something on standard error.
+    pub(crate) fn until_it_tells(&self, word: &str) {
+        let [_, err] = &self.said;
+        until(word, || text(err).contains(word));
     }
 
     /// The process ids of its children.
@@ -222,7 +235,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error"]).args(args);
+        command.args(["serve", "--log", "error"]).args(args);
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the server starts");
         let out = child.stdout.take().expect("piped");
@@ -305,9 +321,20 @@ fn end_of(child: &mut Child, patience: Duration) -> ExitStatus {
     }
 }
 
-fn text<R: Read>(mut from: R) -> String {
-    let mut bytes = Vec::new();
-    // What came before an error still counts.
-    drop(from.read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
+/// Collects what is written, to its end.
+fn keep(from: Option<impl Read>, said: &Said) {
+    let Some(mut from) = from else { return };
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        lock(said).extend(buffer.iter().take(read));
+    }
+}
+
+fn text(said: &Said) -> String {
+    String::from_utf8_lossy(&lock(said)).into_owned()
+}
+
+/// A test that has failed elsewhere does not make this one fail.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

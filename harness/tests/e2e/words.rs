@@ -67,8 +67,8 @@ fn a_wrong_version_shows_what_the_target_wants() {
 }
 
 #[test]
-fn an_answer_that_is_no_http_is_shown() {
-    assert_no_run(&against("SSH-2.0-OpenSSH_9.9\r\n"), &["SSH-2.0-OpenSSH_9.9"]);
+fn an_answer_that_is_no_http_is_told() {
+    assert_no_run(&against("SSH-2.0-OpenSSH_9.9\r\n"), &["no HTTP answer"]);
 }
 
 #[test]
