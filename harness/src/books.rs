@@ -17,7 +17,6 @@ use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
-
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
 
@@ -171,7 +170,7 @@ impl Books {
         client: ClientId,
         place: Place,
         class: Class,
-        detail: String,
+        detail: &str,
     ) {
         self.failure = format!("line {}: {detail}", place.line);
         let finding = Finding::new(STEPS, class, at, self.failure.clone()).client(client);

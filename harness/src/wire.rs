@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn frames_come_whole_however_the_bytes_are_cut() {
         let bytes = b"\x81\x02hi\x89\x01p\x01\x02fr\x8a\x00\x80\x02ag\x88\x05\x03\xe8bye";
-        let whole = vec![
+        let whole = [
             "Text(\"hi\")",
             "Ping([112])",
             "Pong([])",

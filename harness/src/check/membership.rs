@@ -267,7 +267,7 @@ impl Membership {
         let asked = self.joining.get(who).is_some_and(|asked| asked.contains(&None));
         if asked && let Some(room) = self.rooms.get_mut(&room) {
             let asked = self.clock;
-            room.stays.entry(*who).or_insert(Stay { asked, ..Stay::default() });
+            room.stays.entry(*who).or_insert_with(|| Stay { asked, ..Stay::default() });
         }
     }
 

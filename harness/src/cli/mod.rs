@@ -41,7 +41,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Passed };
             // A terminal that is gone takes no help text either.
-            return error.print().map_or(Exit::Usage.code(), |()| code.code()).into();
+            return error.print().map_or_else(|_| Exit::Usage, |()| code).code().into();
         }
     };
     match program.command {

@@ -82,7 +82,7 @@ pub(super) fn main(args: &Args) -> Exit {
         scenario: source("quick", scenario),
         dialect: Some(source("quick-dialect", dialect)),
     };
-    run::one(&args.common, given)
+    run::one(&args.common, &given)
 }
 
 impl Args {

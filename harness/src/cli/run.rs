@@ -91,7 +91,7 @@ pub(super) fn main(args: &Args) -> Exit {
             common.report = common.report.map(|dir| dir.join(stem));
         }
         let given = Given { target: args.target.clone(), scenario: source, dialect: None };
-        let exit = Runner { common: &common, args: Some(args), interrupt: &interrupt }.run(given);
+        let exit = Runner { common: &common, args: Some(args), interrupt: &interrupt }.run(&given);
         worst = graver(worst, exit);
         if interrupt.signal().is_some() {
             break;
@@ -102,7 +102,7 @@ pub(super) fn main(args: &Args) -> Exit {
 }
 
 /// Runs one scenario that does not come from the command line.
-pub(super) fn one(common: &Common, given: Given) -> Exit {
+pub(super) fn one(common: &Common, given: &Given) -> Exit {
     match Interrupt::on_signals() {
         Ok(interrupt) => {
             let runner = Runner { common, args: None, interrupt: &interrupt };
@@ -120,8 +120,8 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     /// Runs a scenario; none when it was skipped.
-    fn run(&self, given: Given) -> Option<Exit> {
-        let mut plan = match self.plan(&given) {
+    fn run(&self, given: &Given) -> Option<Exit> {
+        let mut plan = match self.plan(given) {
             Ok(Built::Ready(plan, cost)) => {
                 if let Some(refusal) = cost.refusal(&plan.groups, &capacity()) {
                     return Some(could_not(&format!("{}: {refusal}", plan.scenario)));
@@ -218,7 +218,8 @@ impl Runner<'_> {
         derive(&mut books.measured, deliveries, books.measured_for, outcome.cpu_s, total);
         let endings = checks.iter().filter(|check| check.name == check::PROTOCOL);
         let unexpected = endings.flat_map(|check| &check.classes);
-        let unexpected = unexpected.filter(|(class, _)| matches!(class, Class::Close | Class::Killed));
+        let unexpected =
+            unexpected.filter(|(class, _)| matches!(class, Class::Close | Class::Killed));
         books.measured.count(Metric::CloseUnexpected, unexpected.map(|(_, n)| n).sum());
         let measured = std::mem::take(&mut books.measured);
         let p99 = |metric| measured.value(metric, "p99").unwrap_or_default() as u64;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Client, Pending, Stay};
 use crate::books::{Books, Wording};
-use crate::dialect::{EventKind, Unfilled, Verb};
+use crate::dialect::{Unfilled, Verb};
 use crate::observe::{MessageId, RoomId, Time, What};
 use crate::plan::Vars;
 use crate::scenario::template::as_text;
@@ -67,19 +67,16 @@ impl Client {
         let full = args.get("membership").and_then(Value::as_str) != Some("none");
         self.announce(now, verb, args, room, id, books);
         let ack = self.dialect.acknowledged_by(verb);
-        self.expect_answer(
+        self.pending.extend(ack.map(|ack| Pending {
+            id,
+            verb,
             ack,
-            Pending {
-                id,
-                verb,
-                ack: EventKind::Ok,
-                asked: now,
-                room,
-                message: None,
-                full,
-                awaited,
-            },
-        );
+            asked: now,
+            room,
+            message: None,
+            full,
+            awaited,
+        }));
         if ack.is_none() {
             self.assume(now, verb, room, full, books);
         }
@@ -111,26 +108,17 @@ impl Client {
             self.fence = Some(message);
         }
         let ack = self.dialect.acknowledged_by(Verb::Say);
-        self.expect_answer(
+        self.pending.extend(ack.map(|ack| Pending {
+            id,
+            verb: Verb::Say,
             ack,
-            Pending {
-                id,
-                verb: Verb::Say,
-                ack: EventKind::Ok,
-                asked: now,
-                room: Some(room),
-                message: Some(message),
-                full: false,
-                awaited: line.awaited,
-            },
-        );
+            asked: now,
+            room: Some(room),
+            message: Some(message),
+            full: false,
+            awaited: line.awaited,
+        }));
         Ok(Asked { text, request: ack.map(|_| id), message: Some(message) })
-    }
-
-    fn expect_answer(&mut self, ack: Option<EventKind>, pending: Pending) {
-        if let Some(ack) = ack {
-            self.pending.push(Pending { ack, ..pending });
-        }
     }
 
     /// The room that a request is about: the one it names, else the one entered last.

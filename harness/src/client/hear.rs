@@ -162,7 +162,7 @@ impl Client {
         let candidates = books.fixed(room, from, words);
         let had = self.fixed_heard.entry((room, from, words.into())).or_insert(0);
         *had += 1;
-        candidates.get(*had - 1).or(candidates.last()).copied()
+        candidates.get(*had - 1).or_else(|| candidates.last()).copied()
     }
 
     fn entered(

@@ -233,9 +233,15 @@ impl Director<'_> {
     }
 
     /// Enters a failed step in the books.
-    fn fail(&self, place: Place, client: ClientId, class: Class, detail: String) -> Failed {
+    fn fail(
+        &self,
+        place: Place,
+        client: ClientId,
+        class: Class,
+        detail: impl AsRef<str>,
+    ) -> Failed {
         let now = self.shared.now();
-        self.shared.lock().books.step_failed(now, client, place, class, detail);
+        self.shared.lock().books.step_failed(now, client, place, class, detail.as_ref());
         Failed
     }
 

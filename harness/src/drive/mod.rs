@@ -96,7 +96,10 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
         }
     };
-    let url = job.target.map(str::to_owned).or(child.as_ref().map(|child| child.url().to_owned()));
+    let url = job
+        .target
+        .map(str::to_owned)
+        .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
     let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
     let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait, job.interrupt)?;

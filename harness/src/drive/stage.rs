@@ -93,6 +93,20 @@ impl Shared {
         self.stopping.load(Ordering::Relaxed)
     }
 
+    /// Pings a client's server; says which pong answers. None where nothing can be asked: a closed
+    /// connection sends no more, a deaf client sees no more.
+    pub(super) fn ping(&self, id: ClientId) -> Option<u64> {
+        let now = self.now();
+        let mut stage = self.lock();
+        let reachable = |client: &Client| client.is_open() && client.reads && client.pongs;
+        let (client, books) = stage.client(id).filter(|(client, _)| reachable(client))?;
+        let (payload, number) = client.ping(now, books);
+        let parcel = stage.frame(now, id, Outgoing::Ping(&payload));
+        drop(stage);
+        self.deliver(parcel);
+        Some(number)
+    }
+
     /// Writes a frame; if a message is in it, notes when.
     pub(super) fn deliver(&self, parcel: Option<Parcel>) {
         let Some(parcel) = parcel else { return };

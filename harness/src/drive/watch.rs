@@ -13,7 +13,6 @@ use super::director::Target;
 use super::stage::Shared;
 use crate::client::State;
 use crate::observe::{ClientId, Time};
-use crate::wire::Outgoing;
 
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks without a byte from the target after which it is asked for a sign of life. Counted in
@@ -86,7 +85,9 @@ pub(super) async fn watch(
         silent = if now_heard > heard || listener.is_none() { 0 } else { silent + 1 };
         heard = heard.max(now_heard);
         if let Some(listener) = listener.filter(|_| silent % ASK_TICKS == ASK_TICKS - 1) {
-            ask(shared, listener);
+            // Any bytes that come back will do: nobody waits for this pong in particular.
+            let pinged = shared.ping(listener);
+            tracing::debug!(?pinged, "is the target still there?");
         }
         if silent >= SILENT_TICKS {
             return Cut::Unresponsive(heard);
@@ -136,14 +137,4 @@ fn sign_of_life(shared: &Shared) -> (Time, Option<ClientId>) {
     let stage = shared.lock();
     let listener = stage.clients.iter().find(|it| it.is_open() && it.reads && it.pongs);
     (stage.heard_at, listener.map(|client| client.id))
-}
-
-fn ask(shared: &Shared, id: ClientId) {
-    let now = shared.now();
-    let mut stage = shared.lock();
-    let Some((client, books)) = stage.client(id) else { return };
-    let (payload, _) = client.ping(now, books);
-    let parcel = stage.frame(now, id, Outgoing::Ping(&payload));
-    drop(stage);
-    shared.deliver(parcel);
 }

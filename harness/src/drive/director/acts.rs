@@ -282,26 +282,25 @@ impl Director<'_> {
                 .map_err(|hole| self.fail(place, id, Class::Reply, hole.to_string()))?;
             args.insert(name.clone(), value);
         }
+        let asked = self.request(id, ask.verb, &args);
+        let asked = asked.map_err(|(class, detail)| self.fail(place, id, class, detail))?;
+        self.answer(frame, id, ask.verb, &asked, ask.refused.as_deref(), &ask.save).await
+    }
+
+    /// Sends a request.
+    fn request(&self, id: ClientId, verb: Verb, args: &Vars) -> Result<Asked, (Class, String)> {
         let now = self.shared.now();
         let mut stage = self.shared.lock();
-        let Some((client, books)) = stage.client(id) else { return Ok(()) };
-        if !client.is_open() {
-            drop(stage);
-            let detail = format!("cannot {}: there is no connection", ask.verb.as_str());
-            return Err(self.fail(place, id, Class::Close, detail));
-        }
-        let asked = client.ask(now, ask.verb, &args, true, books);
-        let asked = match asked {
-            Ok(asked) => asked,
-            Err(hole) => {
-                drop(stage);
-                return Err(self.fail(place, id, Class::Reply, hole.to_string()));
-            }
+        let Some((client, books)) = stage.client(id).filter(|(client, _)| client.is_open()) else {
+            let detail = format!("cannot {}: there is no connection", verb.as_str());
+            return Err((Class::Close, detail));
         };
+        let asked = client.ask(now, verb, args, true, books);
+        let asked = asked.map_err(|hole| (Class::Reply, hole.to_string()))?;
         let parcel = stage.pack(now, id, &asked);
         drop(stage);
         self.shared.deliver(parcel);
-        self.answer(frame, id, ask.verb, &asked, ask.refused.as_deref(), &ask.save).await
+        Ok(asked)
     }
 
     async fn say(&self, frame: Frame<'_>, id: ClientId, say: &Say) -> Result<(), Failed> {

@@ -13,7 +13,6 @@ use crate::dialect::{EventKind, Fence};
 use crate::observe::{ClientId, RoomId, What, Who};
 use crate::plan::{ClosedPattern, Echo, Expect, Pattern, Say, Vars};
 use crate::scenario::template;
-use crate::wire::Outgoing;
 
 impl Director<'_> {
     pub(super) async fn expect(
@@ -210,16 +209,7 @@ impl Director<'_> {
     /// Sends a WebSocket ping and waits for its pong. True where nothing can be asked: a closed
     /// connection sends no more, a deaf client sees no more.
     pub(in crate::drive) async fn ping(&self, deadline: std::time::Instant, id: ClientId) -> bool {
-        let now = self.shared.now();
-        let mut stage = self.shared.lock();
-        let reachable = |client: &Client| client.is_open() && client.reads && client.pongs;
-        let Some((client, books)) = stage.client(id).filter(|(client, _)| reachable(client)) else {
-            return true;
-        };
-        let (payload, number) = client.ping(now, books);
-        let parcel = stage.frame(now, id, Outgoing::Ping(&payload));
-        drop(stage);
-        self.shared.deliver(parcel);
+        let Some(number) = self.shared.ping(id) else { return true };
         let ponged = self.until(id, deadline, |client, _| {
             (client.ponged(number) || !client.is_open()).then_some(())
         });
