@@ -50,8 +50,17 @@ fn judged(shape: &Shape, seed: u64) -> Option<Outcome> {
     })
 }
 
+/// Histories per run; a longer run is asked for by the variable that proptest has for it.
+fn cases() -> u32 {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        ProptestConfig::default().cases
+    } else {
+        1_500
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_correct_history_raises_nothing(

@@ -5,7 +5,7 @@ use crate::observe::{ClientId, MessageId, RoomId, Time};
 use crate::plan::{Delivery, Echo};
 
 use super::log::Seen;
-use super::state::{Flags, NONE, Stand};
+use super::state::{Claim, Flags, NONE, Stand};
 use super::track::{NOWHERE, Track, WHOLE_ROOM};
 use super::{DELIVERY, Receipt, Traffic};
 
@@ -307,7 +307,7 @@ impl Traffic {
             }
             return self.faults.has((state.stay, WHOLE_ROOM), state.track, message.place);
         }
-        let claimed = |claims: &Vec<(u32, i64)>| claims.iter().any(|(who, _)| *who == member);
+        let claimed = |claims: &Vec<Claim>| claims.iter().any(|claim| claim.stay == state.stay);
         state.pending.contains(&ticket) || books.claims.get(&ticket).is_some_and(claimed)
     }
 

@@ -14,7 +14,7 @@
 use crate::check::{Class, Finding, Findings};
 use crate::observe::{RoomId, Time};
 
-use super::state::{Flags, Message, NONE, Stand};
+use super::state::{Claim, Flags, Message, NONE, Stand};
 use super::track::{NOWHERE, Took, Track, WHOLE_ROOM};
 use super::{ORDER, Traffic};
 
@@ -270,11 +270,19 @@ impl Traffic {
         if books.claims.is_empty() {
             return;
         }
-        for (member, fence) in books.claims.remove(&seen.ticket).unwrap_or_default() {
-            let claim = Seen { member, ..seen };
-            self.take(claim);
-            let class = self.claim_class(member, seen.ticket, fence);
-            self.out_of_order(claim, class, found);
+        for claim in books.claims.remove(&seen.ticket).unwrap_or_default() {
+            let Claim { member, stay, fence } = claim;
+            let here = Seen { member, ..seen };
+            let goes_on = self.members[member].stay == stay;
+            if goes_on {
+                self.take(here);
+            }
+            let class = if goes_on {
+                self.claim_class(member, seen.ticket, fence)
+            } else {
+                Class::Disorder
+            };
+            self.out_of_order(here, class, found);
         }
     }
 
@@ -305,8 +313,10 @@ impl Traffic {
     }
 
     fn take_claims(&mut self, room: u32, ticket: u32, at: Time) {
-        for (member, _) in self.rooms[room].claims.remove(&ticket).unwrap_or_default() {
-            self.take(Seen { at, member, ticket });
+        for claim in self.rooms[room].claims.remove(&ticket).unwrap_or_default() {
+            if self.members[claim.member].stay == claim.stay {
+                self.take(Seen { at, member: claim.member, ticket });
+            }
         }
     }
 
@@ -385,6 +395,7 @@ impl Traffic {
         let room = state.room;
         let pending = std::mem::take(&mut state.pending);
         state.waits = NONE;
+        let stay = state.stay;
         let strict = self.rooms[room].messages[seen.ticket].is_strict();
         for ticket in pending {
             if self.rooms[room].messages[ticket].is_placed() {
@@ -392,10 +403,11 @@ impl Traffic {
                 continue;
             }
             let claims = self.rooms[room].claims.entry(ticket).or_default();
-            claims.push((seen.member, place));
+            claims.push(Claim { member: seen.member, stay, fence: place });
             // One receiver may be wrong; two that say the same show that the log left it out.
-            let believed = claims.len() > 1 || !strict;
-            let fence = claims.iter().map(|(_, fence)| *fence).min();
+            let backed = claims.iter().any(|claim| claim.member != seen.member);
+            let believed = backed || !strict;
+            let fence = claims.iter().map(|claim| claim.fence).min();
             if believed {
                 self.place(room, ticket, fence.filter(|_| strict));
                 self.take_claims(room, ticket, seen.at);

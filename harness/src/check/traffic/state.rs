@@ -119,7 +119,7 @@ pub(super) struct Room {
     /// Messages that somebody got before the one at this place, whatever their own place says.
     pub(super) fences: HashMap<u32, i64, Mix>,
     /// Who got a message before the one at this place, while the message has no place itself.
-    pub(super) claims: HashMap<u32, Vec<(u32, i64)>, Mix>,
+    pub(super) claims: HashMap<u32, Vec<Claim>, Mix>,
 }
 
 impl Room {
@@ -152,6 +152,14 @@ impl Room {
         let at = usize::try_from(place.checked_sub(self.log_start)?).ok()?;
         self.log.get(at).copied()
     }
+}
+
+/// A member, in one of its stays, got a message before the one at the fence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) member: u32,
+    pub(super) stay: u32,
+    pub(super) fence: i64,
 }
 
 /// One client speaking in one room.
