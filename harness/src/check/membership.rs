@@ -154,6 +154,9 @@ impl Membership {
         found: &mut Findings,
     ) {
         let clock = self.clock;
+        for person in entry.members.iter().flatten() {
+            self.may_have_come(entry.room, &person.who);
+        }
         let Some(room) = self.rooms.get_mut(&entry.room) else { return };
         let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
         sight.listed = entry.members.is_some();
@@ -212,6 +215,7 @@ impl Membership {
     ) {
         self.judged += 1;
         let (at, client) = (seen.at, seen.client);
+        self.may_have_come(id, who);
         let room = self.rooms.entry(id).or_default();
         let say = |class, detail: &str| {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(id)
@@ -253,6 +257,17 @@ impl Membership {
         let sum = sight.sum;
         if sight.listed && *room.views.entry(view).or_insert(sum) != sum {
             found.push(say(Class::View, &format!("members disagree on view {view}")));
+        }
+    }
+
+    /// Who asked to enter a room that it could not name (it had a code) may be in any: others can
+    /// be told of it before its own answer is read.
+    fn may_have_come(&mut self, room: RoomId, who: &Who) {
+        let Who::Client(who) = who else { return };
+        let asked = self.joining.get(who).is_some_and(|asked| asked.contains(&None));
+        if asked && let Some(room) = self.rooms.get_mut(&room) {
+            let asked = self.clock;
+            room.stays.entry(*who).or_insert(Stay { asked, ..Stay::default() });
         }
     }
 

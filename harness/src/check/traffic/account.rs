@@ -374,6 +374,9 @@ impl Traffic {
     /// Gaps in what a member got are losses, however its stay ends: something later came. Judges
     /// the tickets below a limit; the others are judged as owed.
     pub(super) fn holes(&mut self, at: Time, member: u32, below: u32, found: &mut Findings) {
+        if !self.members[member].pending.is_empty() {
+            self.judge_pending(at, member, found);
+        }
         let state = &self.members[member];
         if !state.faulty || self.ordering.is_none() {
             return;

@@ -2,7 +2,8 @@
 //!
 //! The first receiver to get a message may give it the next place in the log, but only if it has
 //! got everything that has a place already, and if no message of its own is still without one:
-//! else something that it cannot see may belong in between. So the log is always a part of the
+//! else something that it cannot see may belong in between (unless a second receiver got the same
+//! message next: nothing is hidden from both). So the log is always a part of the
 //! server's order without a gap, and whoever contradicts it contradicts another receiver. Who
 //! cannot give a place waits for somebody who can; a newcomer waits until it meets a message that
 //! has a place.
@@ -14,7 +15,7 @@ use crate::check::{Class, Finding, Findings};
 use crate::observe::{RoomId, Time};
 
 use super::state::{Flags, Message, NONE, Stand};
-use super::track::{NOWHERE, Took, WHOLE_ROOM};
+use super::track::{NOWHERE, Took, Track, WHOLE_ROOM};
 use super::{ORDER, Traffic};
 
 /// Messages that one member may hold back waiting for their place. Beyond it they get places that
@@ -86,8 +87,14 @@ impl Traffic {
             return self.evaluate(seen, found);
         }
         let waits = !state.pending.is_empty();
-        let founds = !anchored && books.log.is_empty();
-        if !waits && (founds || (anchored && self.may_place(member))) {
+        let anchored = anchored || (!waits && self.anchor(member));
+        let state = &self.members[member];
+        let books = &self.rooms[state.room];
+        let founds = !anchored && books.log.is_empty() && self.may_found(member);
+        if founds && !waits {
+            self.uproot(member);
+        }
+        if !waits && (founds || (anchored && self.may_place(member, ticket))) {
             return self.put_at_end(seen, found);
         }
         let state = &mut self.members[member];
@@ -99,6 +106,51 @@ impl Traffic {
         }
     }
 
+    /// Where everything sent before a member's entry has a place, what it gets is next: it need
+    /// not meet a message with a place first.
+    fn anchor(&mut self, member: u32) -> bool {
+        let state = &self.members[member];
+        let (room, from) = (state.room, state.from);
+        let confirmed = state.stand == Stand::Inside && state.certain;
+        if !confirmed || !self.rooms[room].is_placed_before(from) {
+            return false;
+        }
+        let books = &mut self.rooms[room];
+        books.rooted |= books.log.is_empty();
+        let end = books.log_end();
+        let behind = books.at(end - 1).is_some_and(|ticket| ticket >= from);
+        if !books.rooted || behind {
+            return false;
+        }
+        let state = &mut self.members[member];
+        state.track = Track { start: end, next: end };
+        state.strict_next = end;
+        true
+    }
+
+    /// The log begins with what may not be the first message of all: whoever was taken to stand
+    /// at its beginning stands nowhere.
+    fn uproot(&mut self, member: u32) {
+        let room = self.members[member].room;
+        self.rooms[room].rooted = false;
+        for other in self.rooms[room].members.clone() {
+            let state = &mut self.members[other];
+            state.track = Track::default();
+            state.strict_next = NOWHERE;
+        }
+    }
+
+    /// Whether the log may begin with what this member got first: not while somebody is in the
+    /// room who has been there from the first message on.
+    fn may_found(&self, member: u32) -> bool {
+        let books = &self.rooms[self.members[member].room];
+        let from_first_on = |other: &u32| {
+            let state = &self.members[*other];
+            state.stand == Stand::Inside && state.certain && state.from <= books.low
+        };
+        !books.members.iter().any(|other| *other != member && from_first_on(other))
+    }
+
     fn wait_for(&mut self, member: u32, ticket: u32) {
         let state = &mut self.members[member];
         if state.waits != ticket {
@@ -107,17 +159,32 @@ impl Traffic {
         }
     }
 
-    /// Whether the next place in the log is this member's to give.
-    fn may_place(&mut self, member: u32) -> bool {
-        let state = &self.members[member];
-        let own = state.voice;
-        let free = self.own_in_log() || self.is_free(own);
-        if !free {
+    /// Whether the next place in the log is this member's to give: to the message that it got
+    /// next. If a message of its own has no place yet, that may come before; not so if another
+    /// got the same message next, for nothing can be hidden from both.
+    fn may_place(&mut self, member: u32, ticket: u32) -> bool {
+        if !self.is_abreast(member) {
             return false;
         }
+        let state = &self.members[member];
+        if self.own_in_log() || self.is_free(state.voice) {
+            return true;
+        }
+        let others = self.rooms[state.room].waiting.get(&ticket).cloned().unwrap_or_default();
+        others.into_iter().any(|other| {
+            let state = &self.members[other];
+            let next = state.pending.front() == Some(&ticket);
+            other != member && next && state.track.start != NOWHERE && self.is_abreast(other)
+        })
+    }
+
+    /// Whether a member has got all that has a certain place.
+    fn is_abreast(&mut self, member: u32) -> bool {
+        let state = &self.members[member];
+        let own = state.voice;
         let books = &self.rooms[state.room];
         let mut next = state.strict_next.max(books.log_start);
-        while next <= books.last_strict {
+        while next < books.strict_end {
             let skip = books.at(next).is_none_or(|ticket| self.skips(own, &books.messages[ticket]));
             if !skip {
                 return false;
@@ -157,7 +224,7 @@ impl Traffic {
         self.place(room, seen.ticket, None);
         self.rooms[room].messages[seen.ticket].flags.set(Flags::STRICT);
         let end = self.rooms[room].log_end();
-        self.rooms[room].last_strict = end - 1;
+        self.rooms[room].strict_end = end;
         self.resolve_claims(seen, room, found);
         self.evaluate(seen, found);
     }
@@ -266,6 +333,21 @@ impl Traffic {
         })
     }
 
+    /// A stay ends while messages wait for a place: each sender's order can be judged even so.
+    pub(super) fn judge_pending(&mut self, at: Time, member: u32, found: &mut Findings) {
+        let pending = std::mem::take(&mut self.members[member].pending);
+        let messages = &self.rooms[self.members[member].room].messages;
+        let ids: Vec<_> = pending.iter().map(|ticket| messages[*ticket].id).collect();
+        for ((n, id), ticket) in ids.iter().enumerate().zip(&pending) {
+            let later =
+                ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq);
+            if later || self.later_of_sender(member, *ticket).is_some() {
+                self.out_of_order(Seen { at, member, ticket: *ticket }, Class::Reorder, found);
+            }
+        }
+        self.members[member].pending = pending;
+    }
+
     fn put_in_front(&mut self, seen: Seen, place: i64) {
         let state = &mut self.members[seen.member];
         let room = state.room;
@@ -289,6 +371,16 @@ impl Traffic {
     /// A message with a place has come while others without one were waiting: this member has got
     /// them before it.
     fn claim_pending(&mut self, seen: Seen, place: i64, found: &mut Findings) {
+        self.judge_pending(seen.at, seen.member, found);
+        let messages = &self.rooms[self.members[seen.member].room].messages;
+        let id = messages[seen.ticket].id;
+        let later = |ticket: &u32| {
+            let other = messages[*ticket].id;
+            other.voice == id.voice && other.seq > id.seq
+        };
+        if self.members[seen.member].pending.iter().any(later) {
+            self.out_of_order(seen, Class::Reorder, found);
+        }
         let state = &mut self.members[seen.member];
         let room = state.room;
         let pending = std::mem::take(&mut state.pending);
@@ -414,7 +506,7 @@ impl Traffic {
                 if self.rooms[state.room].messages[ticket].is_placed() {
                     self.members[member].pending.pop_front();
                     self.evaluate(seen, found);
-                } else if anchored && self.may_place(member) {
+                } else if anchored && self.may_place(member, ticket) {
                     self.members[member].pending.pop_front();
                     self.put_at_end(seen, found);
                 } else {

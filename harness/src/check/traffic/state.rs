@@ -108,7 +108,12 @@ pub(super) struct Room {
     /// Tickets in the order that the server gave them.
     pub(super) log: VecDeque<u32>,
     pub(super) log_start: i64,
-    pub(super) last_strict: i64,
+    /// Behind the last certain place.
+    pub(super) strict_end: i64,
+    /// All earlier tickets have a place, or were refused.
+    pub(super) low: u32,
+    /// The log begins with the first message of all: nothing can come before it.
+    pub(super) rooted: bool,
     /// Whose first waiting message this is.
     pub(super) waiting: HashMap<u32, Vec<u32>, Mix>,
     /// Messages that somebody got before the one at this place, whatever their own place says.
@@ -125,6 +130,18 @@ impl Room {
             message.done = joins;
             self.open.remove(&ticket);
         }
+    }
+
+    /// Whether every message sent before this ticket has a place.
+    pub(super) fn is_placed_before(&mut self, ticket: u32) -> bool {
+        while self.low < ticket {
+            let Some(message) = self.messages.find(self.low) else { break };
+            if !message.is_placed() && !message.flags.has(Flags::REJECTED) {
+                return false;
+            }
+            self.low += 1;
+        }
+        true
     }
 
     pub(super) fn log_end(&self) -> i64 {

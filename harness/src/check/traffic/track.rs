@@ -80,10 +80,10 @@ impl Faults {
         if self.has(key, *track, place) {
             return Took::Again;
         }
-        if let Some(fault) = self.row(key) {
-            if !fault.fill(place) {
-                fault.extra.insert(place);
-            }
+        if let Some(fault) = self.row(key)
+            && !fault.fill(place)
+        {
+            fault.extra.insert(place);
         }
         Took::Behind
     }
