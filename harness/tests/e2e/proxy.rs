@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use socket2::SockRef;
 
-/// The kernel's buffers of a proxied connection: small, so that the proxy hides no congestion.
-const BUFFER_BYTES: usize = 16 << 10;
+/// The kernel's buffers of a proxied connection: small, so that the proxy hides no congestion, and
+/// large enough for a few messages at a time, so that it makes none.
+const BUFFER_BYTES: usize = 128 << 10;
 /// For how long a write may stand still before the proxy counts its reader as stuck.
 const STUCK: Duration = Duration::from_millis(100);
 /// The longest that all others wait for one that is stuck.
