@@ -37,6 +37,7 @@ pub struct Books {
     failure: String,
     rooms: Vec<Room>,
     room_ids: HashMap<Arc<str>, RoomId>,
+    messages: u64,
     voices: Vec<Voice>,
     voice_ids: HashMap<(ClientId, RoomId), VoiceId>,
     people: Vec<Arc<str>>,
@@ -105,6 +106,7 @@ impl Books {
             failure: String::new(),
             rooms: Vec::new(),
             room_ids: HashMap::new(),
+            messages: 0,
             voices: Vec::new(),
             voice_ids: HashMap::new(),
             tails: vec![VecDeque::new(); people.len()],
@@ -153,6 +155,11 @@ impl Books {
         }
     }
 
+    /// How many clients are connected.
+    pub fn connected_now(&self) -> u64 {
+        self.connected.0
+    }
+
     /// How many clients were connected at the same time, at most.
     pub fn connected_max(&self) -> u64 {
         self.connected.1
@@ -160,7 +167,7 @@ impl Books {
 
     /// How many messages were sent.
     pub fn messages(&self) -> u64 {
-        self.voices.iter().map(|voice| voice.sent.len() as u64).sum()
+        self.messages
     }
 
     /// A step of the timeline failed: a finding like any other.
@@ -263,6 +270,7 @@ impl Books {
                 Stamp { run: self.run, message, ticket, intended }.text(0)
             }
         };
+        self.messages += 1;
         let hash = stamp::hash(text.as_bytes());
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
         if let Some(voice) = self.voices.get_mut(voice.0 as usize) {

@@ -1,6 +1,7 @@
 //! The command line: one file per sub-command.
 
 mod check;
+mod progress;
 mod quick;
 mod run;
 mod serve;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::progress;
 use crate::check::{self, Class, Deliveries};
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Cut, Interrupt, Job, Outcome};
@@ -152,6 +153,7 @@ impl Runner<'_> {
         };
         let say = |text: &str| {
             if !self.common.quiet {
+                progress::clear(false);
                 super::tell(&format!("  {text}"));
             }
         };
@@ -163,8 +165,11 @@ impl Runner<'_> {
             heartbeat: self.common.heartbeat,
             interrupt: self.interrupt,
             say: &say,
+            live: &|live| progress::show(self.common.quiet, live),
         };
-        match drive::run(&job) {
+        let ran = drive::run(&job);
+        progress::clear(self.common.quiet);
+        match ran {
             Ok(outcome) => Some(self.report(&plan, started, outcome, &place)),
             Err(reason) => {
                 let exit = could_not(&format!("{}: {reason}", plan.scenario));

@@ -26,7 +26,7 @@ pub use self::child::ChildServer;
 use self::director::Director;
 use self::stage::Shared;
 use self::swarm::Swarm;
-pub use self::watch::{Cut, Interrupt};
+pub use self::watch::{Cut, Interrupt, Live};
 use crate::books::Books;
 use crate::check::{End, Judge, Profile};
 use crate::client::Client;
@@ -60,6 +60,8 @@ pub struct Job<'a> {
     pub interrupt: &'a Interrupt,
     /// Told of each stage of the run.
     pub say: &'a (dyn Fn(&str) + Sync),
+    /// Told once a second how the run stands.
+    pub live: &'a (dyn Fn(&Live) + Sync),
 }
 
 /// What a run came to.
@@ -198,7 +200,7 @@ async fn play(
         watch::died(shared, director.target, child)
     };
     let watching =
-        async { Some(watch::watch(shared, director.target, child, job.interrupt).await) };
+        async { Some(watch::watch(shared, director.target, child, job.interrupt, job.live).await) };
     let mut cut = future::or(timeline, watching).await;
     shared.stop();
     let drain = Instant::now();
@@ -208,7 +210,7 @@ async fn play(
             (last_fence(director).await && settled, None)
         };
         let watching = async {
-            let cut = watch::watch(shared, director.target, child, job.interrupt).await;
+            let cut = watch::watch(shared, director.target, child, job.interrupt, job.live).await;
             (false, Some(cut))
         };
         let (settled, late_cut) = future::or(ending, watching).await;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::child::ChildServer;
 use super::director::Target;
 use super::stage::Shared;
+use crate::check::Deliveries;
 use crate::client::State;
 use crate::observe::{ClientId, Time};
 
@@ -20,6 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 const ASK_TICKS: u32 = 25;
 /// Ticks without a byte after which it counts as unresponsive: the 5 s of every other deadline.
 const SILENT_TICKS: u32 = 50;
+
+/// A run is shown once in so many ticks: once a second.
+const LIVE_TICKS: u64 = 10;
 
 /// Why a run ended before its timeline did.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -70,11 +74,15 @@ pub(super) async fn watch(
     target: &Target,
     child: &Mutex<Option<ChildServer>>,
     interrupt: &Interrupt,
+    live: &(dyn Fn(&Live) + Sync),
 ) -> Cut {
     let mut heard = Time(0);
     let mut silent = 0;
-    loop {
+    for tick in 1_u64.. {
         Timer::after(TICK).await;
+        if tick % LIVE_TICKS == 0 {
+            live(&Live::of(shared));
+        }
         if let Some(signal) = interrupt.signal() {
             return Cut::Interrupted(signal);
         }
@@ -91,6 +99,37 @@ pub(super) async fn watch(
         }
         if silent >= SILENT_TICKS {
             return Cut::Unresponsive(heard);
+        }
+    }
+    unreachable!("a run of that many ticks outlasts the sun")
+}
+
+/// How a run stands, for whoever watches it.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// Since the run began.
+    pub elapsed: Duration,
+    /// Clients that are connected.
+    pub connected: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// The account so far; what is owed may still be on its way.
+    pub deliveries: Deliveries,
+    /// Findings so far.
+    pub findings: u64,
+}
+
+impl Live {
+    fn of(shared: &Shared) -> Self {
+        let elapsed = Duration::from_micros(shared.now().0);
+        let stage = shared.lock();
+        let books = &stage.books;
+        Self {
+            elapsed,
+            connected: books.connected_now(),
+            sent: books.messages(),
+            deliveries: books.judge.deliveries(),
+            findings: books.judge.findings().total(),
         }
     }
 }

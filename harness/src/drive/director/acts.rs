@@ -157,7 +157,7 @@ impl Director<'_> {
                 frame.step.place,
                 id,
                 Class::Close,
-                "the server did not answer the Close frame".to_owned(),
+                "the server did not answer the Close frame",
             )),
         }
     }
