@@ -466,6 +466,12 @@ impl Traffic {
             return;
         }
         let (own, from, mut track) = (state.voice, state.from, state.track);
+        let strict = books.messages[seen.ticket].is_strict();
+        if !strict && (track.start == NOWHERE || place > track.next) {
+            self.members[seen.member].faulty = true;
+            self.faults.stray(key, place);
+            return;
+        }
         if track.start == NOWHERE {
             // What was sent after the entry was confirmed and has an earlier place was left out.
             let certain = state.certain && state.stand == Stand::Inside;
@@ -479,10 +485,6 @@ impl Traffic {
                 |at: i64| books.at(at).is_some_and(|t| self.skips_own(own, &books.messages[t]));
             while track.next < place && skipped(track.next) {
                 track.next += 1;
-            }
-            if place > track.next && !books.messages[seen.ticket].is_strict() {
-                self.members[seen.member].faulty = true;
-                return self.faults.stray(key, place);
             }
             let took = self.faults.take(key, &mut track, place);
             self.members[seen.member].faulty |= took != Took::Next;
