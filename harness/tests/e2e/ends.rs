@@ -89,9 +89,7 @@ fn a_server_that_is_killed_fails_the_run_with_the_time_of_death() {
     flows(&server);
     server.signal(Signal::SIGKILL);
     let ran = run.end();
-    assert_eq!(ran.code, Some(1), "{ran}");
-    assert_eq!(ran.json["verdict"], "failed", "{ran}");
-    assert!(ran.found("killed") > 0, "{ran}");
+    ran.assert_failed("protocol", "killed");
     assert_whole_report(&ran);
     assert!(ran.out.contains("died"), "no word of its death: {ran}");
 }
@@ -105,7 +103,7 @@ fn a_child_server_that_is_killed_fails_the_run() {
         nix::sys::signal::kill(id, Signal::SIGKILL).expect("a child of our run");
     }
     let ran = run.end();
-    ran.assert_failed("killed");
+    ran.assert_failed("protocol", "killed");
 }
 
 #[test]
@@ -117,7 +115,7 @@ fn a_server_that_hangs_fails_the_run_as_unresponsive() {
     let begun = std::time::Instant::now();
     let ran = run.end();
     server.signal(Signal::SIGCONT);
-    ran.assert_failed("unresponsive");
+    ran.assert_failed("protocol", "unresponsive");
     assert!(begun.elapsed().as_secs() < 30, "not at the deadline: {ran}");
     assert_whole_report(&ran);
 }
@@ -127,7 +125,7 @@ fn a_network_that_swallows_everything_fails_the_run_as_unresponsive() {
     let server = Server::start(&[]);
     let proxy = Proxy::start(server.address, faults::fall_silent_after(500));
     let ran = long(&["--target", &proxy.url()]).end();
-    ran.assert_failed("unresponsive");
+    ran.assert_failed("protocol", "unresponsive");
 }
 
 #[test]

@@ -30,6 +30,11 @@ pub(crate) fn double_each(kind: &'static str, n: usize) -> Fault {
     each(kind, n, |hop| hop.frames.extend_from_within(..))
 }
 
+/// Whoever is told of a newcomer is told nonsense, too.
+pub(crate) fn add_nonsense() -> Fault {
+    each("member_joined", 1, |hop| hop.frames.push(Frame::json(&json!({ "type": "nonsense" }))))
+}
+
 /// In every `n`th message one byte of the padding behind the stamp is another.
 pub(crate) fn corrupt_each(n: usize) -> Fault {
     each("chat", n, |hop| {

@@ -173,17 +173,17 @@ impl Running {
 }
 
 impl Ran {
-    /// How many findings of this class the report has.
-    pub(crate) fn found(&self, class: &str) -> u64 {
-        self.classes().iter().filter(|(name, _)| name == class).map(|(_, count)| count).sum()
-    }
-
-    /// Every class with findings.
-    pub(crate) fn classes(&self) -> Vec<(String, u64)> {
-        let checks = self.json["checks"].as_array().into_iter().flatten();
-        let classes = checks.filter_map(|check| check["classes"].as_object()).flatten();
-        let counts = classes.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or(0)));
-        counts.filter(|(_, count)| *count > 0).collect()
+    /// Every check and class with findings, and how many.
+    pub(crate) fn found(&self) -> Vec<(&str, &str, u64)> {
+        let mut found = Vec::new();
+        for check in self.json["checks"].as_array().into_iter().flatten() {
+            let name = check["name"].as_str().unwrap_or_default();
+            for (class, count) in check["classes"].as_object().into_iter().flatten() {
+                found.push((name, class.as_str(), count.as_u64().unwrap_or(0)));
+            }
+        }
+        found.retain(|(.., count)| *count > 0);
+        found
     }
 
     pub(crate) fn count(&self, pointer: &str) -> u64 {
@@ -196,14 +196,15 @@ impl Ran {
         assert_eq!(self.code, Some(0), "{self}");
         assert_eq!(self.json["verdict"], "passed", "{self}");
         assert_eq!(self.json["findings"], 0, "{self}");
-        assert_eq!(self.classes(), [], "{self}");
+        assert_eq!(self.found(), [], "{self}");
     }
 
-    /// The run failed, and for this reason.
-    pub(crate) fn assert_failed(&self, class: &str) {
+    /// The run failed, and this check found this class.
+    pub(crate) fn assert_failed(&self, check: &str, class: &str) {
         assert_eq!(self.code, Some(1), "{self}");
         assert_eq!(self.json["verdict"], "failed", "{self}");
-        assert!(self.found(class) > 0, "no finding of class {class}: {self}");
+        let found = self.found().iter().any(|(by, what, _)| (*by, *what) == (check, class));
+        assert!(found, "{check} found no {class}: {self}");
         assert!(self.json["findings"].as_u64() > Some(0), "{self}");
     }
 }
@@ -211,11 +212,7 @@ impl Ran {
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { code, out, err, json, .. } = self;
-        writeln!(
-            f,
-            "exit code {code:?}, classes {:?}\n--- out\n{out}--- err\n{err}",
-            self.classes()
-        )?;
+        writeln!(f, "exit code {code:?}, found {:?}\n--- out\n{out}--- err\n{err}", self.found())?;
         for part in ["checks", "steps", "thresholds"] {
             for row in json[part].as_array().into_iter().flatten() {
                 let row = row.to_string();

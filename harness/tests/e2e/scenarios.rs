@@ -34,10 +34,6 @@ fn run(scenario: &str, fault: Fault) -> Ran {
     run_through(scenario, |server| Proxy::start(server.address, fault))
 }
 
-fn assert_found(scenario: &str, fault: Fault, class: &str) {
-    run(scenario, fault).assert_failed(class);
-}
-
 #[test]
 fn every_shipped_scenario_is_in_the_table() {
     let there = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios"));
@@ -71,78 +67,85 @@ passes! {
     one_to_one_passes: "one-to-one",
 }
 
-/// One test a fault: the scenario, the fault, the class that must be found.
+/// One test a fault: the scenario, the check that must find it, the class, the fault.
 macro_rules! finds {
-    ($($test:ident: $scenario:literal, $class:literal, $fault:expr;)*) => {$(
+    ($($test:ident: $scenario:literal, $check:literal, $class:literal, $fault:expr;)*) => {$(
         #[test]
         fn $test() {
-            assert_found($scenario, $fault, $class);
+            run($scenario, $fault).assert_failed($check, $class);
         }
     )*};
 }
 
 finds! {
     join_finds_a_newcomer_who_is_not_announced:
-        "join", "notice", faults::drop_each("member_joined", 1);
+        "join", "membership", "notice", faults::drop_each("member_joined", 1);
     join_finds_a_farewell_that_does_not_come:
-        "join", "notice", faults::drop_each("member_left", 1);
+        "join", "membership", "ghost", faults::drop_each("member_left", 1);
     join_finds_a_notice_that_comes_twice:
-        "join", "notice", faults::double_each("member_joined", 1);
+        "join", "membership", "notice", faults::double_each("member_joined", 1);
     join_finds_a_lost_message:
-        "join", "loss", faults::drop_to_others("chat");
+        "join", "delivery", "loss", faults::drop_to_others("chat");
     join_finds_a_member_list_without_its_members:
-        "join", "view", members_are_left_out();
+        "join", "membership", "view", members_are_left_out();
 
     broadcast_finds_a_lost_message:
-        "broadcast", "loss", faults::drop_each("chat", 500);
+        "broadcast", "delivery", "loss", faults::drop_each("chat", 500);
     broadcast_finds_a_message_that_comes_twice:
-        "broadcast", "duplicate", faults::double_each("chat", 500);
+        "broadcast", "delivery", "duplicate", faults::double_each("chat", 500);
     broadcast_finds_two_receivers_with_two_orders:
-        "broadcast", "disorder", faults::swap_at_one_receiver(Senders::Two);
+        "broadcast", "order", "disorder", faults::swap_at_one_receiver(Senders::Two);
     broadcast_finds_a_message_from_another_room:
-        "broadcast", "leak", faults::misroute_each(500);
+        "broadcast", "delivery", "leak", faults::misroute_each(500);
     broadcast_finds_a_message_in_anothers_name:
-        "broadcast", "misattributed", faults::misattribute_each(500);
+        "broadcast", "delivery", "misattributed", faults::misattribute_each(500);
 
     fan_out_finds_a_damaged_message:
-        "fan-out", "corrupt", faults::corrupt_each(500);
+        "fan-out", "delivery", "corrupt", faults::corrupt_each(500);
     fan_out_finds_one_senders_messages_out_of_order:
-        "fan-out", "reorder", faults::swap_at_one_receiver(Senders::Same);
+        "fan-out", "order", "reorder", faults::swap_at_one_receiver(Senders::Same);
 
     timeout_disconnect_finds_a_ghost_that_never_times_out:
-        "timeout-disconnect", "timeout", faults::answer_pings_for("ghost");
+        "timeout-disconnect", "heartbeat", "timeout", faults::answer_pings_for("ghost");
     timeout_disconnect_finds_a_farewell_that_does_not_come:
-        "timeout-disconnect", "notice", faults::drop_each("member_left", 1);
+        "timeout-disconnect", "membership", "ghost", faults::drop_each("member_left", 1);
     timeout_disconnect_finds_a_living_client_that_is_dropped:
-        "timeout-disconnect", "timeout", faults::swallow_pongs_of("watcher");
+        "timeout-disconnect", "heartbeat", "timeout", faults::swallow_pongs_of("watcher");
     timeout_disconnect_finds_pings_that_do_not_come:
-        "timeout-disconnect", "ping", faults::swallow_pings();
+        "timeout-disconnect", "heartbeat", "ping", faults::swallow_pings();
 
     reconnect_finds_a_gap_in_what_was_missed:
-        "reconnect", "recovery", faults::drop_one_recovered();
+        "reconnect", "recovery", "recovery", faults::drop_one_recovered();
     reconnect_finds_what_was_missed_coming_twice:
-        "reconnect", "duplicate", faults::double_each("chat", 300);
+        "reconnect", "delivery", "duplicate", faults::double_each("chat", 300);
 
     presence_storm_finds_one_member_with_old_states:
-        "presence-storm", "presence", faults::stale_presence_at_one();
+        "presence-storm", "presence", "presence", faults::stale_presence_at_one();
 
     storage_finds_a_write_that_does_not_arrive:
-        "storage", "storage", faults::drop_each("stored", 200);
+        "storage", "storage", "storage", faults::drop_each("stored", 200);
     storage_finds_another_value_than_was_written:
-        "storage", "storage", faults::alter_one("stored", another_value);
+        "storage", "storage", "storage", faults::alter_one("stored", another_value);
     storage_finds_a_newcomer_with_an_old_content:
-        "storage", "snapshot", faults::alter_one("joined", an_old_entry);
+        "storage", "storage", "snapshot", faults::alter_one("joined", an_old_entry);
+
+    storage_finds_a_number_that_is_left_out:
+        "storage", "numbering", "loss", faults::drop_each("stored", 200);
+    join_finds_a_message_of_an_unknown_kind:
+        "join", "unknown_messages", "framing", faults::add_nonsense();
+    join_finds_an_answer_that_does_not_come:
+        "join", "protocol", "reply", faults::drop_each("left", 1);
 
     one_to_one_finds_another_pairs_message:
-        "one-to-one", "leak", faults::misroute_each(100);
+        "one-to-one", "delivery", "leak", faults::misroute_each(100);
     one_to_one_finds_a_lost_message:
-        "one-to-one", "loss", faults::drop_each("chat", 500);
+        "one-to-one", "delivery", "loss", faults::drop_each("chat", 500);
 }
 
 #[test]
 fn slow_consumer_finds_everybody_waiting_for_the_slowest() {
     let between = |server: &Server| Proxy::that_waits_for_the_slowest(server.address);
-    run_through("slow-consumer", between).assert_failed("slow");
+    run_through("slow-consumer", between).assert_failed("slow", "slow");
 }
 
 fn another_value(message: &mut Value) -> bool {
