@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use protocol::native::Session;
-use protocol::{ConnId, Frame, Ids, Limits, LocalWorld, Now, World};
+use protocol::{ConnId, Flow, Frame, Ids, Limits, LocalWorld, Now, World};
 
 /// What is said, and how many frames come back.
 const REQUESTS: [(&str, &str, usize); 5] = [
@@ -46,12 +46,14 @@ fn requests(criterion: &mut Criterion) {
         let world = LocalWorld::new(limits, Ids::new([7; 32]));
         let id = world.with_ids(Ids::connection);
         let mut session = Session::open(Now::default(), id, ConnId(0), &world);
-        session.received(Now::default(), r#"{"type":"join","room":"hall"}"#, &world);
+        let flow = session.received(Now::default(), r#"{"type":"join","room":"hall"}"#, &world);
+        assert_eq!(flow, Flow::Continue, "it is let in");
         world.take(ConnId(0));
         group.throughput(Throughput::Bytes(request.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                session.received(Now::default(), black_box(request), &world);
+                let flow = session.received(Now::default(), black_box(request), &world);
+                assert_eq!(flow, Flow::Continue, "it is let through");
                 assert_eq!(world.take(ConnId(0)).len(), frames, "all answers");
             });
         });

@@ -16,7 +16,7 @@ use crate::verdict::Exit;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The server, e.g. ws://127.0.0.1:8080/chat; `$room` and `$index` may stand in the path
-    #[arg(long, value_name = "URL", env = "HARNESS_TARGET")]
+    #[arg(long, value_name = "URL", env = "HARNESS_TARGET", value_parser = run::url)]
     target: String,
     /// What a client sends to enter a room, e.g. '{"type":"join","room":"$room"}'; without it a
     /// connection is in its room from the start

@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "FILE|NAME")]
     scenarios: Vec<String>,
     /// The server to test, e.g. ws://127.0.0.1:8080; without it the reference server is started
-    #[arg(long, value_name = "URL", env = "HARNESS_TARGET")]
+    #[arg(long, value_name = "URL", env = "HARNESS_TARGET", value_parser = url)]
     target: Option<String>,
     /// How the target talks: a name or a dialect file [default: the scenario's, or native]
     #[arg(long, value_name = "NAME|FILE", env = "HARNESS_DIALECT")]
@@ -361,6 +361,11 @@ fn could_not(reason: &str) -> Exit {
 
 fn heartbeat(text: &str) -> Result<Heartbeat, String> {
     units::heartbeat(text).map_err(|error| error.to_string())
+}
+
+/// A target. Whether it can be reached is seen later; that it is a URL can be known now.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    url::Url::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// `NAME=VALUE`.

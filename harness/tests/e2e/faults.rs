@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::proxy::{Fault, Frame, Hop, PING, PONG, TEXT, Way};
+use super::proxy::{CLOSE, Fault, Frame, Hop, PING, PONG, TEXT, Way};
+
+/// An opcode that means nothing.
+const RESERVED: u8 = 11;
 
 /// No fault at all.
 pub(crate) fn none() -> Fault {
@@ -28,6 +31,66 @@ pub(crate) fn drop_to_others(kind: &'static str) -> Fault {
 /// Every `n`th event of this type arrives twice.
 pub(crate) fn double_each(kind: &'static str, n: usize) -> Fault {
     each(kind, n, |hop| hop.frames.extend_from_within(..))
+}
+
+/// Every `n`th message gives way to a frame with an opcode that is reserved (RFC 6455 section 5.2).
+pub(crate) fn break_framing_each(n: usize) -> Fault {
+    each("chat", n, |hop| hop.frames = vec![Frame { opcode: RESERVED, payload: b"?".to_vec() }])
+}
+
+/// One receiver is sent away in the middle of everything, as by a server that crashed.
+pub(crate) fn close_one_after(messages: usize) -> Fault {
+    let mut done = false;
+    each("chat", messages, move |hop| {
+        if !std::mem::replace(&mut done, true) {
+            let payload = 1011_u16.to_be_bytes().to_vec();
+            hop.frames.push(Frame { opcode: CLOSE, payload });
+        }
+    })
+}
+
+/// Every `n`th message does not come back to its own sender.
+pub(crate) fn drop_own_each(n: usize) -> Fault {
+    let mut count = 0;
+    Box::new(move |hop| {
+        if hop.told("chat").is_some_and(|message| message["username"] == hop.name) {
+            count += 1;
+            if count % n == 0 {
+                hop.frames.clear();
+            }
+        }
+    })
+}
+
+/// In one message the stamp's number in this place (0: the run, 2: the sender's count) is another:
+/// nobody in this run has said that.
+pub(crate) fn forge_stamp(place: usize) -> Fault {
+    alter_one("chat", move |message| {
+        let text = message["text"].as_str().unwrap_or_default().to_owned();
+        let Some((stamp, padding)) = text.strip_prefix("~H").and_then(|it| it.split_once('~'))
+        else {
+            return false;
+        };
+        let mut numbers: Vec<&str> = stamp.split('.').collect();
+        let Some(number) = numbers.get_mut(place) else { return false };
+        *number = "77777";
+        message["text"] = json!(format!("~H{}~{padding}", numbers.join(".")));
+        true
+    })
+}
+
+/// Whoever has left a room still hears what is said in it.
+pub(crate) fn deliver_after_the_leave() -> Fault {
+    let mut gone = None;
+    Box::new(move |hop| {
+        if hop.told("left").is_some() {
+            gone = Some(hop.conn);
+        }
+        let (Some(gone), Some(message)) = (gone, hop.told("chat")) else { return };
+        if gone != hop.conn {
+            hop.elsewhere.push((gone, Way::ToClient, Frame::json(&message)));
+        }
+    })
 }
 
 /// Whoever is told of a newcomer is told nonsense, too.

@@ -21,6 +21,7 @@ const STUCK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) const TEXT: u8 = 1;
+pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
@@ -189,14 +190,14 @@ impl Shared {
         let ways = [(from_client, Way::ToServer), (from_server, Way::ToClient)];
         for (stream, way) in ways {
             let shared = Arc::clone(self);
-            thread::spawn(move || shared.carry(id, way, stream));
+            thread::spawn(move || shared.carry(id, way, &stream));
         }
     }
 
     /// Carries one direction to its end.
-    fn carry(&self, id: usize, way: Way, stream: TcpStream) {
+    fn carry(&self, id: usize, way: Way, stream: &TcpStream) {
         let Some(conn) = lock(&self.conns).get(&id).cloned() else { return };
-        let ending = self.carry_frames(id, way, &mut BufReader::new(&stream));
+        let ending = self.carry_frames(id, way, &mut BufReader::new(stream));
         let (_, target) = conn.sides(way);
         match ending {
             // What was sent last is still delivered.
@@ -204,7 +205,7 @@ impl Shared {
             // A broken direction breaks the other.
             Err(_) => {
                 stop(&stream_of(target));
-                stop(&stream);
+                stop(stream);
             }
         }
     }

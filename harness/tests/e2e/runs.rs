@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// How long a program may take before it is killed and its test fails.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// The longest phase of a shortened scenario, in seconds.
+/// The longest phase, and the longest wait for what is owed, of a shortened scenario, in seconds.
 const PHASE_S: u32 = 4;
 const TICK: Duration = Duration::from_millis(10);
 
@@ -75,11 +75,12 @@ impl Call {
         let text = std::fs::read_to_string(path.join(format!("{scenario}.yaml"))).expect("shipped");
         let mut short = String::new();
         for line in text.lines() {
-            let (key, span) = line.split_once("for: ").unwrap_or((line, ""));
-            match span.strip_suffix('s').and_then(|span| span.parse::<u32>().ok()) {
-                Some(seconds) if seconds > PHASE_S => short += &format!("{key}for: {PHASE_S}s"),
-                _ => short += line,
-            }
+            let shorter = ["for", "settle"].into_iter().find_map(|key| {
+                let (before, span) = line.split_once(&format!("{key}: "))?;
+                let seconds: u32 = span.strip_suffix('s')?.parse().ok()?;
+                Some(format!("{before}{key}: {}s", seconds.min(PHASE_S)))
+            });
+            short += shorter.as_deref().unwrap_or(line);
             short.push('\n');
         }
         let file = format!("{scenario}.yaml");
@@ -98,6 +99,17 @@ impl Call {
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
         self.command.args(args);
+        self
+    }
+
+    /// The same call after a command of the shell.
+    pub(crate) fn under_shell(mut self, first: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{first}; exec \"$@\"")).arg("sh");
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        shell.current_dir(self.directory()).env("NO_COLOR", "1");
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = shell;
         self
     }
 

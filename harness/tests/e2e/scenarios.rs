@@ -89,6 +89,9 @@ finds! {
     join_finds_a_member_list_without_its_members:
         "join", "membership", "view", members_are_left_out();
 
+    join_finds_a_message_after_the_leave:
+        "join", "delivery", "late", faults::deliver_after_the_leave();
+
     broadcast_finds_a_lost_message:
         "broadcast", "delivery", "loss", faults::drop_each("chat", 500);
     broadcast_finds_a_message_that_comes_twice:
@@ -99,6 +102,17 @@ finds! {
         "broadcast", "delivery", "leak", faults::misroute_each(500);
     broadcast_finds_a_message_in_anothers_name:
         "broadcast", "delivery", "misattributed", faults::misattribute_each(500);
+
+    broadcast_finds_a_message_that_nobody_said:
+        "broadcast", "delivery", "phantom", faults::forge_stamp(2);
+    broadcast_finds_a_message_of_another_run:
+        "broadcast", "delivery", "leak", faults::forge_stamp(0);
+    broadcast_finds_an_echo_that_does_not_come:
+        "broadcast", "delivery", "echo", faults::drop_own_each(50);
+    broadcast_finds_a_broken_frame:
+        "broadcast", "protocol", "framing", faults::break_framing_each(2000);
+    broadcast_finds_a_connection_that_is_closed_without_need:
+        "broadcast", "protocol", "close", faults::close_one_after(1000);
 
     fan_out_finds_a_damaged_message:
         "fan-out", "delivery", "corrupt", faults::corrupt_each(500);

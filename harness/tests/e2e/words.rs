@@ -183,3 +183,27 @@ fn standard_output_ends_with_a_line_for_scripts() {
     let hlogs = hlogs.filter(|file| file.path().extension().is_some_and(|it| it == "hlog"));
     assert!(hlogs.count() > 0, "no histogram log: {ran}");
 }
+
+#[test]
+fn a_run_in_which_nobody_could_hear_anything_proves_nothing() {
+    let call = Call::run("mine.yaml");
+    let text = "scenario: mine
+clients: { alone: {} }
+vars: { room: cell-$run }
+steps:
+  - as: alone
+    each: [ { open: {} }, { join: $room }, { say: { size: 64B } } ]
+checks: { delivery: exactly-once }
+";
+    std::fs::write(call.directory().join("mine.yaml"), text).expect("written");
+    let ran = call.end();
+    assert_eq!(ran.code, Some(4), "{ran}");
+    assert_eq!(ran.json["verdict"], "inconclusive", "{ran}");
+}
+
+#[test]
+fn a_limit_of_descriptors_that_is_too_low_is_told_with_the_command_that_fixes_it() {
+    let call = Call::new(&["run", "broadcast"]);
+    let ran = call.under_shell("ulimit -n 300").end();
+    assert_no_run(&ran, &["ulimit -n", "--clients"]);
+}
