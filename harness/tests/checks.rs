@@ -67,6 +67,7 @@ proptest! {
         seed: u64,
         promise in 0..PROMISES.len(),
         clients in 2_usize..13,
+        silent in 0_usize..4,
         rooms in 1_usize..4,
         steps in 50_usize..600,
         confirmed: bool,
@@ -76,8 +77,10 @@ proptest! {
         let (ordering, echo) = PROMISES[promise];
         let recovers = ordering == Ordering::Total;
         let fault = Fault::None;
-        let shape =
-            Shape { ordering, echo, clients, rooms, steps, confirmed, acks, lag, recovers, fault };
+        let speakers = clients.saturating_sub(silent).max(1);
+        let shape = Shape {
+            ordering, echo, clients, speakers, rooms, steps, confirmed, acks, lag, recovers, fault,
+        };
         let outcome = judged(&shape, seed).expect("a history without a fault can be played");
         prop_assert!(outcome.classes.is_empty(), "{:?} {}", shape, outcome.told);
         prop_assert_eq!(outcome.outstanding, 0, "{:?}", shape);
@@ -115,7 +118,8 @@ fn every_fault_gets_its_class() {
             let shape = Shape {
                 ordering,
                 echo,
-                clients: 8,
+                clients: 9,
+                speakers: 6,
                 rooms: 2,
                 steps: 500,
                 confirmed: true,
@@ -165,6 +169,7 @@ fn debug_history() {
         ordering,
         echo,
         clients: number("C"),
+        speakers: number("K"),
         rooms: number("R"),
         steps: number("N"),
         confirmed: get("CONF") == "true",
