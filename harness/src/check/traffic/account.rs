@@ -301,6 +301,10 @@ impl Traffic {
             let track = self.pairs.get(&key).copied().unwrap_or_default();
             return self.faults.has(key, track, i64::from(message.id.seq));
         }
+        // Behind one without a place, others wait although they have theirs.
+        if !state.pending.is_empty() && state.pending.contains(&ticket) {
+            return true;
+        }
         if message.is_placed() {
             if !state.faulty {
                 return state.track.start <= message.place && message.place < state.track.next;
@@ -308,7 +312,7 @@ impl Traffic {
             return self.faults.has((state.stay, WHOLE_ROOM), state.track, message.place);
         }
         let claimed = |claims: &Vec<Claim>| claims.iter().any(|claim| claim.stay == state.stay);
-        state.pending.contains(&ticket) || books.claims.get(&ticket).is_some_and(claimed)
+        books.claims.get(&ticket).is_some_and(claimed)
     }
 
     pub(super) fn acked(&mut self, id: MessageId) {

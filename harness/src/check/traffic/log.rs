@@ -112,7 +112,7 @@ impl Traffic {
         let state = &self.members[member];
         let (room, from) = (state.room, state.from);
         let confirmed = state.stand == Stand::Inside && state.certain;
-        if !confirmed || !self.rooms[room].is_placed_before(from) {
+        if !confirmed || !self.is_placed_before(room, from) {
             return false;
         }
         let books = &mut self.rooms[room];
@@ -137,6 +137,24 @@ impl Traffic {
             let state = &mut self.members[other];
             state.track = Track::default();
             state.strict_next = NOWHERE;
+        }
+    }
+
+    /// Whether every message sent before this ticket has its place, or comes before one that has.
+    fn is_placed_before(&mut self, room: u32, ticket: u32) -> bool {
+        loop {
+            let books = &self.rooms[room];
+            let low = books.low;
+            if low >= ticket {
+                return true;
+            }
+            let Some(message) = books.messages.find(low) else { return false };
+            let known = message.is_strict() || message.flags.has(Flags::REJECTED);
+            let voice = self.voices.find(message.id.voice.0).and_then(Option::as_ref);
+            if !known && voice.is_none_or(|voice| voice.placed <= message.id.seq) {
+                return false;
+            }
+            self.rooms[room].low += 1;
         }
     }
 
@@ -195,9 +213,14 @@ impl Traffic {
         true
     }
 
-    /// A member's own messages all have a place.
+    /// No message of a member's own can come next. One without a place is no matter if a later one
+    /// has its place: it came before that.
     fn is_free(&self, voice: u32) -> bool {
-        self.voices.find(voice).and_then(Option::as_ref).is_none_or(|own| own.unplaced == 0)
+        let Some(Some(own)) = self.voices.find(voice) else { return true };
+        (own.placed..own.tickets.len()).all(|seq| {
+            let message = self.ticket_at(voice, seq).map(|t| &self.rooms[own.room].messages[t]);
+            message.is_none_or(|message| message.flags.has(Flags::REJECTED))
+        })
     }
 
     /// A message that a receiver with this voice need not get to be abreast of the log.
@@ -221,8 +244,8 @@ impl Traffic {
             self.take(seen);
             return;
         }
-        self.place(room, seen.ticket, None);
         self.rooms[room].messages[seen.ticket].flags.set(Flags::STRICT);
+        self.place(room, seen.ticket, None);
         let end = self.rooms[room].log_end();
         self.rooms[room].strict_end = end;
         self.resolve_claims(seen, room, found);
@@ -245,22 +268,22 @@ impl Traffic {
         let books = &mut self.rooms[room];
         let message = &mut books.messages[ticket];
         message.place = place;
-        let id = message.id;
+        let (id, strict) = (message.id, message.is_strict());
         if !books.waiting.is_empty() {
             self.awake.extend(books.waiting.remove(&ticket).unwrap_or_default());
         }
-        if let Some(voice) = &mut self.voices[id.voice.0] {
+        if strict && let Some(voice) = &mut self.voices[id.voice.0] {
             voice.placed = voice.placed.max(id.seq + 1);
         }
         self.settled_own(id.voice.0);
     }
 
-    /// One more message of a voice waits for no place; its sender may be free now.
+    /// A message of a voice waits for no place any more; its sender may be free now.
     pub(super) fn settled_own(&mut self, voice: u32) {
-        let Some(Some(own)) = self.voices.find_mut(voice) else { return };
-        own.unplaced -= 1;
-        if own.unplaced == 0 && !self.members[own.member].pending.is_empty() {
-            self.awake.push(own.member);
+        let Some(Some(own)) = self.voices.find(voice) else { return };
+        let member = own.member;
+        if !self.members[member].pending.is_empty() && self.is_free(voice) {
+            self.awake.push(member);
         }
     }
 
@@ -466,6 +489,12 @@ impl Traffic {
             return;
         }
         let (own, from, mut track) = (state.voice, state.from, state.track);
+        let strict = books.messages[seen.ticket].is_strict();
+        if !strict && (track.start == NOWHERE || place > track.next) {
+            self.members[seen.member].faulty = true;
+            self.faults.stray(key, place);
+            return;
+        }
         if track.start == NOWHERE {
             // What was sent after the entry was confirmed and has an earlier place was left out.
             let certain = state.certain && state.stand == Stand::Inside;
@@ -479,10 +508,6 @@ impl Traffic {
                 |at: i64| books.at(at).is_some_and(|t| self.skips_own(own, &books.messages[t]));
             while track.next < place && skipped(track.next) {
                 track.next += 1;
-            }
-            if place > track.next && !books.messages[seen.ticket].is_strict() {
-                self.members[seen.member].faulty = true;
-                return self.faults.stray(key, place);
             }
             let took = self.faults.take(key, &mut track, place);
             self.members[seen.member].faulty |= took != Took::Next;

@@ -277,11 +277,9 @@ impl Traffic {
             member,
             tickets: Numbered::default(),
             low: 0,
-            unplaced: 0,
             placed: 0,
         });
         *voice.tickets.reach(id.seq, || NONE) = ticket;
-        voice.unplaced += 1;
         let stand = self.members[member].stand;
         let inside = matches!(stand, Stand::Inside);
         let echoes = inside && matches!(self.echo, Some(Echo::Once | Echo::Apart));

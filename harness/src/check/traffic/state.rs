@@ -132,18 +132,6 @@ impl Room {
         }
     }
 
-    /// Whether every message sent before this ticket has a place.
-    pub(super) fn is_placed_before(&mut self, ticket: u32) -> bool {
-        while self.low < ticket {
-            let Some(message) = self.messages.find(self.low) else { break };
-            if !message.is_placed() && !message.flags.has(Flags::REJECTED) {
-                return false;
-            }
-            self.low += 1;
-        }
-        true
-    }
-
     pub(super) fn log_end(&self) -> i64 {
         self.log_start + i64::try_from(self.log.len()).expect("a log fits in memory")
     }
@@ -172,9 +160,7 @@ pub(super) struct Voice {
     pub(super) tickets: Numbered<u32>,
     /// All earlier messages are decided: taken or refused, and echoed where they must be.
     pub(super) low: u32,
-    /// Messages that have no place in the log yet.
-    pub(super) unplaced: u32,
-    /// The highest number in the log, plus one.
+    /// The highest number with a certain place in the log, plus one.
     pub(super) placed: u32,
 }
 
