@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use reference_server::{Config, Shutdown, serve};
 
-const LISTENERS: [usize; 2] = [100, 1000];
-/// Messages of one measurement: enough that no single wake-up decides.
-const BURST: usize = 20;
+/// How many listen, and how many messages are said at once. One alone shows what a delivery costs; of
+/// several at once the server writes all that has gathered for a listener together.
+const SHAPES: [(usize, usize); 3] = [(100, 1), (1000, 1), (1000, 20)];
 const PATIENCE: Duration = Duration::from_secs(20);
 const CHAT: &str = r#"{"type":"chat","room":"hall","text":"a message of the usual length, neither long nor short, as people write them"}"#;
 
@@ -19,33 +19,34 @@ fn main() {
     let mut criterion = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(4))
+        .measurement_time(Duration::from_secs(3))
         .configure_from_args();
     let mut best = Vec::new();
     let mut group = criterion.benchmark_group("loopback fan-out");
-    for listeners in LISTENERS {
-        group.throughput(Throughput::Elements((listeners * BURST) as u64));
+    for (listeners, burst) in SHAPES {
+        let shape = format!("{listeners} listeners, {burst} at once");
+        group.throughput(Throughput::Elements((listeners * burst) as u64));
         let mut served = Served::to(listeners);
         let mut plain = Plain::to(listeners, &served.frame());
         let (mut server, mut write) = (Duration::MAX, Duration::MAX);
-        group.bench_function(BenchmarkId::new("server", listeners), |bencher| {
-            bencher.iter_custom(|times| repeat(times, &mut server, || served.burst()));
+        group.bench_function(BenchmarkId::new("server", &shape), |bencher| {
+            bencher.iter_custom(|times| repeat(times, &mut server, || served.burst(burst)));
         });
-        group.bench_function(BenchmarkId::new("write(2)", listeners), |bencher| {
-            bencher.iter_custom(|times| repeat(times, &mut write, || plain.burst()));
+        group.bench_function(BenchmarkId::new("write(2)", &shape), |bencher| {
+            bencher.iter_custom(|times| repeat(times, &mut write, || plain.burst(burst)));
         });
-        best.push((listeners, server, write));
+        best.push((shape, listeners * burst, server, write));
     }
     group.finish();
     criterion.final_summary();
     // What was filtered out on the command line was not measured.
-    best.retain(|(_, server, write)| (*server).max(*write) < Duration::MAX);
-    for (listeners, server, write) in best {
+    best.retain(|(.., server, write)| (*server).max(*write) < Duration::MAX);
+    for (shape, deliveries, server, write) in best {
         let ratio = server.as_secs_f64() / write.as_secs_f64();
-        let deliveries = u32::try_from(listeners * BURST).unwrap_or(u32::MAX);
+        let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
         let (server, write) = (server / deliveries, write / deliveries);
         tell(&format!(
-            "{listeners} listeners: server {server:?}, write(2) {write:?} a delivery; ratio {ratio:.2}"
+            "{shape}: server {server:?}, write(2) {write:?} a delivery; ratio {ratio:.2}"
         ));
     }
 }
@@ -82,11 +83,11 @@ impl Served {
     }
 
     /// From the write of the requests to the last listener's last byte.
-    fn burst(&mut self) -> Duration {
+    fn burst(&mut self, messages: usize) -> Duration {
         let begun = Instant::now();
-        self.speaker.stream.write_all(&masked(CHAT).repeat(BURST)).expect("the server reads");
+        self.speaker.stream.write_all(&masked(CHAT).repeat(messages)).expect("the server reads");
         for reader in self.listeners.iter_mut().chain([&mut self.speaker]) {
-            reader.skip(BURST);
+            reader.skip(messages);
         }
         begun.elapsed()
     }
@@ -128,19 +129,19 @@ impl Plain {
     }
 
     /// One write a message and listener. Another thread reads meanwhile, as in the server's case.
-    fn burst(&mut self) -> Duration {
+    fn burst(&mut self, messages: usize) -> Duration {
         let begun = Instant::now();
         let Self { writers, readers, frame } = self;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for _ in 0..BURST {
+                for _ in 0..messages {
                     for writer in &mut *writers {
                         writer.write_all(frame).expect("somebody reads");
                     }
                 }
             });
             for reader in readers {
-                reader.skip(BURST);
+                reader.skip(messages);
             }
         });
         begun.elapsed()
