@@ -5,6 +5,7 @@
 //! they keep silent. And they cost a constant time per delivery.
 
 pub mod finding;
+mod hearing;
 mod heartbeat;
 mod membership;
 mod numbered;
@@ -40,6 +41,7 @@ const STORAGE: &str = "storage";
 const HEARTBEAT: &str = "heartbeat";
 const RECOVERY: &str = "recovery";
 const SLOW: &str = "slow";
+const HEARING: &str = "hearing";
 pub(crate) const PROTOCOL: &str = "protocol";
 const UNKNOWN: &str = "unknown_messages";
 
@@ -59,6 +61,10 @@ pub trait Check: Debug + Send {
     /// Judges what only the end of the run decides. Says how many facts the check has judged: none
     /// means that it has no opinion.
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64;
+    /// How many copies it found missing that are in no other account.
+    fn missed(&self) -> u64 {
+        0
+    }
 }
 
 /// What the target promises, as far as the checks must know it.
@@ -188,7 +194,9 @@ impl Judge {
 
     /// The account of deliveries so far.
     pub fn deliveries(&self) -> Deliveries {
-        self.traffic.deliveries()
+        let missed: u64 = self.others.iter().map(|check| check.missed()).sum();
+        let sums = self.traffic.deliveries();
+        Deliveries { owed: sums.owed + missed, lost: sums.lost + missed, ..sums }
     }
 
     /// Judges what only the end decides. To be called once.
@@ -223,11 +231,16 @@ impl Judge {
             |class: &Class| counted.iter().find(|(found, _)| found == class).map_or(0, |(_, n)| *n);
         let classes: Vec<_> = rule.classes.iter().map(|class| (*class, count(class))).collect();
         let broken = counted.iter().any(|(_, n)| *n > 0);
-        let idle = self.sent == 0 && matches!(rule.name, DELIVERY | ORDER);
+        let idle = match rule.name {
+            DELIVERY | ORDER => self.sent == 0,
+            // Every join was confirmed.
+            HEARING => facts == 0,
+            _ => false,
+        };
         let verdict = if broken {
             Verdict::Failed
         } else if idle {
-            // Not a word was said: there was nothing to deliver.
+            // Nothing happened that it could judge, and nothing had to.
             Verdict::Skipped
         } else if facts == 0 || (rule.name == DELIVERY && unheard) || (rule.timed && late) {
             Verdict::Inconclusive

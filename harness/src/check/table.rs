@@ -1,5 +1,6 @@
 //! The table of all checks: what each asks, and which findings it can raise.
 
+use super::hearing::Hearing;
 use super::heartbeat::Pulse;
 use super::membership::Membership;
 use super::numbering::Numbering;
@@ -9,8 +10,8 @@ use super::recovery::Recovery;
 use super::slow::Slow;
 use super::storage::Storage;
 use super::{
-    Check, Class, DELIVERY, HEARTBEAT, MEMBERSHIP, NUMBERING, ORDER, PRESENCE, PROTOCOL, Profile,
-    RECOVERY, SLOW, STORAGE, UNKNOWN,
+    Check, Class, DELIVERY, HEARING, HEARTBEAT, MEMBERSHIP, NUMBERING, ORDER, PRESENCE, PROTOCOL,
+    Profile, RECOVERY, SLOW, STORAGE, UNKNOWN,
 };
 use crate::plan::{ChecksPlan, Level};
 
@@ -45,7 +46,7 @@ fn none(_: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
 }
 
 /// All checks, in the order of reports.
-pub const TABLE: [Rule; 11] = [
+pub const TABLE: [Rule; 12] = [
     Rule {
         name: DELIVERY,
         about: "Every message reaches everybody it is owed to, once, unaltered, and nobody else.",
@@ -71,6 +72,14 @@ pub const TABLE: [Rule; 11] = [
         timed: false,
         level: |plan| when(plan.order.is_some()),
         make: none,
+    },
+    Rule {
+        name: HEARING,
+        about: "Where joins are not confirmed, who asked to enter hears what others in its room hear.",
+        classes: &[Class::Loss],
+        timed: false,
+        level: always,
+        make: Hearing::make,
     },
     Rule {
         name: NUMBERING,

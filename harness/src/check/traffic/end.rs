@@ -10,9 +10,6 @@ use super::{DELIVERY, Traffic};
 /// Pairs of message and member looked at to name who lost what; beyond it losses are counted only.
 const NAMED_MAX: usize = 5_000_000;
 
-/// So many messages that others got, and one member none of them, are no accident of joining late.
-const DEAF: u64 = 10;
-
 impl Traffic {
     pub(super) fn close_books(&mut self, end: &End, found: &mut Findings) {
         let decided = end.settled && !end.interrupted;
@@ -20,7 +17,6 @@ impl Traffic {
         if decided && !cut {
             self.lost_at_end(end.at, found);
             self.echoes_at_end(end.at, found);
-            self.deaf_at_end(end.at, found);
         }
         for member in 0..self.members.len() {
             let state = &self.members[member];
@@ -35,35 +31,6 @@ impl Traffic {
         self.sums.owed = self.sums.owed.saturating_sub(self.outstanding);
         self.outstanding = 0;
         self.echoes = 0;
-    }
-
-    /// Members whose entry nobody confirmed, and that never got anything while others of the room
-    /// did: owed nothing so far, because they were never seen to be in.
-    fn deaf_at_end(&mut self, at: Time, found: &mut Findings) {
-        for member in 0..self.members.len() {
-            let state = &self.members[member];
-            let stuck = self.clients.find(state.client.0).is_some_and(|client| client.stuck);
-            if state.stand != Stand::Inside || state.certain || stuck {
-                continue;
-            }
-            let (client, room, own, from) = (state.client, state.room, state.voice, state.from);
-            let sent = self.rooms[room].messages.iter().zip(0..);
-            let missed = sent
-                .filter(|(m, ticket)| *ticket >= from && m.id.voice.0 != own)
-                .filter(|(m, _)| m.counts() && m.flags.has(Flags::SEEN))
-                .count() as u64;
-            if missed < DEAF {
-                continue;
-            }
-            self.sums.owed += missed;
-            self.sums.lost += missed;
-            if matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
-                let detail = format!("it got none of the {missed} messages that others got");
-                let finding = Finding::new(DELIVERY, Class::Loss, at, detail);
-                found.push(finding.client(client).room(RoomId(room)));
-                found.count(DELIVERY, Class::Loss, missed - 1);
-            }
-        }
     }
 
     fn lost_at_end(&mut self, at: Time, found: &mut Findings) {
