@@ -67,6 +67,7 @@ proptest! {
         seed: u64,
         promise in 0..PROMISES.len(),
         clients in 2_usize..13,
+        silent in 0_usize..4,
         rooms in 1_usize..4,
         steps in 50_usize..600,
         confirmed: bool,
@@ -76,8 +77,10 @@ proptest! {
         let (ordering, echo) = PROMISES[promise];
         let recovers = ordering == Ordering::Total;
         let fault = Fault::None;
-        let shape =
-            Shape { ordering, echo, clients, rooms, steps, confirmed, acks, lag, recovers, fault };
+        let speakers = clients.saturating_sub(silent).max(1);
+        let shape = Shape {
+            ordering, echo, clients, speakers, rooms, steps, confirmed, acks, lag, recovers, fault,
+        };
         let outcome = judged(&shape, seed).expect("a history without a fault can be played");
         prop_assert!(outcome.classes.is_empty(), "{:?} {}", shape, outcome.told);
         prop_assert_eq!(outcome.outstanding, 0, "{:?}", shape);
@@ -104,7 +107,7 @@ fn every_fault_gets_its_class() {
         (Fault::Corrupt, Corrupt, &[]),
         (Fault::Leak, Leak, &[]),
         (Fault::Early, Early, &[]),
-        (Fault::MissFirst, Loss, &[]),
+        (Fault::MissFirst, Loss, &[Disorder]),
         (Fault::Late, Late, &[]),
     ];
     for (ordering, echo) in PROMISES {
@@ -115,7 +118,8 @@ fn every_fault_gets_its_class() {
             let shape = Shape {
                 ordering,
                 echo,
-                clients: 8,
+                clients: 9,
+                speakers: 6,
                 rooms: 2,
                 steps: 500,
                 confirmed: true,
@@ -137,14 +141,25 @@ fn check_fault(shape: &Shape, expected: Class, also: &[Class]) {
         assert!(seed < 20_000, "{fault:?} under {promise:?}: only {trials} occasions");
         let Some(outcome) = judged(shape, seed) else { continue };
         trials += 1;
-        if expected == Class::Disorder
-            && shape.ordering == Ordering::TotalAmongOthers
-            && outcome.classes.is_empty()
-        {
+        // Where everybody speaks and nobody hears himself, the order of a room may stay unknown:
+        // then the check keeps silent.
+        let unsure = match expected {
+            Class::Disorder => shape.ordering == Ordering::TotalAmongOthers,
+            // Somebody else may still be owed what the newcomer gets too early.
+            Class::Early => true,
+            _ => false,
+        };
+        if unsure && outcome.classes.is_empty() {
             silent += 1;
             continue;
         }
-        let strange = |class: &Class| *class != expected && !also.contains(class);
+        // A message that only some got, and got first, makes the log without it; where senders do
+        // not hear themselves, those who got it may then be told of an order that was not theirs.
+        let order = [Class::Disorder, Class::Reorder];
+        let among = shape.ordering == Ordering::TotalAmongOthers;
+        let strange = |class: &Class| {
+            *class != expected && !also.contains(class) && !(among && order.contains(class))
+        };
         assert!(
             outcome.classes.contains(&expected) && !outcome.classes.iter().any(strange),
             "{fault:?} under {promise:?}, seed {seed}: {:?} {}",
@@ -152,30 +167,6 @@ fn check_fault(shape: &Shape, expected: Class, also: &[Class]) {
             outcome.told
         );
     }
-    println!("{fault:?} under {promise:?}: {silent} of {trials} not seen");
-}
-
-#[test]
-#[ignore = "prints a history"]
-fn debug_history() {
-    let get = |k: &str| std::env::var(k).expect("set");
-    let number = |k: &str| get(k).parse::<usize>().expect("a number");
-    let (ordering, echo) = PROMISES[number("P")];
-    let shape = Shape {
-        ordering,
-        echo,
-        clients: number("C"),
-        rooms: number("R"),
-        steps: number("N"),
-        confirmed: get("CONF") == "true",
-        acks: get("A") == "true",
-        lag: u32::try_from(number("L")).expect("small"),
-        recovers: ordering == Ordering::Total,
-        fault: Fault::None,
-    };
-    let history = World::new(&shape, get("S").parse().expect("n")).play().expect("plays");
-    for seen in &history {
-        println!("{} c{} {:?}", seen.at.0, seen.client.0, seen.what);
-    }
-    println!("{}", judged(&shape, get("S").parse().expect("n")).expect("plays").told);
+    let allowed = if expected == Class::Early { trials / 10 } else { trials * 8 / 10 };
+    assert!(silent <= allowed, "{fault:?} under {promise:?}: {silent} of {trials} not seen");
 }

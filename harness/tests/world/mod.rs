@@ -53,6 +53,8 @@ pub(crate) struct Shape {
     pub ordering: Ordering,
     pub echo: Echo,
     pub clients: usize,
+    /// The others only listen.
+    pub speakers: usize,
     pub rooms: usize,
     pub steps: usize,
     pub confirmed: bool,
@@ -247,7 +249,7 @@ impl World {
                 self.clients[client].out.push_back(Request::Leave { room });
             }
             (Stand::In, 1) if !self.stays(client) => self.close(client),
-            (Stand::In, _) => self.say(client, room),
+            (Stand::In, _) if client < self.shape.speakers => self.say(client, room),
             _ => {}
         }
     }

@@ -274,6 +274,7 @@ impl Traffic {
         }
         if strict && let Some(voice) = &mut self.voices[id.voice.0] {
             voice.placed = voice.placed.max(id.seq + 1);
+            voice.strict += 1;
         }
         self.settled_own(id.voice.0);
     }
@@ -353,7 +354,9 @@ impl Traffic {
         });
         let strict = books.at(place).is_some_and(|t| books.messages[t].is_strict());
         let fresh = state.pending.iter().all(|t| !books.messages[*t].is_placed());
-        let free = self.own_in_log() || self.is_free(state.voice);
+        // An own message without a place may belong between those that would become neighbours.
+        let own = self.voices.find(state.voice).and_then(Option::as_ref);
+        let free = self.own_in_log() || own.is_none_or(|own| own.strict == own.tickets.len());
         meets && strict && fresh && free && self.keeps_senders_order(member)
     }
 

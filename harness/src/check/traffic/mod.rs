@@ -277,6 +277,7 @@ impl Traffic {
             member,
             tickets: Numbered::default(),
             low: 0,
+            strict: 0,
             placed: 0,
         });
         *voice.tickets.reach(id.seq, || NONE) = ticket;

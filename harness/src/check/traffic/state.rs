@@ -160,6 +160,8 @@ pub(super) struct Voice {
     pub(super) tickets: Numbered<u32>,
     /// All earlier messages are decided: taken or refused, and echoed where they must be.
     pub(super) low: u32,
+    /// How many messages have a certain place in the log.
+    pub(super) strict: u32,
     /// The highest number with a certain place in the log, plus one.
     pub(super) placed: u32,
 }
