@@ -1,6 +1,6 @@
 //! Carries a plan out against a real server: the only part of the harness with sockets and threads.
 //!
-//! Three threads share the [`stage`]: the swarm connects and reads, the load sends on schedule, the
+//! Three threads share the `stage`: the swarm connects and reads, the load sends on schedule, the
 //! director goes through the timeline. A fourth only measures how long this process stood still.
 
 mod child;

@@ -16,7 +16,9 @@ fn the_servers_own_counter_equals_what_was_received() {
         .args(&["--target", &server.url(), "--clients", &format!("crowd={clients}")])
         .args(&["--var", "rooms=6"])
         .end();
-    ran.assert_passed();
+    // Its limits on times may be void on a busy machine; its books are not.
+    assert!(matches!(ran.code, Some(0 | 4)), "{ran}");
+    assert_eq!(ran.json["findings"], 0, "{ran}");
     let (owed, received) = (ran.count("/deliveries/owed"), ran.count("/deliveries/received"));
     assert_eq!(owed, received, "{ran}");
     assert_eq!(server.metric(DELIVERIES), received, "{ran}");

@@ -91,7 +91,8 @@ fn a_server_that_is_killed_fails_the_run_with_the_time_of_death() {
     let ran = run.end();
     ran.assert_failed("protocol", "killed");
     assert_whole_report(&ran);
-    assert!(ran.out.contains("died"), "no word of its death: {ran}");
+    let told = ran.json.to_string();
+    assert!(told.contains("the target died"), "no word of its death: {ran}");
 }
 
 #[test]

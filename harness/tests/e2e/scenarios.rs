@@ -1,6 +1,8 @@
 //! Every shipped scenario passes against a right server, and fails for the right reason against one
 //! with a fault made for it.
 
+use std::sync::{PoisonError, RwLock};
+
 use serde_json::{Value, json};
 
 use super::faults::{self, Senders};
@@ -21,8 +23,13 @@ const SCENARIOS: [(&str, &[&str], &[&str]); 9] = [
     ("one-to-one", &["--clients", "host=20", "--clients", "guest=20"], &[]),
 ];
 
+/// Runs whose time is judged run alone; the others side by side.
+static MACHINE: RwLock<()> = RwLock::new(());
+/// How often a run may be inconclusive because this machine was too busy to judge times.
+const ATTEMPTS: usize = 3;
+
 /// Runs a scenario against the reference server, with something in between.
-fn run_through(scenario: &str, between: impl FnOnce(&Server) -> Proxy) -> Ran {
+fn run_once(scenario: &str, between: impl FnOnce(&Server) -> Proxy) -> Ran {
     let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
     let (_, args, server_args) = known.expect("a shipped scenario");
     let server = Server::start(server_args);
@@ -30,9 +37,43 @@ fn run_through(scenario: &str, between: impl FnOnce(&Server) -> Proxy) -> Ran {
     Call::shortened(scenario).args(args).args(&["--target", &proxy.url()]).end()
 }
 
-fn run(scenario: &str, fault: Fault) -> Ran {
-    run_through(scenario, |server| Proxy::start(server.address, fault))
+/// It must pass. A busy machine may make it inconclusive, but never fail.
+fn assert_passes(scenario: &str) {
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    for attempt in 1..=ATTEMPTS {
+        let ran = run_once(scenario, |server| Proxy::start(server.address, faults::none()));
+        if ran.code != Some(4) || attempt == ATTEMPTS {
+            return ran.assert_passed();
+        }
+        tell_again();
+    }
 }
+
+/// The check must find the class. Those that judge times may be voided by a busy machine, and are
+/// then asked again; the others must find it at once.
+fn assert_finds(scenario: &str, check: &str, class: &str, between: impl Fn(&Server) -> Proxy) {
+    let beside =
+        (!TIMED.contains(&check)).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
+    let alone = beside.is_none().then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
+    for attempt in 1..=ATTEMPTS {
+        let ran = run_once(scenario, &between);
+        let checks = ran.json["checks"].as_array().into_iter().flatten();
+        let voided = checks.filter(|row| row["verdict"] == "inconclusive");
+        let voided = voided.filter(|row| row["name"] == check).count() > 0;
+        if alone.is_none() || !voided || attempt == ATTEMPTS {
+            return ran.assert_failed(check, class);
+        }
+        tell_again();
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a test that needs another attempt says so")]
+fn tell_again() {
+    println!("inconclusive: this machine was busy; again");
+}
+
+/// The checks that judge times.
+const TIMED: [&str; 2] = ["heartbeat", "slow"];
 
 #[test]
 fn every_shipped_scenario_is_in_the_table() {
@@ -50,7 +91,7 @@ macro_rules! passes {
     ($($test:ident: $scenario:literal,)*) => {$(
         #[test]
         fn $test() {
-            run($scenario, faults::none()).assert_passed();
+            assert_passes($scenario);
         }
     )*};
 }
@@ -72,7 +113,8 @@ macro_rules! finds {
     ($($test:ident: $scenario:literal, $check:literal, $class:literal, $fault:expr;)*) => {$(
         #[test]
         fn $test() {
-            run($scenario, $fault).assert_failed($check, $class);
+            let between = |server: &Server| Proxy::start(server.address, $fault);
+            assert_finds($scenario, $check, $class, between);
         }
     )*};
 }
@@ -159,7 +201,7 @@ finds! {
 #[test]
 fn slow_consumer_finds_everybody_waiting_for_the_slowest() {
     let between = |server: &Server| Proxy::that_waits_for_the_slowest(server.address);
-    run_through("slow-consumer", between).assert_failed("slow", "slow");
+    assert_finds("slow-consumer", "slow", "slow", between);
 }
 
 fn another_value(message: &mut Value) -> bool {
