@@ -137,6 +137,19 @@ pub struct Deliveries {
     pub disordered: u64,
 }
 
+/// What the books of deliveries take in memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Footprint {
+    /// For each member of each room.
+    pub bytes_per_member: usize,
+    /// For each message.
+    pub bytes_per_message: usize,
+    /// Pairs of a member and a sender that take memory of their own.
+    pub pairs: usize,
+    /// Streams with faults.
+    pub faulty: usize,
+}
+
 /// All checks of a run behind one door.
 #[derive(Debug)]
 pub struct Judge {
@@ -181,6 +194,11 @@ impl Judge {
     /// The account of deliveries so far.
     pub fn deliveries(&self) -> Deliveries {
         self.traffic.deliveries()
+    }
+
+    /// What the books of deliveries take.
+    pub fn footprint(&self) -> Footprint {
+        self.traffic.footprint()
     }
 
     /// Judges what only the end decides. To be called once.

@@ -77,7 +77,6 @@ impl Traffic {
         let Seen { member, ticket, .. } = seen;
         let state = &self.members[member];
         let anchored = state.track.start != NOWHERE;
-        let books = &self.rooms[state.room];
         if place != NOWHERE {
             if !anchored && self.joins_front(member, place) {
                 self.put_in_front(seen, place);
