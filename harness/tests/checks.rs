@@ -1,6 +1,8 @@
 //! The checks against a modelled server: silence on every correct history, the right class for
 //! every fault.
 
+mod crowd;
+mod tables;
 mod world;
 
 use std::collections::BTreeSet;

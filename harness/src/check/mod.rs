@@ -146,6 +146,19 @@ pub struct Deliveries {
 /// The name under which the timeline's own findings stand.
 pub const STEPS: &str = "steps";
 
+/// What the books of deliveries take in memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Footprint {
+    /// For each member of each room.
+    pub bytes_per_member: usize,
+    /// For each message.
+    pub bytes_per_message: usize,
+    /// Pairs of a member and a sender that take memory of their own.
+    pub pairs: usize,
+    /// Streams with faults.
+    pub faulty: usize,
+}
+
 /// All checks of a run behind one door.
 #[derive(Debug)]
 pub struct Judge {
@@ -197,6 +210,11 @@ impl Judge {
         let missed: u64 = self.others.iter().map(|check| check.missed()).sum();
         let sums = self.traffic.deliveries();
         Deliveries { owed: sums.owed + missed, lost: sums.lost + missed, ..sums }
+    }
+
+    /// What the books of deliveries take.
+    pub fn footprint(&self) -> Footprint {
+        self.traffic.footprint()
     }
 
     /// Judges what only the end decides. To be called once.

@@ -42,11 +42,6 @@ impl<T> Numbered<T> {
         }
         &mut self[number]
     }
-
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<T>()
-    }
 }
 
 impl<T> Index<u32> for Numbered<T> {

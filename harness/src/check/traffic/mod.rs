@@ -20,7 +20,7 @@ use crate::observe::{ClientId, Entry, MessageId, Observation, RoomId, Time, What
 use crate::plan::{ChecksPlan, Delivery, Echo, Ordering};
 
 use super::numbered::{Mix, Numbered};
-use super::{Check, Class, Deliveries, End, Finding, Findings, Profile};
+use super::{Check, Class, Deliveries, End, Finding, Findings, Footprint, Profile};
 use state::{Client, Flags, Member, Message, NONE, Room, Stand, Voice};
 use track::{Faults, Track};
 
@@ -147,6 +147,20 @@ impl Traffic {
 
     pub(super) fn outstanding(&self) -> u64 {
         self.outstanding + self.echoes
+    }
+
+    pub(super) fn footprint(&self) -> Footprint {
+        let pending: usize = self.members.iter().map(|m| m.pending.capacity() * 4).sum();
+        // A member's row, its numbers in its client and its room, and what it holds back.
+        let members = self.members.len().max(1) as usize;
+        let row = size_of::<Member>() + size_of::<Client>() + 2 * size_of::<u32>();
+        Footprint {
+            bytes_per_member: row + pending / members,
+            // Its row, its place in the log, its ticket by voice and number.
+            bytes_per_message: size_of::<Message>() + 2 * size_of::<u32>(),
+            pairs: self.pairs.len(),
+            faulty: self.faults.len(),
+        }
     }
 
     /// How many receipts were judged by their order.

@@ -140,7 +140,7 @@ impl Faults {
         Some(fault)
     }
 
-    #[cfg(test)]
+    /// How many streams have a row.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
