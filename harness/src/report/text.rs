@@ -56,13 +56,13 @@ impl Block {
 }
 
 fn head(block: &mut Block, summary: &Summary) {
-    let scenario = words::clean(&summary.scenario);
+    let scenario = words::brief(&summary.scenario);
     let verdict = match summary.verdict() {
         Verdict::Failed => "FAILED".to_owned(),
         verdict => verdict.to_string(),
     };
     let took = words::micros(summary.duration_s * 1_000_000.0);
-    let (dialect, seed) = (words::clean(&summary.dialect), summary.seed);
+    let (dialect, seed) = (words::brief(&summary.dialect), summary.seed);
     let of = format!("dialect {dialect} · {took} · seed {seed}");
     block.text.push_str(&format!("  {scenario}  {verdict}  {of}\n"));
     let because = match summary.verdict() {
@@ -73,9 +73,9 @@ fn head(block: &mut Block, summary: &Summary) {
         block.line(because, &reason);
     }
     if !summary.about.is_empty() {
-        block.line("about", &words::clean(&summary.about));
+        block.line("about", &words::brief(&summary.about));
     }
-    block.line("target", &words::clean(&summary.target));
+    block.line("target", &words::brief(&summary.target));
 }
 
 /// The account of the run. Every number is told, zeros too: silence would not say zero.
@@ -100,7 +100,7 @@ fn numbers(block: &mut Block, summary: &Summary) {
         Some(stats) => {
             let [p50, p99, p999, max] =
                 [stats.p50, stats.p99, stats.p999, stats.max].map(words::whole_micros);
-            format!("p50 {p50}   p99 {p99}   p99.9 {p999}   max {max}   (from the intended send)")
+            format!("p50 {p50}   p99 {p99}   p99.9 {p999}   max {max}   (deliver.latency)")
         }
         None => "nothing measured".to_owned(),
     };
@@ -134,7 +134,7 @@ fn steps(block: &mut Block, summary: &Summary) {
     let line = format!("{} passed, {} failed, {} not reached", n(passed), n(failed), n(rest));
     block.line("steps", &line);
     for step in summary.steps.iter().filter(|step| step.verdict == Verdict::Failed) {
-        let (label, message) = (words::clean(&step.label), words::clean(&step.message));
+        let (label, message) = (words::brief(&step.label), words::brief(&step.message));
         block.line("steps", &format!("line {}: {label}: {message}", step.line));
     }
 }
@@ -186,7 +186,10 @@ fn findings(block: &mut Block, summary: &Summary) {
         let more = words::counted(rest, "more finding");
         block.line(
             "and",
-            &format!("{more}; run.json has {}", words::number(summary.witnesses.len() as u64)),
+            &format!(
+                "{more}; run.json has {} in full",
+                words::number(summary.witnesses.len() as u64)
+            ),
         );
     }
     block.line("again", &words::clean(&summary.again));
@@ -194,7 +197,7 @@ fn findings(block: &mut Block, summary: &Summary) {
 
 fn warnings(block: &mut Block, summary: &Summary) {
     for warning in summary.warnings.iter().take(WARNINGS_SHOWN) {
-        let detail = words::cut(&words::clean(&warning.detail), 200);
+        let detail = words::brief(&warning.detail);
         block.line("warnings", &format!("{} / {}: {detail}", warning.check, warning.class));
     }
     let rest = summary.warnings.len().saturating_sub(WARNINGS_SHOWN) as u64;

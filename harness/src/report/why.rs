@@ -1,6 +1,7 @@
 //! Why the verdict is what it is, in words.
 
 use super::words;
+use crate::check::{CheckResult, STEPS};
 use crate::latency::Held;
 use crate::summary::Summary;
 use crate::verdict::{Exit, Verdict};
@@ -31,7 +32,7 @@ pub fn reasons(summary: &Summary) -> Vec<String> {
 }
 
 fn could_not(error: &str) -> String {
-    format!("could not run to its end: {}", words::clean(error))
+    format!("could not run to its end: {}", words::brief(error))
 }
 
 fn interrupted(signal: Exit) -> String {
@@ -43,10 +44,13 @@ fn failures(summary: &Summary) -> Vec<String> {
     let failed = |verdict: &Verdict| *verdict == Verdict::Failed;
     let mut reasons = Vec::new();
     for step in summary.steps.iter().filter(|step| failed(&step.verdict)) {
-        let (label, message) = (words::clean(&step.label), words::clean(&step.message));
+        let (label, message) = (words::brief(&step.label), words::brief(&step.message));
         reasons.push(format!("step on line {} ({label}): {message}", step.line));
     }
-    for check in summary.checks.iter().filter(|check| failed(&check.verdict)) {
+    // The step has said it better.
+    let told = |check: &&CheckResult| check.name == STEPS && !reasons.is_empty();
+    let broken = summary.checks.iter().filter(|check| failed(&check.verdict) && !told(check));
+    for check in broken.collect::<Vec<_>>() {
         reasons.push(format!("{}: {}", check.name, words::classes(&check.classes)));
     }
     for held in summary.thresholds.iter().filter(|held| failed(&held.verdict)) {
@@ -75,6 +79,12 @@ fn unknown(summary: &Summary) -> Vec<String> {
     }
     if summary.checks.iter().all(|check| check.facts == 0) {
         reasons.push("nothing was judged".to_owned());
+    } else {
+        let open = summary.checks.iter().filter(|check| check.verdict == Verdict::Inconclusive);
+        reasons.extend(
+            open.filter(|check| check.facts == 0)
+                .map(|check| format!("{}: there was nothing for it to judge", check.name)),
+        );
     }
     let open = |held: &&Held| held.verdict == Verdict::Inconclusive;
     for held in summary.thresholds.iter().filter(open) {

@@ -69,7 +69,7 @@ fn whole(value: f64) -> u64 {
 
 /// A limit, as it is called in every format.
 pub fn limit(held: &Held) -> String {
-    format!("{} {} {}", held.metric.as_str(), held.stat, clean(&held.text))
+    format!("{} {} {}", held.metric.as_str(), held.stat, brief(&held.text))
 }
 
 /// What was found where a limit was set.
@@ -112,6 +112,11 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// Foreign text in a line of a report: harmless, and of a bounded length.
+pub fn brief(text: &str) -> String {
+    cut(&clean(text), 2 * WIDTH)
+}
+
 /// How many findings there are of a class, whichever check raised them.
 pub fn of_class(summary: &Summary, class: Class) -> u64 {
     let all = summary.checks.iter().flat_map(|check| &check.classes);
@@ -128,13 +133,13 @@ pub fn classes(classes: &[(Class, u64)]) -> String {
 /// A finding in one line: class, detail, who and where, when.
 pub fn finding(witness: &Witness) -> String {
     let found = &witness.finding;
-    let who = witness.client.as_deref().map(|client| format!(", seen by {}", clean(client)));
-    let room = witness.room.as_deref().map(|room| format!(" in {}", clean(room)));
+    let who = witness.client.as_deref().map(|client| format!(", seen by {}", brief(client)));
+    let room = witness.room.as_deref().map(|room| format!(" in {}", brief(room)));
     format!(
-        "{} / {}: {}{}{} at {}",
+        "{} / {}: {}{}{} at {} s",
         found.check,
         found.class,
-        cut(&clean(&found.detail), 2 * WIDTH),
+        brief(&found.detail),
         who.unwrap_or_default(),
         room.unwrap_or_default(),
         moment(found.at.0)
