@@ -1,343 +1,347 @@
-//! Reports: every format says the same, escapes what it is given, and is written whole or not at all.
+//! The reports: every format tells the same numbers, and no text of a target can break one.
 
-use std::fs;
-use std::time::{Duration, SystemTime};
+mod summaries;
 
-use harness::check::{CheckResult, Class, Deliveries, Finding};
-use harness::latency::{Held, Measured, Metric, Number, POINTS_MAX, is_late, thresholds};
-use harness::observe::{ClientId, RoomId, Time};
-use harness::plan::{Op, Place as At, Threshold};
-use harness::report::{hdr, json, junit, markdown, text, write};
-use harness::summary::{Clients, Direction, Frame, Generator, StepResult, Summary, Witness};
-use harness::verdict::{Exit, Verdict};
+use std::path::Path;
 
-const NASTY: &str = "a<b>&\"'`|\u{1b}[31m\n::error::]]>\u{7}é";
-
-fn summary() -> Summary {
-    let finding = Finding::new("delivery", Class::Loss, Time(18_204_655), NASTY)
-        .client(ClientId(3_317))
-        .room(RoomId(17));
-    let frame = |at, direction, text: &str| Frame { at: Time(at), direction, text: text.into() };
-    let frames = vec![
-        frame(18_203_811, Direction::Out, "{\"say\":1}"),
-        frame(18_204_640, Direction::In, NASTY),
-    ];
-    let mut measured = Measured::default();
-    for n in 1..=1_000_u64 {
-        measured.delivered(Time(n * 30_000), Time(n * 30_000 - n * 10), Time(n * 30_000 - n * 9));
-    }
-    measured.count(Metric::OpenFailed, 2);
-    Summary {
-        scenario: "broadcast".into(),
-        about: "Everybody hears everybody.".into(),
-        dialect: "rooms".into(),
-        target: NASTY.into(),
-        seed: 7,
-        started: "2026-11-20T10:42:00Z".into(),
-        duration_s: 45.3,
-        interrupted: None,
-        error: None,
-        again: "harness run broadcast --seed 7".into(),
-        clients: Clients { planned: 5_000, connected_max: 5_000, failed: 0 },
-        sent: 6_000,
-        deliveries: Deliveries {
-            owed: 594_000,
-            received: 593_988,
-            lost: 12,
-            ..Deliveries::default()
-        },
-        steps: vec![
-            StepResult {
-                line: 9,
-                label: "open".into(),
-                verdict: Verdict::Passed,
-                message: String::new(),
-                seconds: 0.5,
-            },
-            StepResult {
-                line: 11,
-                label: "join".into(),
-                verdict: Verdict::Failed,
-                message: NASTY.into(),
-                seconds: 1.0,
-            },
-        ],
-        checks: vec![
-            CheckResult {
-                name: "delivery",
-                verdict: Verdict::Failed,
-                facts: 594_000,
-                classes: vec![(Class::Loss, 12), (Class::Leak, 0)],
-            },
-            CheckResult {
-                name: "order",
-                verdict: Verdict::Passed,
-                facts: 593_988,
-                classes: vec![(Class::Reorder, 0)],
-            },
-        ],
-        findings: 12,
-        warnings: vec![],
-        witnesses: vec![Witness {
-            finding,
-            client: Some("user-3317".into()),
-            room: Some("room-17".into()),
-            frames,
-        }],
-        thresholds: vec![Held {
-            metric: Metric::DeliverLatency,
-            stat: "p99".into(),
-            text: "<50ms".into(),
-            limit: 50_000.0,
-            found: Some(9_800.0),
-            verdict: Verdict::Passed,
-        }],
-        measured,
-        late: false,
-        generator: Generator { engine: "swarm".into(), cpu_s: 2.0, ..Generator::default() },
-    }
-}
+use harness::report::write::Place;
+use harness::report::{hdr, json, junit, markdown, text, words};
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use summaries::{
+    HOSTILE, all, could_not_run, failed, hostile, interrupted, late, nothing_delivered, passed,
+};
 
 #[test]
-fn run_json_is_what_scripts_rely_on() {
-    let value = json::render(&summary());
-    let fields = [
-        "schema_version",
-        "verdict",
-        "exit_code",
-        "scenario",
-        "dialect",
-        "target",
-        "seed",
-        "started",
-        "duration_s",
-        "interrupted",
-        "clients",
-        "deliveries",
-        "findings",
-        "checks",
-        "thresholds",
-        "metrics",
-        "generator",
-    ];
-    for field in fields {
-        assert!(value.get(field).is_some(), "no {field}");
-    }
-    assert_eq!(value["schema_version"], 1);
-    assert_eq!((value["verdict"].as_str(), value["exit_code"].as_u64()), (Some("failed"), Some(1)));
-    assert_eq!(value["deliveries"]["lost"], 12);
-    assert_eq!(value["checks"][0]["classes"]["loss"], 12);
-    assert_eq!(value["checks"][0]["witnesses"][0]["frames"][1]["direction"], "in");
-    let latency = &value["metrics"]["deliver.latency"];
-    for field in ["unit", "count", "min", "mean", "p50", "p90", "p99", "p99.9", "max"] {
-        assert!(latency.get(field).is_some(), "no {field}");
-    }
-    assert_eq!((latency["unit"].as_str(), latency["count"].as_u64()), (Some("us"), Some(1_000)));
-    assert_eq!(value["metrics"]["open.failed"]["count"], 2.0);
-    let generator = &value["generator"];
-    let own = [
-        "engine",
-        "cpu_s",
-        "cpu_s_per_million_deliveries",
-        "lateness_p99_us",
-        "loop_lag_p99_us",
-        "peak_rss_bytes",
-        "drain_s",
-    ];
-    assert!(own.iter().all(|field| generator.get(field).is_some()), "{generator}");
-}
-
-#[test]
-fn totals_are_the_same_in_every_format() {
-    let summary = summary();
-    let json = json::render(&summary);
-    let text = text::render(&summary);
-    let xml = junit::render(&summary).expect("it can be written");
-    let markdown = markdown::render(&summary);
-    assert_eq!(json["findings"], 12);
-    assert!(text.contains("delivered 593,988 of 594,000   lost 12"), "{text}");
-    assert!(xml.contains("12 loss"), "{xml}");
-    assert!(markdown.contains("593,988 of 594,000 deliveries, 12 lost, 12 findings"), "{markdown}");
-    let last = text::last_line(&summary, "reports/x");
-    assert_eq!(last, "verdict: failed  findings: 12  report: reports/x");
-}
-
-#[test]
-fn no_text_of_the_target_breaks_a_report() {
-    let summary = summary();
-    let xml = junit::render(&summary).expect("it can be written");
-    assert!(!xml.contains('\u{1b}') && !xml.contains("a<b>"), "{xml}");
-    let parsed = quick_junit::Report::deserialize_from_str(&xml).expect("it is XML");
-    assert_eq!((parsed.tests, parsed.failures), (5, 2));
-    let text = text::render(&summary);
-    assert!(!text.contains('\u{1b}') && !text.contains("\n::error"), "{text}");
-    let markdown = markdown::render(&summary);
-    assert!(!markdown.contains("<b>") && !markdown.contains('\u{1b}'), "{markdown}");
-}
-
-#[test]
-fn the_terminal_shows_the_finding_and_how_to_repeat_it() {
-    let text = text::render(&summary());
-    for part in [
-        "loss: ",
-        "user-3317 in room-17 at 18.205 s",
-        "→  {\"say\":1}",
-        "←",
-        "again: harness run broadcast --seed 7",
-        "p99 9.9 ms",
-        "and 7 more",
-    ] {
-        assert!(text.contains(part), "no {part:?} in\n{text}");
-    }
-}
-
-#[test]
-fn markdown_stays_below_what_is_dropped() {
-    let mut summary = summary();
-    summary.witnesses[0].finding.detail = "x".repeat(10_000);
-    summary.witnesses = vec![summary.witnesses[0].clone(); 200];
-    summary.steps[1].message = "é".repeat(900_000);
-    assert!(markdown::render(&summary).len() <= 1_000_001);
-}
-
-#[test]
-fn a_report_is_written_whole_and_found_impossible_before() {
-    let base = tempfile::tempdir().expect("a directory");
-    let place = write::Place::prepare(None, base.path(), "broadcast-1").expect("it can be written");
-    place.write(&summary()).expect("it is written");
-    let names =
-        ["run.json", "junit.xml", "result.txt", "summary.md", "times.hlog", "deliver.latency.hgrm"];
-    for name in names {
-        assert!(place.directory().join(name).is_file(), "no {name}");
-    }
-    let parts = fs::read_dir(place.directory()).expect("it is there").count();
-    assert_eq!(parts, names.len(), "nothing is left over");
-    let latest = fs::canonicalize(base.path().join("reports/latest")).expect("it points somewhere");
-    assert_eq!(latest, fs::canonicalize(place.directory()).expect("it is there"));
-
-    let again = write::Place::prepare(None, base.path(), "broadcast-2").expect("it can be written");
-    again.write(&summary()).expect("it is written");
-    let latest = fs::read_link(base.path().join("reports/latest")).expect("a link");
-    assert_eq!(latest.to_str(), Some("broadcast-2"));
-
-    let file = base.path().join("file");
-    fs::write(&file, "x").expect("it can be written");
-    assert!(write::Place::prepare(Some(&file), base.path(), "").is_err(), "a file is in the way");
-    let below = file.join("report");
-    assert!(write::Place::prepare(Some(&below), base.path(), "").is_err(), "below a file");
-}
-
-#[test]
-fn histograms_are_read_by_their_own_tools() {
-    use hdrhistogram::serialization::Deserializer;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-    let measured = summary().measured;
-    let log = hdr::hlog(&measured, SystemTime::UNIX_EPOCH, Duration::from_secs(45))
-        .expect("it is written");
-    let mut found = Vec::new();
-    for entry in IntervalLogIterator::new(&log) {
-        let LogEntry::Interval(interval) = entry.expect("it parses") else { continue };
-        let bytes = base64(interval.encoded_histogram());
-        let histogram: hdrhistogram::Histogram<u64> =
-            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
-        found.push((interval.tag().expect("a tag").as_str().to_owned(), histogram.len()));
-    }
-    let expected =
-        [("deliver.latency".to_owned(), 1_000), ("deliver.latency.service".to_owned(), 1_000)];
-    assert_eq!(found, expected);
-    let spectrum = hdr::hgrm(&measured, Metric::DeliverLatency).expect("something was measured");
-    assert!(spectrum.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n"));
-    assert!(spectrum.contains("Total count    =         1000"), "{spectrum}");
-}
-
-/// Decodes base64; the log's own reader leaves that to its user.
-fn base64(text: &str) -> Vec<u8> {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = |c: u8| alphabet.iter().position(|a| *a == c);
-    let (mut out, mut held, mut count) = (Vec::new(), 0_usize, 0);
-    for six in text.bytes().filter_map(bits) {
-        (held, count) = (held << 6 | six, count + 6);
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from(held >> count & 0xff).expect("eight bits"));
-        }
-    }
-    out
-}
-
-fn limit(metric: &str, stat: &str, op: Op, limit: f64) -> Threshold {
-    let (metric, stat) = (metric.to_owned(), stat.to_owned());
-    Threshold { place: At::default(), metric, stat, text: String::new(), op, limit }
-}
-
-#[test]
-fn limits_hold_break_or_cannot_be_judged() {
-    let mut measured = summary().measured;
-    let rate = Number { count: 10.0, min: 1.0, mean: 5.0, max: 9.0 };
-    measured.set(Metric::DeliverRate, rate);
+fn every_format_says_verdict_exit_code_and_reason() {
     let cases = [
-        (limit("deliver.latency", "p99", Op::Lt, 50_000.0), Verdict::Passed),
-        (limit("deliver.latency", "p50", Op::Lt, 1_000.0), Verdict::Failed),
-        (limit("deliver.latency", "p99.9", Op::Ge, 9_900.0), Verdict::Passed),
-        (limit("deliver.latency", "count", Op::Eq, 1_000.0), Verdict::Passed),
-        (limit("open.failed", "count", Op::Eq, 0.0), Verdict::Failed),
-        (limit("close.unexpected", "count", Op::Eq, 0.0), Verdict::Passed),
-        (limit("join.latency", "p99", Op::Lt, 1.0), Verdict::Inconclusive),
-        (limit("deliver.rate", "mean", Op::Ge, 5.0), Verdict::Passed),
+        (passed(), "passed", 0, "1,188,000 facts judged, and all is well"),
+        (failed(), "failed", 1, "delivery: 10 loss"),
+        (late(), "inconclusive", 4, "the harness itself was late (p99 31.0 ms"),
+        (interrupted(), "inconclusive", 130, "interrupted by SIGINT"),
+        (could_not_run(), "inconclusive", 3, "could not run to its end: the target is gone"),
+        (nothing_delivered(), "inconclusive", 4, "there was nobody to get one"),
     ];
-    for (limit, expected) in cases {
-        let held = thresholds(std::slice::from_ref(&limit), &measured, Duration::ZERO);
-        assert_eq!(held[0].verdict, expected, "{limit:?} {held:?}");
+    for (summary, verdict, code, reason) in cases {
+        let json = json::value(&summary);
+        assert_eq!(json["verdict"], verdict);
+        assert_eq!(json["exit_code"], code);
+        assert!(json["why"].to_string().contains(reason), "{}", json["why"]);
+        let text = text::render(&summary);
+        assert!(text.to_lowercase().contains(verdict) && text.contains(reason), "{text}");
+        assert!(text.ends_with('\n'), "{text}");
+        let page = markdown::render(&summary);
+        assert!(page.contains(&format!(": {verdict}\n")), "{page}");
+        let xml = junit::render(&summary);
+        let property = format!(r#"<property name="verdict" value="{verdict}"/>"#);
+        assert!(xml.contains(&property), "{xml}");
+        // What is not passed must not be green.
+        let red = xml.contains("<failure") || xml.contains("<error");
+        assert_eq!(red, verdict != "passed", "{xml}");
+        let last = text::last_line(&summary, "reports/x");
+        let findings = summary.findings;
+        assert_eq!(last, format!("verdict: {verdict}  findings: {findings}  report: reports/x"));
     }
 }
 
 #[test]
-fn a_late_harness_judges_no_times() {
-    let mut measured = summary().measured;
-    measured.record(Metric::HarnessLateness, 31_000);
-    let strict = [
-        limit("deliver.latency", "p99", Op::Lt, 1.0),
-        limit("harness.lateness", "p99", Op::Lt, 5_000.0),
-        limit("open.failed", "count", Op::Eq, 0.0),
-    ];
-    let held: Vec<Verdict> =
-        thresholds(&strict, &measured, Duration::ZERO).iter().map(|h| h.verdict).collect();
-    assert_eq!(held, [Verdict::Inconclusive, Verdict::Inconclusive, Verdict::Failed]);
-    assert!(is_late(&[], &Measured::default(), Duration::from_secs(2)), "it stood still");
-    assert!(!is_late(&[], &Measured::default(), Duration::from_millis(900)));
-}
-
-#[test]
-fn parts_measured_apart_add_up() {
-    let (mut whole, mut left, mut right) =
-        (Measured::default(), Measured::default(), Measured::default());
-    for n in 0..100_000_u64 {
-        let at = Time(n * 20_000);
-        let half = if n % 2 == 0 { &mut left } else { &mut right };
-        for part in [&mut whole, half] {
-            part.delivered(at, Time(at.0.saturating_sub(n % 977)), at);
+fn totals_are_equal_in_all_formats() {
+    for (name, summary) in all() {
+        let json = json::value(&summary);
+        let page = markdown::render(&summary);
+        let text = text::render(&summary);
+        let xml = junit::render(&summary);
+        for (key, title) in [
+            ("owed", "Deliveries owed"),
+            ("received", "Received"),
+            ("lost", "Lost"),
+            ("duplicated", "Duplicated"),
+        ] {
+            let n = json["deliveries"][key].as_u64().expect("a number");
+            let shown = words::number(n);
+            assert!(text.contains(&format!("{key} {shown}")), "{name}: {key} {shown}\n{text}");
+            assert!(page.contains(&format!("| {title} | {shown} |")), "{name}: {key}\n{page}");
+            let property = format!(r#"<property name="{key}" value="{n}"/>"#);
+            assert!(xml.contains(&property), "{name}: {key}\n{xml}");
         }
+        let checks = json["checks"].as_array().expect("checks");
+        let sum: u64 = checks.iter().filter_map(|check| check["findings"].as_u64()).sum();
+        assert_eq!(json["findings"], sum, "{name}");
+        let failures = xml.matches("<failure").count();
+        let broken = [&json["checks"], &json["steps"], &json["thresholds"]];
+        let broken = broken.into_iter().flat_map(|rows| rows.as_array().expect("rows"));
+        let broken = broken.filter(|row| row["verdict"] == "failed").count();
+        assert_eq!(failures, broken, "{name}: {xml}");
     }
-    left.merge(right);
-    let value = |m: &Measured, stat| m.value(Metric::DeliverLatency, stat);
-    for stat in ["count", "min", "p50", "p99", "max"] {
-        assert_eq!(value(&left, stat), value(&whole, stat), "{stat}");
-    }
-    let count = |m: &Measured| m.course().iter().map(|point| point.count).sum::<u64>();
-    assert_eq!((count(&left), count(&whole)), (100_000, 100_000));
-    assert!(left.course().len() <= POINTS_MAX && whole.course().len() <= POINTS_MAX);
-    left.record(Metric::JoinLatency, u64::MAX);
-    assert_eq!(left.times_of(Metric::JoinLatency).map(|times| times.overflowed()), Some(1));
 }
 
 #[test]
-fn a_run_that_judged_nothing_is_inconclusive_and_a_signal_has_its_own_code() {
-    let mut empty = summary();
-    (empty.checks, empty.steps, empty.thresholds) = (vec![], vec![], vec![]);
-    assert_eq!((empty.verdict(), empty.exit()), (Verdict::Inconclusive, Exit::Inconclusive));
-    empty.interrupted = Some(Exit::Interrupted);
-    assert_eq!(empty.exit().code(), 130);
-    empty.interrupted = None;
-    empty.error = Some("no target".into());
-    assert_eq!(empty.exit().code(), 3);
+fn the_terminal_tells_a_failed_run() {
+    let mut summary = failed();
+    summary.witnesses.drain(1..6);
+    let expected = r##"  broadcast  FAILED  dialect native · 45.3 s · seed 7
+  why         step on line 9 (talk): no reply within 5 s
+              delivery: 10 loss
+              order: 1 reorder
+              deliver.latency p99 <50ms: found 61.0 ms
+  about       Fifty rooms talk.
+  target      ws://127.0.0.1:8080
+  clients     5,000 of 5,000 at the same time, 0 failed
+  sent        6,000 messages
+  deliveries  owed 594,000   received 593,990   lost 10   duplicated 0
+              out of order per sender 1   disorder between receivers 0
+              leaks between rooms 0
+  latency     p50 5.00 ms   p99 9.90 ms   p99.9 9.99 ms   max 10.0 ms   (deliver.latency)
+  harness     CPU 11.50 s (0.25 cores)   late p99 900 µs
+              loop lag p99 1.10 ms   longest standstill 2.00 ms
+              peak memory 120.0 MiB   drained in 250 ms
+  steps       1 passed, 1 failed, 1 not reached
+              line 9: talk: no reply within 5 s
+  checks      failed        delivery          10 loss
+              failed        order             1 reorder
+              skipped       presence          nothing to judge
+              failed        steps             1 reply
+  thresholds  broken        deliver.latency p99 <50ms   found 61.0 ms
+
+  finding     delivery / loss: message 41 never came, seen by user-17 in room-3 at 18.204 655 s
+        18.203 811  → {"say":"41"}
+        18.204 655  ← {"message":"42"}
+        18.204 655  ✗ loss
+        18.205 655  ← ]]> <script>alert(1)</script> \u{1b}[2J \u{0} \u{ffff} ``` | &amp; "'\r\n## x
+
+  finding     order / reorder: 42 before 41, seen by user-17 in room-3 at 19.000 000 s
+        18.999 156  → {"say":"41"}
+        19.000 000  ← {"message":"42"}
+        19.000 000  ✗ reorder
+        19.001 000  ← ]]> <script>alert(1)</script> \u{1b}[2J \u{0} \u{ffff} ``` | &amp; "'\r\n## x
+
+  and         10 more findings; run.json has 2 in full
+  again       harness run scenarios/broadcast.yaml --seed 7
+  warnings    membership / notice: a doubled notice
+"##;
+    assert_eq!(text::render(&summary), expected);
+}
+
+#[test]
+fn the_terminal_tells_a_run_that_passed() {
+    let expected = "\
+\x20 broadcast  passed  dialect native · 45.3 s · seed 7
+  why         1,188,000 facts judged, and all is well
+  about       Fifty rooms talk.
+  target      ws://127.0.0.1:8080
+  clients     5,000 of 5,000 at the same time, 0 failed
+  sent        6,000 messages
+  deliveries  owed 594,000   received 594,000   lost 0   duplicated 0
+              out of order per sender 0   disorder between receivers 0
+              leaks between rooms 0
+  latency     p50 5.00 ms   p99 9.90 ms   p99.9 9.99 ms   max 10.0 ms   (deliver.latency)
+  harness     CPU 11.50 s (0.25 cores)   late p99 900 µs
+              loop lag p99 1.10 ms   longest standstill 2.00 ms
+              peak memory 120.0 MiB   drained in 250 ms
+  steps       2 passed, 0 failed, 0 not reached
+  checks      passed        delivery          594,000 facts judged
+              passed        order             594,000 facts judged
+              skipped       presence          nothing to judge
+  thresholds  kept          deliver.latency p99 <50ms   found 9.90 ms
+";
+    assert_eq!(text::render(&passed()), expected);
+}
+
+#[test]
+fn junit_has_a_case_for_all_that_was_judged() {
+    let expected = r##"<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="harness" tests="8" skipped="2" failures="5" errors="0" time="45.300">
+    <testsuite name="broadcast" tests="8" skipped="2" errors="0" failures="5" time="45.300" timestamp="2026-11-20T10:42:00Z">
+        <properties>
+            <property name="verdict" value="failed"/>
+            <property name="findings" value="12"/>
+            <property name="dialect" value="native"/>
+            <property name="target" value="ws://127.0.0.1:8080"/>
+            <property name="seed" value="7"/>
+            <property name="owed" value="594000"/>
+            <property name="received" value="593990"/>
+            <property name="lost" value="10"/>
+            <property name="duplicated" value="0"/>
+            <property name="disordered" value="1"/>
+        </properties>
+        <testcase name="step 1 (line 4): join" classname="broadcast" time="0.500"/>
+        <testcase name="step 2 (line 9): talk" classname="broadcast" time="0.500">
+            <failure message="no reply within 5 s" type="step">no reply within 5 s</failure>
+        </testcase>
+        <testcase name="step 3 (line 12): leave" classname="broadcast" time="0.500">
+            <skipped message="skipped: not reached"/>
+        </testcase>
+        <testcase name="check delivery" classname="broadcast" time="0.000">
+            <failure message="10 loss" type="delivery">delivery / loss: message 41 never came, seen by user-17 in room-3 at 18.204 655 s
+    18.203 811  → {&quot;say&quot;:&quot;41&quot;}
+    18.204 655  ← {&quot;message&quot;:&quot;42&quot;}
+    18.204 655  ✗ loss
+    18.205 655  ← ]]&gt; &lt;script&gt;alert(1)&lt;/script&gt; \u{1b}[2J \u{0} \u{ffff} ``` | &amp;amp; &quot;&apos;\r\n## x
+again: harness run scenarios/broadcast.yaml --seed 7</failure>
+        </testcase>
+        <testcase name="check order" classname="broadcast" time="0.000">
+            <failure message="1 reorder" type="order">again: harness run scenarios/broadcast.yaml --seed 7</failure>
+        </testcase>
+        <testcase name="check presence" classname="broadcast" time="0.000">
+            <skipped message="skipped: nothing to judge"/>
+        </testcase>
+        <testcase name="check steps" classname="broadcast" time="0.000">
+            <failure message="1 reply" type="steps">again: harness run scenarios/broadcast.yaml --seed 7</failure>
+        </testcase>
+        <testcase name="threshold deliver.latency p99 &lt;50ms" classname="broadcast" time="0.000">
+            <failure message="deliver.latency p99 &lt;50ms: found 61.0 ms" type="threshold">deliver.latency p99 &lt;50ms: found 61.0 ms</failure>
+        </testcase>
+    </testsuite>
+</testsuites>
+"##;
+    let mut summary = failed();
+    summary.witnesses.truncate(1);
+    assert_eq!(junit::render(&summary), expected);
+}
+
+#[test]
+fn the_json_has_every_field_that_scripts_rely_on() {
+    let json = json::value(&failed());
+    for pointer in [
+        "/schema_version",
+        "/scenario",
+        "/dialect",
+        "/target",
+        "/seed",
+        "/started",
+        "/duration_s",
+        "/interrupted",
+        "/clients/planned",
+        "/clients/connected_max",
+        "/clients/failed",
+        "/deliveries/disordered",
+        "/metrics/deliver.latency/unit",
+        "/metrics/deliver.latency/p99.9",
+        "/generator/cpu_s_per_million_deliveries",
+        "/generator/drain_s",
+        "/course/points/0/p99",
+    ] {
+        assert!(json.pointer(pointer).is_some_and(|it| !it.is_null()), "no {pointer}: {json:#}");
+    }
+    let mut delivery = json["checks"][0].clone();
+    delivery["witnesses"].as_array_mut().expect("witnesses").truncate(1);
+    let expected = serde_json::json!({
+        "name": "delivery", "verdict": "failed", "facts": 594_000, "findings": 10,
+        "classes": { "loss": 10 },
+        "witnesses": [{
+            "class": "loss", "detail": "message 41 never came", "client": "user-17",
+            "room": "room-3", "message": null, "at_us": 18_204_655,
+            "frames": [
+                { "at_us": 18_203_811, "direction": "out", "text": "{\"say\":\"41\"}" },
+                { "at_us": 18_204_655, "direction": "in", "text": "{\"message\":\"42\"}" },
+                { "at_us": 18_205_655, "direction": "in", "text": HOSTILE },
+            ],
+        }],
+    });
+    assert_eq!(delivery, expected);
+    let threshold = serde_json::json!({
+        "metric": "deliver.latency", "stat": "p99", "text": "<50ms", "limit": 50_000,
+        "found": 61_000, "verdict": "failed",
+    });
+    assert_eq!(json["thresholds"][0], threshold);
+    let last = json["checks"].as_array().and_then(|it| it.last()).expect("checks");
+    assert_eq!(last["name"], "steps");
+}
+
+#[test]
+fn no_text_of_a_target_breaks_a_report() {
+    let summary = hostile();
+    let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{ffff}';
+    for text in [text::render(&summary), junit::render(&summary), markdown::render(&summary)] {
+        assert!(!text.contains(steers), "{text:?}");
+        assert!(text.len() < 1024 * 1024, "{} bytes", text.len());
+    }
+    let xml = junit::render(&summary);
+    assert!(!xml.contains("]]>") && !xml.contains("<script"), "{xml}");
+    let page = markdown::render(&summary);
+    let inline = |line: &&str| !line.starts_with("    ");
+    assert!(!page.lines().filter(inline).any(|line| line.contains("<script")), "{page}");
+    for line in text::render(&summary).lines().filter(|line| line.contains('←')) {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+}
+
+#[test]
+fn junit_cases_have_names_of_their_own() {
+    let mut summary = passed();
+    summary.thresholds = vec![summary.thresholds[0].clone(); 3];
+    let xml = junit::render(&summary);
+    let mut names: Vec<&str> =
+        xml.lines().filter_map(|line| line.trim().strip_prefix("<testcase name=\"")).collect();
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!((all, names.len()), (8, 8), "{xml}");
+}
+
+#[test]
+fn histograms_can_be_read_by_the_tools_of_hdrhistogram() {
+    let files = hdr::files(&passed());
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "deliver.latency.hlog",
+        "deliver.latency.hgrm",
+        "deliver.latency.service.hlog",
+        "deliver.latency.service.hgrm",
+    ];
+    assert_eq!(names, expected);
+    let entries: Vec<LogEntry<'_>> =
+        IntervalLogIterator::new(&files[0].1).map(|entry| entry.expect("an entry")).collect();
+    let LogEntry::Interval(interval) = entries.last().expect("an interval") else {
+        panic!("no interval: {entries:?}")
+    };
+    assert_eq!(interval.duration().as_secs_f64(), 45.3);
+    assert!(interval.encoded_histogram().starts_with("HISTFAAAA"));
+    let table = String::from_utf8(files[1].1.clone()).expect("text");
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]);
+    let last = rows.iter().rev().find(|row| row.len() == 4).expect("rows");
+    assert_eq!(last[1..], ["1.000000000000", "1000", "Infinity"]);
+    assert!(table.contains("Total count    =         1000]"), "{table}");
+}
+
+#[test]
+fn a_report_is_written_whole_and_an_old_one_is_replaced() {
+    let base = tempfile::tempdir().expect("a directory");
+    let directory = base.path().join("a/b");
+    let place = Place::prepare(Some(&directory), base.path(), "x").expect("writable");
+    assert!(!directory.exists(), "a run that does not come to a report leaves none");
+    place.write(&passed()).expect("written");
+    assert!(directory.join("deliver.latency.hlog").exists());
+    place.write(&could_not_run()).expect("written again");
+    let mut names: Vec<_> = std::fs::read_dir(&directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["junit.xml", "run.json", "summary.md"], "no debris, nothing stale");
+    let written = std::fs::read_to_string(directory.join("run.json")).expect("run.json");
+    assert_eq!(written, json::render(&could_not_run()));
+}
+
+#[test]
+fn the_newest_report_in_the_default_place_has_a_link() {
+    let base = tempfile::tempdir().expect("a directory");
+    for run in ["broadcast-1", "broadcast-2"] {
+        Place::prepare(None, base.path(), run).and_then(|it| it.write(&passed())).expect("written");
+        let link = std::fs::read_link(base.path().join("reports/latest")).expect("a link");
+        assert_eq!(link, Path::new(run));
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_found_before_the_load() {
+    let base = tempfile::tempdir().expect("a directory");
+    let file = base.path().join("file");
+    std::fs::write(&file, "mine").expect("written");
+    for path in [file.clone(), file.join("below")] {
+        let error = Place::prepare(Some(&path), base.path(), "x").expect_err("no directory");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "mine");
 }

@@ -1,68 +1,82 @@
-//! Histograms in the formats of HdrHistogram's own tools: `.hlog` (V2) and `.hgrm`.
+//! Files of HdrHistogram, for its own tools: `.hlog`, an interval log (V2) of one interval, and
+//! `.hgrm`, a table of percentiles. Values are microseconds.
 
 use std::fmt::Write as _;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use jiff::Timestamp;
 
-use crate::latency::{Measured, Metric};
+use crate::summary::Summary;
 
-/// Steps between a percentile and the next halving of what is left, as in the original's tools.
-const TICKS_PER_HALF: u32 = 5;
+/// Steps of the percentile table in each half of the distance that is left to 100 %; what the
+/// plotters of HdrHistogram expect.
+const TICKS: u32 = 5;
 
-/// All histograms of a run as one interval log, each under its metric's name. Values in
-/// microseconds.
-pub fn hlog(measured: &Measured, started: SystemTime, took: Duration) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// The files of every measured time, by their names.
+pub fn files(summary: &Summary) -> Vec<(String, Vec<u8>)> {
+    let started = summary.started.parse::<Timestamp>().map_or(SystemTime::UNIX_EPOCH, Into::into);
+    let took = Duration::try_from_secs_f64(summary.duration_s).unwrap_or_default();
+    let mut files = Vec::new();
+    for (metric, times) in summary.measured.times() {
+        let histogram = times.histogram();
+        if histogram.is_empty() {
+            continue;
+        }
+        let name = metric.as_str();
+        let about = format!("{name} in microseconds, scenario {}", one_line(&summary.scenario));
+        files.push((format!("{name}.hlog"), log(histogram, &about, started, took)));
+        files.push((format!("{name}.hgrm"), table(histogram).into_bytes()));
+    }
+    files
+}
+
+fn one_line(text: &str) -> String {
+    super::words::cut(&super::words::clean(text), 200)
+}
+
+/// An interval log with the whole run as its one interval.
+fn log(histogram: &Histogram<u64>, about: &str, started: SystemTime, took: Duration) -> Vec<u8> {
+    let mut bytes = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder.add_comment("values in microseconds");
-    builder.with_start_time(started).with_base_time(started).with_max_value_divisor(1.0);
-    let mut log = builder.begin_log_with(&mut out, &mut serializer)?;
-    for (metric, times) in measured.times() {
-        let tag = Tag::new(metric.as_str());
-        log.write_histogram(times.histogram(), Duration::ZERO, took, tag)
-            .map_err(|error| io::Error::other(error.to_string()))?;
-    }
-    Ok(out)
+    IntervalLogWriterBuilder::new()
+        .add_comment("[Histogram log format version 1.3]")
+        .add_comment(about)
+        .with_start_time(started)
+        .with_base_time(started)
+        .begin_log_with(&mut bytes, &mut serializer)
+        .expect("a vector takes everything")
+        .write_histogram(histogram, Duration::ZERO, took, None)
+        .expect("a histogram of these bounds can be written");
+    bytes
 }
 
-/// The percentile spectrum of one metric, in milliseconds; none when nothing was measured.
-pub fn hgrm(measured: &Measured, metric: Metric) -> Option<String> {
-    let histogram = measured.times_of(metric)?.histogram();
-    (!histogram.is_empty()).then(|| spectrum(histogram))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times stay far below 2^53 microseconds")]
-fn spectrum(histogram: &Histogram<u64>) -> String {
-    let mut out = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
-    let mut count = 0;
-    for step in histogram.iter_quantiles(TICKS_PER_HALF) {
-        count += step.count_since_last_iteration();
-        let quantile = step.quantile_iterated_to();
-        let value = step.value_iterated_to() as f64 / 1e3;
-        let rest = 1.0 - quantile;
-        let line = if rest > 0.0 {
-            writeln!(out, "{value:12.3} {quantile:2.12} {count:10} {:14.2}", 1.0 / rest)
-        } else {
-            writeln!(out, "{value:12.3} {quantile:2.12} {count:10}")
-        };
-        // Writing to a string cannot fail.
-        line.unwrap_or_default();
-    }
-    let end = writeln!(
-        out,
-        "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n#[Max     = {:12.3}, Total count    = {:12}]\n#[Buckets = {:12}, SubBuckets     = {:12}]",
-        histogram.mean() / 1e3,
-        histogram.stdev() / 1e3,
-        histogram.max() as f64 / 1e3,
-        histogram.len(),
-        histogram.buckets(),
-        2048,
+/// The table that HdrHistogram calls the percentile distribution.
+pub fn table(histogram: &Histogram<u64>) -> String {
+    let mut text = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
     );
-    end.unwrap_or_default();
-    out
+    let mut total = 0;
+    for step in histogram.iter_quantiles(TICKS) {
+        total += step.count_since_last_iteration();
+        let (value, quantile) = (step.value_iterated_to(), step.quantile_iterated_to());
+        let rest = if quantile < 1.0 {
+            format!("{:14.2}", 1.0 / (1.0 - quantile))
+        } else {
+            format!("{:>14}", "Infinity")
+        };
+        row(&mut text, format_args!("{value:>8}.000 {quantile:2.12} {total:10} {rest}"));
+    }
+    let (mean, spread) = (histogram.mean(), histogram.stdev());
+    row(&mut text, format_args!("#[Mean    = {mean:12.3}, StdDeviation   = {spread:12.3}]"));
+    let (max, count) = (histogram.max(), histogram.len());
+    row(&mut text, format_args!("#[Max     = {max:>8}.000, Total count    = {count:12}]"));
+    text
+}
+
+fn row(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("a string takes everything");
 }

@@ -1,111 +1,106 @@
-//! `run.json`, schema version 1: the whole result for programs.
+//! `run.json`: everything, for programs. Fields are added, never changed or taken away, within one
+//! `schema_version`.
 
 use serde_json::{Map, Value, json};
 
-use crate::check::{Class, Finding};
-use crate::latency::{Number, Times, Unit};
-use crate::summary::{Direction, Frame, Summary, Witness};
+use super::why;
+use crate::check::{CheckResult, Finding, STEPS};
+use crate::latency::{Held, Metric, TimeStats, Unit};
+use crate::summary::{Direction, Frame, StepResult, Summary, Witness};
+use crate::verdict::Verdict;
 
-/// The version of the format; it grows when a field changes its meaning or goes.
+/// The version of the format.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The result as one JSON value.
-pub fn render(summary: &Summary) -> Value {
-    let deliveries = &summary.deliveries;
-    let verdict = summary.verdict();
+/// The report, pretty, with a newline at its end.
+pub fn render(summary: &Summary) -> String {
+    let mut text = format!("{:#}", value(summary));
+    text.push('\n');
+    text
+}
+
+/// The report as a JSON value.
+pub fn value(summary: &Summary) -> Value {
+    let clients = summary.clients;
+    let it = summary.deliveries;
     json!({
         "schema_version": SCHEMA_VERSION,
-        "verdict": verdict.as_str(),
+        "verdict": summary.verdict().as_str(),
         "exit_code": summary.exit().code(),
+        "why": why::reasons(summary),
         "scenario": summary.scenario,
         "about": summary.about,
         "dialect": summary.dialect,
         "target": summary.target,
         "seed": summary.seed,
+        "again": summary.again,
         "started": summary.started,
         "duration_s": summary.duration_s,
         "interrupted": summary.interrupted.is_some(),
         "error": summary.error,
-        "again": summary.again,
         "clients": {
-            "planned": summary.clients.planned,
-            "connected_max": summary.clients.connected_max,
-            "failed": summary.clients.failed,
+            "planned": clients.planned,
+            "connected_max": clients.connected_max,
+            "failed": clients.failed,
         },
         "sent": summary.sent,
         "deliveries": {
-            "owed": deliveries.owed,
-            "received": deliveries.received,
-            "lost": deliveries.lost,
-            "duplicated": deliveries.duplicated,
-            "disordered": deliveries.disordered,
+            "owed": it.owed,
+            "received": it.received,
+            "lost": it.lost,
+            "duplicated": it.duplicated,
+            "disordered": it.disordered,
         },
         "findings": summary.findings,
-        "warnings": summary.warnings.iter().map(finding).collect::<Vec<_>>(),
-        "steps": steps(summary),
         "checks": checks(summary),
-        "thresholds": thresholds(summary),
+        "steps": summary.steps.iter().map(step).collect::<Vec<_>>(),
+        "thresholds": summary.thresholds.iter().map(threshold).collect::<Vec<_>>(),
+        "warnings": summary.warnings.iter().map(warning).collect::<Vec<_>>(),
         "metrics": metrics(summary),
         "course": course(summary),
+        "late": summary.late,
         "generator": generator(summary),
-        "badge": {
-            "schemaVersion": 1,
-            "label": summary.scenario,
-            "message": verdict.as_str(),
-            "color": if verdict == crate::verdict::Verdict::Passed { "brightgreen" } else { "red" },
-        },
     })
 }
 
-fn steps(summary: &Summary) -> Vec<Value> {
-    let step = |step: &crate::summary::StepResult| {
-        json!({
-            "line": step.line,
-            "label": step.label,
-            "verdict": step.verdict.as_str(),
-            "message": step.message,
-            "seconds": step.seconds,
-        })
-    };
-    summary.steps.iter().map(step).collect()
-}
-
+/// The checks; that of the timeline too, when a step failed and nothing else tells of it.
 fn checks(summary: &Summary) -> Vec<Value> {
-    let check = |check: &crate::check::CheckResult| {
-        let witnesses = summary.witnesses.iter().filter(|w| w.finding.check == check.name);
-        let class = |(class, n): &(Class, u64)| (class.as_str().to_owned(), Value::from(*n));
-        json!({
-            "name": check.name,
-            "verdict": check.verdict.as_str(),
-            "facts": check.facts,
-            "findings": check.findings(),
-            "classes": check.classes.iter().map(class).collect::<Map<_, _>>(),
-            "witnesses": witnesses.map(witness).collect::<Vec<_>>(),
-        })
-    };
-    summary.checks.iter().map(check).collect()
+    let mut all: Vec<Value> = summary.checks.iter().map(|it| check(it, summary)).collect();
+    let broken = summary.steps.iter().any(|step| step.verdict == Verdict::Failed);
+    if broken && !summary.checks.iter().any(|check| check.name == STEPS) {
+        let (facts, classes) = (0, Vec::new());
+        let steps = CheckResult { name: STEPS, verdict: Verdict::Failed, facts, classes };
+        all.push(check(&steps, summary));
+    }
+    all
 }
 
-fn finding(finding: &Finding) -> Value {
+fn check(check: &CheckResult, summary: &Summary) -> Value {
+    let found = check.classes.iter().filter(|(_, n)| *n > 0);
+    let classes: Map<String, Value> =
+        found.map(|(class, n)| (class.as_str().to_owned(), json!(n))).collect();
+    let own = summary.witnesses.iter().filter(|it| it.finding.check == check.name);
     json!({
-        "class": finding.class.as_str(),
-        "check": finding.check,
-        "detail": finding.detail,
-        "client": finding.client.map(|client| client.0),
-        "room": finding.room.map(|room| room.0),
-        "message": finding.message.map(|id| json!({ "voice": id.voice.0, "seq": id.seq })),
-        "at_us": finding.at.0,
+        "name": check.name,
+        "verdict": check.verdict.as_str(),
+        "facts": check.facts,
+        "findings": check.findings(),
+        "classes": classes,
+        "witnesses": own.map(witness).collect::<Vec<_>>(),
     })
 }
 
 fn witness(witness: &Witness) -> Value {
-    let mut value = finding(&witness.finding);
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("client_name".into(), witness.client.clone().into());
-        fields.insert("room_name".into(), witness.room.clone().into());
-        fields.insert("frames".into(), witness.frames.iter().map(frame).collect());
-    }
-    value
+    let Finding { class, detail, message, at, .. } = &witness.finding;
+    json!({
+        "class": class.as_str(),
+        "detail": detail,
+        "client": witness.client,
+        "room": witness.room,
+        "message": message.map(|it| json!({ "voice": it.voice.0, "seq": it.seq })),
+        "at_us": at.0,
+        "frames": witness.frames.iter().map(frame).collect::<Vec<_>>(),
+    })
 }
 
 fn frame(frame: &Frame) -> Value {
@@ -116,84 +111,107 @@ fn frame(frame: &Frame) -> Value {
     json!({ "at_us": frame.at.0, "direction": direction, "text": frame.text })
 }
 
-fn thresholds(summary: &Summary) -> Vec<Value> {
-    let held = |held: &crate::latency::Held| {
-        json!({
-            "metric": held.metric.as_str(),
-            "stat": held.stat,
-            "limit": held.text,
-            "limit_value": held.limit,
-            "found": held.found,
-            "verdict": held.verdict.as_str(),
-        })
-    };
-    summary.thresholds.iter().map(held).collect()
+fn step(step: &StepResult) -> Value {
+    json!({
+        "line": step.line,
+        "label": step.label,
+        "verdict": step.verdict.as_str(),
+        "message": step.message,
+        "seconds": step.seconds,
+    })
+}
+
+fn threshold(held: &Held) -> Value {
+    json!({
+        "metric": held.metric.as_str(),
+        "stat": held.stat,
+        "text": held.text,
+        "limit": number(held.limit),
+        "found": held.found.map(number),
+        "verdict": held.verdict.as_str(),
+    })
+}
+
+fn warning(finding: &Finding) -> Value {
+    json!({
+        "check": finding.check,
+        "class": finding.class.as_str(),
+        "detail": finding.detail,
+        "at_us": finding.at.0,
+    })
 }
 
 fn metrics(summary: &Summary) -> Map<String, Value> {
-    let times = summary
-        .measured
-        .times()
-        .filter_map(|(metric, times)| Some((metric.as_str().to_owned(), time_values(times)?)));
-    let numbers = summary
-        .measured
-        .numbers()
-        .map(|(metric, number)| (metric.as_str().to_owned(), number_values(metric.unit(), number)));
-    times.chain(numbers).collect()
+    let mut metrics = Map::new();
+    for (metric, times) in summary.measured.times() {
+        if let Some(stats) = times.stats() {
+            metrics.insert(metric.as_str().to_owned(), time(stats, times.overflowed()));
+        }
+    }
+    for (metric, it) in summary.measured.numbers() {
+        let value = match metric.unit() {
+            Unit::Count => json!({ "unit": "count", "count": number(it.count) }),
+            unit => json!({
+                "unit": if unit == Unit::Share { "cores" } else { "per_s" },
+                "min": number(it.min),
+                "mean": number(it.mean),
+                "max": number(it.max),
+            }),
+        };
+        metrics.insert(metric.as_str().to_owned(), value);
+    }
+    metrics
 }
 
-fn time_values(times: &Times) -> Option<Value> {
-    let stats = times.stats()?;
-    Some(json!({
-        "unit": "us",
-        "count": stats.count,
-        "min": stats.min,
-        "mean": stats.mean,
-        "p50": stats.p50,
-        "p90": stats.p90,
-        "p99": stats.p99,
-        "p99.9": stats.p999,
-        "max": stats.max,
-        "overflowed": times.overflowed(),
-    }))
-}
-
-fn number_values(unit: Unit, number: Number) -> Value {
-    let unit = match unit {
-        Unit::Micros => "us",
-        Unit::Count => "count",
-        Unit::Rate => "per_s",
-        Unit::Share => "cores",
-    };
-    let Number { count, min, mean, max } = number;
-    json!({ "unit": unit, "count": count, "min": min, "mean": mean, "max": max })
-}
-
-fn course(summary: &Summary) -> Value {
-    let points = summary.measured.course();
-    let column = |f: fn(&crate::latency::Point) -> u64| points.iter().map(f).collect::<Vec<_>>();
+fn time(stats: TimeStats, overflowed: u64) -> Value {
+    let TimeStats { count, min, mean, p50, p90, p99, p999, max } = stats;
     json!({
-        "second": column(|p| p.second),
-        "count": column(|p| p.count),
-        "p99_us": column(|p| p.p99),
-        "max_us": column(|p| p.max),
+        "unit": "us",
+        "count": count,
+        "min": min,
+        "mean": number(mean),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "p99.9": p999,
+        "max": max,
+        "overflowed": overflowed,
     })
+}
+
+/// The course of `deliver.latency`, point by point; a point is a second, or more in a long run.
+fn course(summary: &Summary) -> Value {
+    let points: Vec<Value> = summary
+        .measured
+        .course()
+        .iter()
+        .map(|it| json!({ "second": it.second, "count": it.count, "p99": it.p99, "max": it.max }))
+        .collect();
+    json!({ "metric": Metric::DeliverLatency.as_str(), "unit": "us", "points": points })
 }
 
 fn generator(summary: &Summary) -> Value {
-    let g = &summary.generator;
-    #[expect(clippy::cast_precision_loss, reason = "deliveries stay far below 2^53")]
-    let millions = summary.deliveries.received as f64 / 1e6;
-    let per_million = (millions > 0.0).then(|| g.cpu_s / millions);
+    let it = &summary.generator;
     json!({
-        "engine": g.engine,
-        "cpu_s": g.cpu_s,
-        "cpu_s_per_million_deliveries": per_million,
-        "lateness_p99_us": g.lateness_p99_us,
-        "loop_lag_p99_us": g.loop_lag_p99_us,
-        "stall_us": g.stall_us,
-        "late": summary.late,
-        "peak_rss_bytes": g.peak_rss_bytes,
-        "drain_s": g.drain_s,
+        "engine": it.engine,
+        "cpu_s": it.cpu_s,
+        "cpu_s_per_million_deliveries": per_million(it.cpu_s, summary.deliveries.received),
+        "lateness_p99_us": it.lateness_p99_us,
+        "loop_lag_p99_us": it.loop_lag_p99_us,
+        "stall_us": it.stall_us,
+        "peak_rss_bytes": it.peak_rss_bytes,
+        "drain_s": it.drain_s,
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn per_million(cpu_s: f64, deliveries: u64) -> Option<f64> {
+    (deliveries > 0).then(|| cpu_s * 1_000_000.0 / deliveries as f64)
+}
+
+/// A whole number without a decimal point, where it is one.
+#[expect(clippy::cast_possible_truncation, reason = "the limit is below that of i64")]
+fn number(value: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < EXACT { json!(value as i64) } else { json!(value) }
 }

@@ -1,136 +1,207 @@
 //! The result as a person reads it on a terminal, and the last line as a script does.
+//!
+//! Plain text without colour: it reads the same in a terminal, a log and a mail.
 
-use std::fmt::{self, Write as _};
-
-use super::{grouped, plain, readable, whereabouts};
-use crate::latency::{Metric, Unit};
-use crate::summary::{Direction, Summary, Witness};
+use super::{why, words};
+use crate::check::{CheckResult, Class};
+use crate::latency::{Held, Metric};
+use crate::summary::Summary;
 use crate::verdict::Verdict;
 
-/// Findings shown in full; the report has the others.
-const SHOWN: usize = 5;
-/// Longest frame text shown.
-const FRAME_CHARS: usize = 100;
+/// Findings shown with what went over the wire.
+const FINDINGS_SHOWN: usize = 5;
+/// Warnings shown.
+const WARNINGS_SHOWN: usize = 3;
 
 /// The result block; ends with a newline.
 pub fn render(summary: &Summary) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    match write(&mut out, summary) {
-        Ok(()) | Err(fmt::Error) => out,
-    }
+    let mut block = Block::default();
+    head(&mut block, summary);
+    numbers(&mut block, summary);
+    own(&mut block, summary);
+    steps(&mut block, summary);
+    checks(&mut block, summary);
+    thresholds(&mut block, summary);
+    findings(&mut block, summary);
+    warnings(&mut block, summary);
+    block.text
 }
 
 /// The last line of standard output, without a newline. `place` is where the report lies.
 pub fn last_line(summary: &Summary, place: &str) -> String {
     let (verdict, findings) = (summary.verdict(), summary.findings);
-    format!("verdict: {verdict}  findings: {findings}  report: {place}")
+    format!("verdict: {verdict}  findings: {findings}  report: {}", words::clean(place))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn write(out: &mut String, summary: &Summary) -> fmt::Result {
-    let Summary { scenario, deliveries, clients, .. } = summary;
-    let verdict = summary.verdict();
-    writeln!(out, "  {scenario}  {verdict}  {:.1} s  seed {}", summary.duration_s, summary.seed)?;
-    writeln!(
-        out,
-        "  clients {}/{}   sent {}   delivered {} of {}   lost {}   doubled {}   out of order {}",
-        grouped(clients.connected_max as f64),
-        grouped(clients.planned as f64),
-        grouped(summary.sent as f64),
-        grouped(deliveries.received as f64),
-        grouped(deliveries.owed as f64),
-        grouped(deliveries.lost as f64),
-        grouped(deliveries.duplicated as f64),
-        grouped(deliveries.disordered as f64),
-    )?;
-    latencies(out, summary)?;
-    for step in summary.steps.iter().filter(|step| step.verdict != Verdict::Passed) {
-        let (label, message) = (plain(&step.label), plain(&step.message));
-        writeln!(out, "  {:<13}step line {}: {label}: {message}", step.verdict, step.line)?;
-    }
-    for check in summary.checks.iter().filter(|check| check.verdict == Verdict::Failed) {
-        let raised = check.classes.iter().filter(|(_, n)| *n > 0);
-        let counts: Vec<String> = raised.map(|(class, n)| format!("{n} {class}")).collect();
-        writeln!(out, "  {:<13}check {}: {}", check.verdict, check.name, counts.join(", "))?;
-    }
-    for held in summary.thresholds.iter().filter(|held| held.verdict != Verdict::Passed) {
-        let unit = held.metric.unit();
-        let found = held.found.map_or_else(|| "nothing measured".into(), |v| readable(v, unit));
-        let (verdict, metric) = (held.verdict, held.metric.as_str());
-        writeln!(out, "  {verdict:<13}{metric} {} {}: {found}", held.stat, held.text)?;
-    }
-    for witness in summary.witnesses.iter().take(SHOWN) {
-        transcript(out, witness)?;
-    }
-    let more = summary.findings.saturating_sub(SHOWN as u64);
-    if more > 0 {
-        writeln!(out, "  … and {} more findings in the report", grouped(more as f64))?;
-    }
-    if let Some(error) = &summary.error {
-        writeln!(out, "  {}", plain(error))?;
-    }
-    if summary.late {
-        lateness(out, summary)?;
-    }
-    if verdict != Verdict::Passed && !summary.again.is_empty() {
-        writeln!(out, "  again: {}", plain(&summary.again))?;
-    }
-    Ok(())
+/// Lines with a label in front, which is not repeated while it stays the same.
+#[derive(Default)]
+struct Block {
+    text: String,
+    label: &'static str,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "times stay far below 2^53 microseconds")]
-fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
-    let shown =
-        [Metric::DeliverLatency, Metric::AckLatency, Metric::JoinLatency, Metric::OpenLatency];
-    for metric in shown {
-        let times = summary.measured.times_of(metric);
-        let Some(stats) = times.and_then(crate::latency::Times::stats) else { continue };
-        let time = |micros: u64| readable(micros as f64, Unit::Micros);
-        let (p50, p99) = (time(stats.p50), time(stats.p99));
-        let (p999, max) = (time(stats.p999), time(stats.max));
-        let name = metric.as_str();
-        writeln!(out, "  {name:<17} p50 {p50}   p99 {p99}   p99.9 {p999}   max {max}")?;
+impl Block {
+    fn line(&mut self, label: &'static str, line: &str) {
+        let shown = if label == self.label { "" } else { label };
+        self.text.push_str(format!("  {shown:<11} {line}").trim_end());
+        self.text.push('\n');
+        self.label = label;
     }
-    let points = summary.measured.course();
-    let highest = points.iter().map(|point| point.p99).max().unwrap_or(0);
-    if points.len() > 2 && highest > 0 {
-        let bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        // One character per group of points, the worst of each, so that it fits a terminal.
-        let group = points.len().div_ceil(60);
-        let line: String = points
-            .chunks(group)
-            .filter_map(|chunk| chunk.iter().map(|point| point.p99).max())
-            .filter_map(|p99| bars.get(usize::try_from(p99 * 7 / highest).ok()?))
-            .collect();
-        writeln!(out, "  {line}  p99 per second")?;
+
+    fn wire(&mut self, line: &str) {
+        self.text.push_str(&" ".repeat(words::INDENT));
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
     }
-    Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "times stay far below 2^53 microseconds")]
-fn lateness(out: &mut String, summary: &Summary) -> fmt::Result {
-    let late = readable(summary.generator.lateness_p99_us as f64, Unit::Micros);
-    let stall = readable(summary.generator.stall_us as f64, Unit::Micros);
-    writeln!(
-        out,
-        "  the harness itself was late (p99 {late}, stood still for {stall}), so these times are \
-         not the server's.\n  Use fewer clients, more cores, or a second harness machine."
-    )
+fn head(block: &mut Block, summary: &Summary) {
+    let scenario = words::brief(&summary.scenario);
+    let verdict = match summary.verdict() {
+        Verdict::Failed => "FAILED".to_owned(),
+        verdict => verdict.to_string(),
+    };
+    let took = words::micros(summary.duration_s * 1_000_000.0);
+    let (dialect, seed) = (words::brief(&summary.dialect), summary.seed);
+    let of = format!("dialect {dialect} · {took} · seed {seed}");
+    block.text.push_str(&format!("  {scenario}  {verdict}  {of}\n"));
+    let because = match summary.verdict() {
+        Verdict::Inconclusive => "because",
+        _ => "why",
+    };
+    for reason in why::reasons(summary) {
+        block.line(because, &reason);
+    }
+    if !summary.about.is_empty() {
+        block.line("about", &words::brief(&summary.about));
+    }
+    block.line("target", &words::brief(&summary.target));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "runs are shorter than 2^53 microseconds")]
-fn transcript(out: &mut String, witness: &Witness) -> fmt::Result {
-    let finding = &witness.finding;
-    let place = plain(&whereabouts(witness));
-    writeln!(out, "\n  {}: {}  ({place})", finding.class, plain(&finding.detail))?;
-    for frame in &witness.frames {
-        let arrow = match frame.direction {
-            Direction::Out => '→',
-            Direction::In => '←',
-        };
-        let text: String = plain(&frame.text).chars().take(FRAME_CHARS).collect();
-        writeln!(out, "    {:>10.3}  {arrow}  {text}", frame.at.0 as f64 / 1e6)?;
+/// The account of the run. Every number is told, zeros too: silence would not say zero.
+fn numbers(block: &mut Block, summary: &Summary) {
+    let n = words::number;
+    let of = |class| n(words::of_class(summary, class));
+    let (clients, it) = (summary.clients, summary.deliveries);
+    let (planned, connected) = (n(clients.planned), n(clients.connected_max));
+    let line = format!("{connected} of {planned} at the same time, {} failed", n(clients.failed));
+    block.line("clients", &line);
+    block.line("sent", &words::counted(summary.sent, "message"));
+    let (owed, received) = (n(it.owed), n(it.received));
+    let (lost, twice) = (n(it.lost), n(it.duplicated));
+    let line = format!("owed {owed}   received {received}   lost {lost}   duplicated {twice}");
+    block.line("deliveries", &line);
+    let (reorder, disorder) = (of(Class::Reorder), of(Class::Disorder));
+    let line = format!("out of order per sender {reorder}   disorder between receivers {disorder}");
+    block.line("deliveries", &line);
+    block.line("deliveries", &format!("leaks between rooms {}", of(Class::Leak)));
+    let times = summary.measured.times_of(Metric::DeliverLatency);
+    let latency = match times.and_then(|times| times.stats()) {
+        Some(stats) => {
+            let [p50, p99, p999, max] =
+                [stats.p50, stats.p99, stats.p999, stats.max].map(words::whole_micros);
+            format!("p50 {p50}   p99 {p99}   p99.9 {p999}   max {max}   (deliver.latency)")
+        }
+        None => "nothing measured".to_owned(),
+    };
+    block.line("latency", &latency);
+}
+
+/// What the harness itself needed, by which the rest can be believed or not.
+fn own(block: &mut Block, summary: &Summary) {
+    let it = &summary.generator;
+    let cores = summary.measured.value(Metric::HarnessCpu, "mean");
+    let cores = cores.map(|cores| format!(" ({cores:.2} cores)")).unwrap_or_default();
+    let [lateness, lag, stall] =
+        [it.lateness_p99_us, it.loop_lag_p99_us, it.stall_us].map(words::whole_micros);
+    let believed = if summary.late { "   TOO LATE" } else { "" };
+    let line = format!("CPU {:.2} s{cores}   late p99 {lateness}{believed}", it.cpu_s);
+    block.line("harness", &line);
+    let line = format!("loop lag p99 {lag}   longest standstill {stall}");
+    block.line("harness", &line);
+    let (memory, drain) = (words::bytes(it.peak_rss_bytes), words::micros(it.drain_s * 1e6));
+    block.line("harness", &format!("peak memory {memory}   drained in {drain}"));
+}
+
+fn steps(block: &mut Block, summary: &Summary) {
+    if summary.steps.is_empty() {
+        return;
     }
-    Ok(())
+    let of = |verdict| summary.steps.iter().filter(|step| step.verdict == verdict).count() as u64;
+    let (passed, failed) = (of(Verdict::Passed), of(Verdict::Failed));
+    let rest = summary.steps.len() as u64 - passed - failed;
+    let n = words::number;
+    let line = format!("{} passed, {} failed, {} not reached", n(passed), n(failed), n(rest));
+    block.line("steps", &line);
+    for step in summary.steps.iter().filter(|step| step.verdict == Verdict::Failed) {
+        let (label, message) = (words::brief(&step.label), words::brief(&step.message));
+        block.line("steps", &format!("line {}: {label}: {message}", step.line));
+    }
+}
+
+fn checks(block: &mut Block, summary: &Summary) {
+    for check in &summary.checks {
+        block.line("checks", &check_line(check));
+    }
+}
+
+fn check_line(check: &CheckResult) -> String {
+    let said = match check.verdict {
+        Verdict::Failed => words::classes(&check.classes),
+        _ if check.facts == 0 => "nothing to judge".to_owned(),
+        _ => format!("{} judged", words::counted(check.facts, "fact")),
+    };
+    format!("{:<12}  {:<16}  {said}", check.verdict, check.name)
+}
+
+fn thresholds(block: &mut Block, summary: &Summary) {
+    for held in &summary.thresholds {
+        let (word, limit) = (held_word(held), words::limit(held));
+        block.line("thresholds", &format!("{word:<12}  {limit}   {}", words::found(held)));
+    }
+}
+
+/// What came of a limit, in a word.
+pub(super) fn held_word(held: &Held) -> &'static str {
+    match held.verdict {
+        Verdict::Passed => "kept",
+        Verdict::Failed => "broken",
+        verdict => verdict.as_str(),
+    }
+}
+
+fn findings(block: &mut Block, summary: &Summary) {
+    if summary.findings == 0 {
+        return;
+    }
+    let shown = words::first_few(&summary.witnesses, FINDINGS_SHOWN);
+    let rest = summary.findings.saturating_sub(shown.len() as u64);
+    for witness in shown {
+        block.line("", "");
+        block.line("finding", &words::finding(witness));
+        words::transcript(witness).iter().for_each(|line| block.wire(line));
+    }
+    block.line("", "");
+    if rest > 0 {
+        let more = words::counted(rest, "more finding");
+        block.line(
+            "and",
+            &format!(
+                "{more}; run.json has {} in full",
+                words::number(summary.witnesses.len() as u64)
+            ),
+        );
+    }
+    block.line("again", &words::clean(&summary.again));
+}
+
+fn warnings(block: &mut Block, summary: &Summary) {
+    for warning in summary.warnings.iter().take(WARNINGS_SHOWN) {
+        let detail = words::brief(&warning.detail);
+        block.line("warnings", &format!("{} / {}: {detail}", warning.check, warning.class));
+    }
+    let rest = summary.warnings.len().saturating_sub(WARNINGS_SHOWN) as u64;
+    if rest > 0 {
+        block.line("warnings", &format!("and {} more", words::number(rest)));
+    }
 }

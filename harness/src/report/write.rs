@@ -1,14 +1,19 @@
 //! Writes a report directory: all of it or nothing, and found impossible before the load where
 //! that can be known.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use super::{hdr, json, junit, markdown, text};
-use crate::latency::Metric;
+use super::{hdr, json, junit, markdown};
+use crate::latency::METRICS;
 use crate::summary::Summary;
+
+/// The newest report in the default place.
+const LATEST: &str = "latest";
+/// Where GitHub wants the summary of a job, and how much of it, over all of its steps.
+const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+const STEP_SUMMARY_MAX: u64 = 1024 * 1024;
 
 /// Why a report cannot be written. The exit code is 5.
 #[derive(Debug, thiserror::Error)]
@@ -25,29 +30,24 @@ pub struct WriteError {
 #[derive(Clone, Debug)]
 pub struct Place {
     directory: PathBuf,
+    /// The link to the newest report, in the default place.
     latest: Option<PathBuf>,
 }
 
 impl Place {
-    /// Takes the directory that the user named, or `reports/<run>/` below `base`, to which
-    /// `reports/latest` will point. Fails now rather than after the load if the path is a file, or
-    /// cannot be written to.
+    /// Takes the directory that the user named, or `reports/<scenario>-<UTC time>/` below `base`.
+    /// Tries whether files can be written there; a run that does not come to a report leaves nothing
+    /// behind but parent directories.
     pub fn prepare(named: Option<&Path>, base: &Path, run: &str) -> Result<Self, WriteError> {
-        let directory = named.map_or_else(|| base.join("reports").join(run), Path::to_path_buf);
-        let latest = named.is_none().then(|| base.join("reports").join("latest"));
-        let failed = |error| WriteError { path: directory.clone(), error };
-        match fs::metadata(&directory) {
-            Ok(there) if !there.is_dir() => {
-                let error = io::Error::new(io::ErrorKind::NotADirectory, "there is a file");
-                return Err(failed(error));
+        let place = match named {
+            Some(directory) => Self { directory: directory.to_path_buf(), latest: None },
+            None => {
+                let reports = base.join("reports");
+                Self { directory: reports.join(run), latest: Some(reports.join(LATEST)) }
             }
-            Ok(_) | Err(_) => {}
-        }
-        fs::create_dir_all(&directory).map_err(failed)?;
-        // Only writing shows that writing is allowed: rights, a full disk, a read-only mount.
-        let probe = directory.join(".probe");
-        fs::write(&probe, b"x").and_then(|()| fs::remove_file(&probe)).map_err(failed)?;
-        Ok(Self { directory, latest })
+        };
+        place.try_out().map_err(|error| place.error(error))?;
+        Ok(place)
     }
 
     /// Where the report lies.
@@ -55,63 +55,107 @@ impl Place {
         &self.directory
     }
 
-    /// Writes all formats. Every file appears whole, `run.json` last: a report that has one is
-    /// complete.
+    /// Writes all formats. A report that lay there before is whole until the new one is.
     pub fn write(&self, summary: &Summary) -> Result<(), WriteError> {
-        let at = |path: &Path| {
-            let path = path.to_path_buf();
-            move |error| WriteError { path, error }
-        };
-        for (name, content) in files(summary).map_err(at(&self.directory))? {
-            let path = self.directory.join(name);
-            let part = self.directory.join(format!(".{name}.part"));
-            fs::write(&part, content).and_then(|()| fs::rename(&part, &path)).map_err(at(&path))?;
+        let mut files = hdr::files(summary);
+        let markdown = markdown::render(summary);
+        files.push(("summary.md".to_owned(), markdown.clone().into_bytes()));
+        files.push(("junit.xml".to_owned(), junit::render(summary).into_bytes()));
+        // Last, so that a reader who finds it finds all the others, too.
+        files.push(("run.json".to_owned(), json::render(summary).into_bytes()));
+        self.replace(&files).map_err(|error| self.error(error))?;
+        if let Err(error) = self.link() {
+            tracing::warn!(%error, "the link to the newest report");
         }
-        if let Some(latest) = &self.latest {
-            self.link(latest).map_err(at(latest))?;
+        if let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty())
+            && let Err(error) = append(Path::new(&path), &markdown)
+        {
+            tracing::warn!(%error, "{STEP_SUMMARY}");
         }
         Ok(())
     }
 
-    #[cfg(unix)]
-    fn link(&self, latest: &Path) -> io::Result<()> {
-        let Some(name) = self.directory.file_name() else { return Ok(()) };
-        let part = latest.with_extension("part");
-        match fs::remove_file(&part) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    fn error(&self, error: io::Error) -> WriteError {
+        WriteError { path: self.directory.clone(), error }
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        let is_new = !self.directory.exists();
+        fs::create_dir_all(&self.directory)?;
+        let probe = self.temporary("probe");
+        write_synced(&probe, b"probe")?;
+        fs::remove_file(&probe)?;
+        if is_new {
+            fs::remove_dir(&self.directory)?;
         }
-        std::os::unix::fs::symlink(name, &part)?;
-        fs::rename(&part, latest)
+        Ok(())
     }
 
-    #[cfg(not(unix))]
-    fn link(&self, latest: &Path) -> io::Result<()> {
-        fs::write(latest, self.directory.to_string_lossy().as_bytes())
+    /// A name beside the report's files that no other process uses.
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.directory.join(format!(".{name}.{}.tmp", std::process::id()))
+    }
+
+    fn replace(&self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let written =
+            files.iter().try_for_each(|(name, bytes)| write_synced(&self.temporary(name), bytes));
+        let moved = written.and_then(|()| {
+            files.iter().try_for_each(|(name, _)| {
+                fs::rename(self.temporary(name), self.directory.join(name))
+            })
+        });
+        if moved.is_err() {
+            for (name, _) in files {
+                // It may never have been written, and the first error is the one to tell.
+                fs::remove_file(self.temporary(name)).ok();
+            }
+            return moved;
+        }
+        self.remove_stale(files)?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// Removes histograms of an earlier report which this run did not measure.
+    fn remove_stale(&self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        for (_, metric, ..) in METRICS {
+            for name in [format!("{metric}.hlog"), format!("{metric}.hgrm")] {
+                let path = self.directory.join(&name);
+                if !files.iter().any(|(written, _)| *written == name) && path.is_file() {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `reports/latest` point here. A file or directory of that name is the user's and stays.
+    fn link(&self) -> io::Result<()> {
+        let (Some(latest), Some(name)) = (&self.latest, self.directory.file_name()) else {
+            return Ok(());
+        };
+        if fs::symlink_metadata(latest).is_ok_and(|it| !it.is_symlink()) {
+            return Ok(());
+        }
+        let new = latest.with_file_name(format!(".{LATEST}.{}.tmp", std::process::id()));
+        std::os::unix::fs::symlink(name, &new)?;
+        fs::rename(&new, latest).inspect_err(|_| {
+            // The first error is the one to tell.
+            fs::remove_file(&new).ok();
+        })
     }
 }
 
-fn files(summary: &Summary) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
-    let started = started(summary);
-    let took = Duration::try_from_secs_f64(summary.duration_s).unwrap_or_default();
-    let junit = junit::render(summary).map_err(io::Error::other)?;
-    let mut files = vec![
-        ("result.txt", text::render(summary).into_bytes()),
-        ("junit.xml", junit.into_bytes()),
-        ("summary.md", markdown::render(summary).into_bytes()),
-        ("times.hlog", hdr::hlog(&summary.measured, started, took)?),
-    ];
-    if let Some(spectrum) = hdr::hgrm(&summary.measured, Metric::DeliverLatency) {
-        files.push(("deliver.latency.hgrm", spectrum.into_bytes()));
-    }
-    let mut run = serde_json::to_vec_pretty(&json::render(summary))?;
-    run.push(b'\n');
-    files.push(("run.json", run));
-    Ok(files)
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
-fn started(summary: &Summary) -> SystemTime {
-    let stamp: Option<jiff::Timestamp> = summary.started.parse().ok();
-    stamp.map_or(SystemTime::UNIX_EPOCH, SystemTime::from)
+/// Appends to GitHub's summary, as long as there is room: it drops the whole page of a step that
+/// writes too much.
+fn append(path: &Path, markdown: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let size = file.metadata()?.len() + markdown.len() as u64;
+    if size <= STEP_SUMMARY_MAX { file.write_all(markdown.as_bytes()) } else { Ok(()) }
 }
