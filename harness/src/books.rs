@@ -389,12 +389,22 @@ impl Books {
     /// The findings with the frames around them.
     pub fn witnesses(&self) -> Vec<Witness> {
         let witness = |open: &Open| Witness {
-            finding: open.finding.clone(),
+            finding: self.named_in(&open.finding),
             client: self.name(open.client).map(|name| name.to_string()),
             room: open.finding.room.map(|room| self.room_name(room).to_string()),
             frames: open.frames.iter().map(frame).collect(),
         };
         self.witnesses.iter().map(witness).collect()
+    }
+
+    /// A finding that says in words which message it is about.
+    fn named_in(&self, finding: &Finding) -> Finding {
+        let mut finding = finding.clone();
+        let message = finding.message.and_then(|id| Some((id.seq, self.recall(id)?.1)));
+        if let Some((seq, sender)) = message.and_then(|(seq, by)| Some((seq, self.name(by)?))) {
+            finding.detail = format!("{} (message {seq} of {sender})", finding.detail);
+        }
+        finding
     }
 
     /// Resolves whom a text names, once for all clients that hear it.

@@ -32,7 +32,7 @@ use crate::check::{End, Judge, Profile};
 use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::ClientId;
-use crate::plan::{Plan, Step};
+use crate::plan::{Action, Plan, Step};
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -206,7 +206,7 @@ async fn play(
     let drain = Instant::now();
     let settled = cut.is_none() && {
         let ending = async {
-            let settled = director.settle(SETTLE).await;
+            let settled = director.settle(patience(director.plan)).await;
             (last_fence(director).await && settled, None)
         };
         let watching = async {
@@ -238,6 +238,14 @@ async fn play(
     shared.lock().books.close();
     goodbye(director, cut.as_ref()).await;
     Played { steps, cut, end, took }
+}
+
+/// How long what is owed may still take: a scenario that ends with waiting has said so itself.
+fn patience(plan: &Plan) -> Duration {
+    match plan.steps.last().map(|step| &step.action) {
+        Some(Action::Settle(_)) => Duration::ZERO,
+        _ => SETTLE,
+    }
 }
 
 /// Every living client proves that nothing more was on its way to it.
