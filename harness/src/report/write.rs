@@ -159,3 +159,20 @@ fn append(path: &Path, markdown: &str) -> io::Result<()> {
     let size = file.metadata()?.len() + markdown.len() as u64;
     if size <= STEP_SUMMARY_MAX { file.write_all(markdown.as_bytes()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_a_job_is_appended_to_while_there_is_room() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("summary");
+        append(&path, "one\n").expect("created");
+        append(&path, "two\n").expect("appended");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "one\ntwo\n");
+        let full = "x".repeat(1024 * 1024);
+        append(&path, &full).expect("left out");
+        assert_eq!(fs::metadata(&path).expect("a file").len(), 8);
+    }
+}

@@ -1,5 +1,7 @@
 //! Runs of every kind, as the reports get them.
 
+#![expect(clippy::indexing_slicing, reason = "what is indexed was put there a few lines above")]
+
 use harness::check::{CheckResult, Class, Deliveries, Finding};
 use harness::latency::{Held, Measured, Metric, Number};
 use harness::observe::Time;
