@@ -13,6 +13,42 @@ use harness::verdict::{Exit, Verdict};
 
 const NASTY: &str = "a<b>&\"'`|\u{1b}[31m\n::error::]]>\u{7}é";
 
+fn steps() -> Vec<StepResult> {
+    vec![
+        StepResult {
+            line: 9,
+            label: "open".into(),
+            verdict: Verdict::Passed,
+            message: String::new(),
+            seconds: 0.5,
+        },
+        StepResult {
+            line: 11,
+            label: "join".into(),
+            verdict: Verdict::Failed,
+            message: NASTY.into(),
+            seconds: 1.0,
+        },
+    ]
+}
+
+fn checks() -> Vec<CheckResult> {
+    vec![
+        CheckResult {
+            name: "delivery",
+            verdict: Verdict::Failed,
+            facts: 594_000,
+            classes: vec![(Class::Loss, 12), (Class::Leak, 0)],
+        },
+        CheckResult {
+            name: "order",
+            verdict: Verdict::Passed,
+            facts: 593_988,
+            classes: vec![(Class::Reorder, 0)],
+        },
+    ]
+}
+
 fn summary() -> Summary {
     let finding = Finding::new("delivery", Class::Loss, Time(18_204_655), NASTY)
         .client(ClientId(3_317))
@@ -46,36 +82,8 @@ fn summary() -> Summary {
             lost: 12,
             ..Deliveries::default()
         },
-        steps: vec![
-            StepResult {
-                line: 9,
-                label: "open".into(),
-                verdict: Verdict::Passed,
-                message: String::new(),
-                seconds: 0.5,
-            },
-            StepResult {
-                line: 11,
-                label: "join".into(),
-                verdict: Verdict::Failed,
-                message: NASTY.into(),
-                seconds: 1.0,
-            },
-        ],
-        checks: vec![
-            CheckResult {
-                name: "delivery",
-                verdict: Verdict::Failed,
-                facts: 594_000,
-                classes: vec![(Class::Loss, 12), (Class::Leak, 0)],
-            },
-            CheckResult {
-                name: "order",
-                verdict: Verdict::Passed,
-                facts: 593_988,
-                classes: vec![(Class::Reorder, 0)],
-            },
-        ],
+        steps: steps(),
+        checks: checks(),
         findings: 12,
         warnings: vec![],
         witnesses: vec![Witness {
