@@ -570,7 +570,7 @@ impl World {
                 inbox.push_back(Frame::Message { id, room, place, hash: 0 });
             }
             Fault::Corrupt => {
-                inbox.push_back(Frame::Message { id, room, place, hash: !hash_of(id) })
+                inbox.push_back(Frame::Message { id, room, place, hash: !hash_of(id) });
             }
             Fault::Leak => {
                 inbox.push_back(frame);
@@ -663,7 +663,6 @@ impl World {
             Frame::Entered { room, recovered } => {
                 self.clients[client].rooms[room] = Stand::In;
                 self.clients[client].from[room] = self.rooms[room].tickets;
-                self.clients[client].read[room] = self.clients[client].read[room].min(usize::MAX);
                 self.entered(client, room, recovered);
                 if recovered != Some(true) {
                     self.clients[client].read[room] = self.rooms[room].log.len();

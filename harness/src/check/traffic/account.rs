@@ -1,129 +1,15 @@
-//! Who is owed what: entries, leaves, endings, and the counting of copies.
+//! Who is owed what, and the counting of copies.
 
 use crate::check::{Class, Finding, Findings};
-use crate::observe::{ClientId, MessageId, RoomId, Time};
+use crate::observe::{MessageId, RoomId, Time};
 use crate::plan::{Delivery, Echo};
 
 use super::log::Seen;
 use super::state::{Claim, Flags, NONE, Stand};
-use super::track::{NOWHERE, Track, WHOLE_ROOM};
+use super::track::{Track, WHOLE_ROOM};
 use super::{DELIVERY, Receipt, Traffic};
 
 impl Traffic {
-    /// A member begins afresh: what it got before is of an earlier stay.
-    pub(super) fn new_stay(&mut self, member: u32) {
-        self.stays += 1;
-        let state = &mut self.members[member];
-        state.stay = self.stays;
-        state.before = std::mem::take(&mut state.track);
-        state.strict_next = NOWHERE;
-        state.pending.clear();
-        state.waits = NONE;
-        state.faulty = false;
-        state.resumes = false;
-        state.rejoins = false;
-    }
-
-    pub(super) fn joining(&mut self, client: ClientId, room: RoomId, since: bool) {
-        let member = self.member(client, room);
-        self.joins += 1;
-        let early = self.joins;
-        let state = &mut self.members[member];
-        match state.stand {
-            Stand::Inside => return,
-            // Until it hears that it has left, messages of the stay before may still come.
-            Stand::Leaving => {
-                state.rejoins = true;
-                state.early_next = 0;
-            }
-            _ if since => {
-                state.resumes = true;
-                state.early_next = early;
-            }
-            _ => {
-                state.early = early;
-                state.early_next = early;
-                self.new_stay(member);
-            }
-        }
-        self.members[member].stand = Stand::Joining;
-    }
-
-    pub(super) fn refused(&mut self, client: ClientId, room: Option<RoomId>) {
-        self.client(client).joins_somewhere = false;
-        let Some(member) = room.and_then(|room| self.member_of(client, room.0)) else { return };
-        let state = &mut self.members[member];
-        if state.stand == Stand::Joining {
-            state.stand = Stand::Outside;
-        }
-    }
-
-    pub(super) fn leaving(&mut self, client: ClientId, room: RoomId) {
-        let Some(member) = self.member_of(client, room.0) else { return };
-        self.begin_leaving(member);
-    }
-
-    pub(super) fn closing(&mut self, client: ClientId) {
-        let members = self.client(client).members.clone();
-        for member in members {
-            self.begin_leaving(member);
-        }
-    }
-
-    fn begin_leaving(&mut self, member: u32) {
-        let state = &mut self.members[member];
-        if matches!(state.stand, Stand::Inside | Stand::Joining) {
-            state.stand = Stand::Leaving;
-            self.stop_owing(member);
-        }
-    }
-
-    pub(super) fn exited(
-        &mut self,
-        at: Time,
-        client: ClientId,
-        room: RoomId,
-        found: &mut Findings,
-    ) {
-        let Some(member) = self.member_of(client, room.0) else { return };
-        self.stop_owing(member);
-        self.holes(at, member, u32::MAX, found);
-        let state = &mut self.members[member];
-        if state.stand == Stand::Joining && state.rejoins {
-            self.new_stay(member);
-        } else if state.stand != Stand::Joining {
-            state.stand = Stand::Exited;
-        }
-    }
-
-    pub(super) fn closed(&mut self, at: Time, client: ClientId, found: &mut Findings) {
-        let state = self.client(client);
-        state.joins_somewhere = false;
-        let members = state.members.clone();
-        for member in members {
-            let inside = matches!(self.members[member].stand, Stand::Inside | Stand::Leaving);
-            self.stop_owing(member);
-            if inside {
-                self.holes(at, member, u32::MAX, found);
-            }
-            self.members[member].stand = Stand::Gone;
-            self.doubt(self.members[member].voice);
-        }
-    }
-
-    pub(super) fn reads(&mut self, client: ClientId, reads: bool) {
-        self.client(client).stuck = !reads;
-        let members = self.client(client).members.clone();
-        for member in members {
-            if !reads {
-                // Who does not read gets nothing: until it reads again nothing is owed.
-                self.stop_owing(member);
-            } else if self.may_be_owed(member) {
-                self.begin_owing(member);
-            }
-        }
-    }
-
     pub(super) fn may_be_owed(&self, member: u32) -> bool {
         let state = &self.members[member];
         let stuck = self.clients.find(state.client.0).is_some_and(|client| client.stuck);
@@ -346,98 +232,9 @@ impl Traffic {
         self.wake(at, found);
     }
 
-    /// The connection of a voice has ended: what nobody has seen of it may never have arrived.
-    fn doubt(&mut self, voice: u32) {
-        let Some(Some(speaker)) = self.voices.find(voice) else { return };
-        let (room, low, end) = (speaker.room, speaker.low, speaker.tickets.len());
-        for seq in low..end {
-            let Some(ticket) = self.ticket_at(voice, seq) else { continue };
-            let message = &mut self.rooms[room].messages[ticket];
-            if message.flags.has(Flags::ECHO_OWED) {
-                message.flags.clear(Flags::ECHO_OWED);
-                self.echoes -= 1;
-            }
-            let known = Flags::SEEN | Flags::ACKED | Flags::REJECTED | Flags::DOUBT;
-            if message.flags.has(known) {
-                continue;
-            }
-            message.flags.set(Flags::DOUBT);
-            self.sums.owed -= u64::from(message.due);
-            self.outstanding -= u64::from(message.due);
-        }
-        if let Some(Some(speaker)) = self.voices.find_mut(voice) {
-            speaker.low = end;
-        }
-    }
-
     pub(super) fn ticket_at(&self, voice: u32, seq: u32) -> Option<u32> {
         let speaker = self.voices.find(voice)?.as_ref()?;
         speaker.tickets.find(seq).copied().filter(|ticket| *ticket != NONE)
-    }
-
-    /// Gaps in what a member got are losses, however its stay ends: something later came. Judges
-    /// the tickets below a limit; the others are judged as owed.
-    pub(super) fn holes(&mut self, at: Time, member: u32, below: u32, found: &mut Findings) {
-        if !self.members[member].pending.is_empty() {
-            self.judge_pending(at, member, found);
-        }
-        let state = &self.members[member];
-        if !state.faulty || self.ordering.is_none() {
-            return;
-        }
-        let (room, own, stay) = (state.room, state.voice, state.stay);
-        let mut lost = Vec::new();
-        for (stream, gap) in self.faults.gaps_of(stay) {
-            for place in gap {
-                let ticket = if stream == WHOLE_ROOM {
-                    self.rooms[room].at(place)
-                } else {
-                    u32::try_from(place).ok().and_then(|seq| self.ticket_at(stream, seq))
-                };
-                let Some(ticket) = ticket else { continue };
-                let message = &self.rooms[room].messages[ticket];
-                let certain = stream != WHOLE_ROOM || message.is_strict();
-                let other = message.id.voice.0 != own && ticket < below;
-                if certain && other && message.counts() && !message.is_doubtful() {
-                    lost.push(message.id);
-                }
-            }
-        }
-        self.faults.forget_stay(stay);
-        let state = &mut self.members[member];
-        state.faulty = false;
-        let client = state.client;
-        for id in lost {
-            self.sums.owed += 1;
-            self.lose(at, client, RoomId(room), id, "it got later ones, but not this", found);
-        }
-    }
-
-    /// A copy is lost for certain.
-    pub(super) fn lose(
-        &mut self,
-        at: Time,
-        client: ClientId,
-        room: RoomId,
-        id: MessageId,
-        detail: &str,
-        found: &mut Findings,
-    ) {
-        self.sums.lost += 1;
-        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
-            return;
-        }
-        let ticket = self.ticket(id).map_or(NONE, |(_, ticket)| ticket);
-        let away = self
-            .member_of(client, room.0)
-            .is_some_and(|member| ticket < self.members[member].away_until);
-        let (check, class) = if away && self.recovery {
-            (crate::check::RECOVERY, Class::Recovery)
-        } else {
-            (DELIVERY, Class::Loss)
-        };
-        let finding = Finding::new(check, class, at, detail).client(client).room(room);
-        found.push(finding.message(id));
     }
 
     pub(super) fn pair(&mut self, stay: u32, voice: u32) -> Track {

@@ -1,10 +1,11 @@
-//! The end of the books: what is owed and never came.
+//! The end of a stay and of the books: what never came.
 
 use crate::check::{Class, End, Finding, Findings, KEPT};
-use crate::observe::{MessageId, RoomId, Time};
+use crate::observe::{ClientId, MessageId, RoomId, Time};
 use crate::plan::Delivery;
 
-use super::state::{Flags, Stand};
+use super::state::{Flags, NONE, Stand};
+use super::track::WHOLE_ROOM;
 use super::{DELIVERY, Traffic};
 
 /// Pairs of message and member looked at to name who lost what; beyond it losses are counted only.
@@ -99,5 +100,70 @@ impl Traffic {
                 found.push(finding.client(client).room(RoomId(room)).message(id));
             }
         }
+    }
+
+    /// Gaps in what a member got are losses, however its stay ends: something later came. Judges
+    /// the tickets below a limit; the others are judged as owed.
+    pub(super) fn holes(&mut self, at: Time, member: u32, below: u32, found: &mut Findings) {
+        if !self.members[member].pending.is_empty() {
+            self.judge_pending(at, member, found);
+        }
+        let state = &self.members[member];
+        if !state.faulty || self.ordering.is_none() {
+            return;
+        }
+        let (room, own, stay) = (state.room, state.voice, state.stay);
+        let mut lost = Vec::new();
+        for (stream, gap) in self.faults.gaps_of(stay) {
+            for place in gap {
+                let ticket = if stream == WHOLE_ROOM {
+                    self.rooms[room].at(place)
+                } else {
+                    u32::try_from(place).ok().and_then(|seq| self.ticket_at(stream, seq))
+                };
+                let Some(ticket) = ticket else { continue };
+                let message = &self.rooms[room].messages[ticket];
+                let certain = stream != WHOLE_ROOM || message.is_strict();
+                let other = message.id.voice.0 != own && ticket < below;
+                if certain && other && message.counts() && !message.is_doubtful() {
+                    lost.push(message.id);
+                }
+            }
+        }
+        self.faults.forget_stay(stay);
+        let state = &mut self.members[member];
+        state.faulty = false;
+        let client = state.client;
+        for id in lost {
+            self.sums.owed += 1;
+            self.lose(at, client, RoomId(room), id, "it got later ones, but not this", found);
+        }
+    }
+
+    /// A copy is lost for certain.
+    pub(super) fn lose(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        room: RoomId,
+        id: MessageId,
+        detail: &str,
+        found: &mut Findings,
+    ) {
+        self.sums.lost += 1;
+        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
+            return;
+        }
+        let ticket = self.ticket(id).map_or(NONE, |(_, ticket)| ticket);
+        let away = self
+            .member_of(client, room.0)
+            .is_some_and(|member| ticket < self.members[member].away_until);
+        let (check, class) = if away && self.recovery {
+            (crate::check::RECOVERY, Class::Recovery)
+        } else {
+            (DELIVERY, Class::Loss)
+        };
+        let finding = Finding::new(check, class, at, detail).client(client).room(room);
+        found.push(finding.message(id));
     }
 }

@@ -11,18 +11,18 @@
 //! Two receivers that disagree are certain; who of them is wrong is not. A receiver whose first
 //! message has no place although later ones have is believed only when a second one says the same.
 
-use crate::check::{Class, Finding, Findings};
-use crate::observe::{RoomId, Time};
+use crate::check::{Class, Findings};
+use crate::observe::Time;
 
-use super::state::{Claim, Flags, Message, NONE, Stand};
-use super::track::{NOWHERE, Took, Track, WHOLE_ROOM};
-use super::{ORDER, Traffic};
+use super::Traffic;
+use super::state::{Flags, Message, NONE, Stand};
+use super::track::{NOWHERE, Took, Track};
 
 /// Messages that one member may hold back waiting for their place. Beyond it they get places that
 /// prove nothing: better to miss a disorder than to grow without bound.
 const PENDING_MAX: usize = 256;
 /// How many later messages of a sender are looked at to tell a reorder from a disorder.
-const SENDER_REACH: u32 = 64;
+pub(super) const SENDER_REACH: u32 = 64;
 
 /// A first receipt.
 #[derive(Clone, Copy, Debug)]
@@ -253,7 +253,7 @@ impl Traffic {
 
     /// Gives a message the next place in the log. With a fence: it is known to come before the
     /// message there, and nothing else is known.
-    fn place(&mut self, room: u32, ticket: u32, fence: Option<i64>) {
+    pub(super) fn place(&mut self, room: u32, ticket: u32, fence: Option<i64>) {
         let books = &mut self.rooms[room];
         let place = books.log_end();
         books.log.push_back(ticket);
@@ -287,40 +287,6 @@ impl Traffic {
         }
     }
 
-    /// Those who said that they got a message before another: the log says otherwise.
-    fn resolve_claims(&mut self, seen: Seen, room: u32, found: &mut Findings) {
-        let books = &mut self.rooms[room];
-        if books.claims.is_empty() {
-            return;
-        }
-        for claim in books.claims.remove(&seen.ticket).unwrap_or_default() {
-            let Claim { member, stay, fence } = claim;
-            let here = Seen { member, ..seen };
-            let goes_on = self.members[member].stay == stay;
-            if goes_on {
-                self.take(here);
-            }
-            let class = if goes_on {
-                self.claim_class(member, seen.ticket, fence)
-            } else {
-                Class::Disorder
-            };
-            self.out_of_order(here, class, found);
-        }
-    }
-
-    /// Whether a member that got a message too soon got an earlier one of its sender after it.
-    fn claim_class(&self, member: u32, ticket: u32, fence: i64) -> Class {
-        let books = &self.rooms[self.members[member].room];
-        let id = books.messages[ticket].id;
-        let lowest = id.seq.saturating_sub(SENDER_REACH);
-        let after = |seq: u32| {
-            let earlier = self.ticket_at(id.voice.0, seq);
-            earlier.is_some_and(|t| books.messages[t].place >= fence && self.has(member, t))
-        };
-        if (lowest..id.seq).any(after) { Class::Reorder } else { Class::Disorder }
-    }
-
     /// Gives all waiting messages of a member places that prove nothing.
     fn force(&mut self, seen: Seen, found: &mut Findings) {
         let pending = std::mem::take(&mut self.members[seen.member].pending);
@@ -332,14 +298,6 @@ impl Traffic {
                 self.take_claims(room, ticket, seen.at);
             }
             self.evaluate(Seen { ticket, ..seen }, found);
-        }
-    }
-
-    fn take_claims(&mut self, room: u32, ticket: u32, at: Time) {
-        for claim in self.rooms[room].claims.remove(&ticket).unwrap_or_default() {
-            if self.members[claim.member].stay == claim.stay {
-                self.take(Seen { at, member: claim.member, ticket });
-            }
         }
     }
 
@@ -368,21 +326,6 @@ impl Traffic {
         })
     }
 
-    /// A stay ends while messages wait for a place: each sender's order can be judged even so.
-    pub(super) fn judge_pending(&mut self, at: Time, member: u32, found: &mut Findings) {
-        let pending = std::mem::take(&mut self.members[member].pending);
-        let messages = &self.rooms[self.members[member].room].messages;
-        let ids: Vec<_> = pending.iter().map(|ticket| messages[*ticket].id).collect();
-        for ((n, id), ticket) in ids.iter().enumerate().zip(&pending) {
-            let later =
-                ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq);
-            if later || self.later_of_sender(member, *ticket).is_some() {
-                self.out_of_order(Seen { at, member, ticket: *ticket }, Class::Reorder, found);
-            }
-        }
-        self.members[member].pending = pending;
-    }
-
     fn put_in_front(&mut self, seen: Seen, place: i64) {
         let state = &mut self.members[seen.member];
         let room = state.room;
@@ -401,137 +344,6 @@ impl Traffic {
         let state = &mut self.members[seen.member];
         state.track.next = place;
         state.strict_next = place;
-    }
-
-    /// A message with a place has come while others without one were waiting: this member has got
-    /// them before it.
-    fn claim_pending(&mut self, seen: Seen, place: i64, found: &mut Findings) {
-        self.judge_pending(seen.at, seen.member, found);
-        let messages = &self.rooms[self.members[seen.member].room].messages;
-        let id = messages[seen.ticket].id;
-        let later = |ticket: &u32| {
-            let other = messages[*ticket].id;
-            other.voice == id.voice && other.seq > id.seq
-        };
-        if self.members[seen.member].pending.iter().any(later) {
-            self.out_of_order(seen, Class::Reorder, found);
-        }
-        let state = &mut self.members[seen.member];
-        let room = state.room;
-        let pending = std::mem::take(&mut state.pending);
-        state.waits = NONE;
-        let stay = state.stay;
-        let strict = self.rooms[room].messages[seen.ticket].is_strict();
-        for ticket in pending {
-            if self.rooms[room].messages[ticket].is_placed() {
-                self.evaluate(Seen { ticket, ..seen }, found);
-                continue;
-            }
-            let claims = self.rooms[room].claims.entry(ticket).or_default();
-            claims.push(Claim { member: seen.member, stay, fence: place });
-            // One receiver may be wrong; two that say the same show that the log left it out.
-            let backed = claims.iter().any(|claim| claim.member != seen.member);
-            let believed = backed || !strict;
-            let fence = claims.iter().map(|claim| claim.fence).min();
-            if believed {
-                self.place(room, ticket, fence.filter(|_| strict));
-                self.take_claims(room, ticket, seen.at);
-            }
-        }
-    }
-
-    /// Judges a first receipt of a message that has a place.
-    fn evaluate(&mut self, seen: Seen, found: &mut Findings) {
-        self.take(seen);
-        let state = &mut self.members[seen.member];
-        let books = &self.rooms[state.room];
-        let message = &books.messages[seen.ticket];
-        let place = message.place;
-        if message.is_strict() {
-            if place >= state.strict_next {
-                state.strict_next = place + 1;
-                return;
-            }
-        } else {
-            let key = (state.stay, WHOLE_ROOM);
-            let after = |fence: &i64| self.faults.has(key, state.track, *fence);
-            let fenced = books.fences.get(&seen.ticket).is_some_and(after);
-            if !fenced && self.later_of_sender(seen.member, seen.ticket).is_none() {
-                return;
-            }
-        }
-        let class = match self.later_of_sender(seen.member, seen.ticket) {
-            Some(_) => Class::Reorder,
-            None => Class::Disorder,
-        };
-        self.out_of_order(seen, class, found);
-    }
-
-    /// The place of a later message of the same sender that the member has got already.
-    fn later_of_sender(&self, member: u32, ticket: u32) -> Option<i64> {
-        let state = &self.members[member];
-        let messages = &self.rooms[state.room].messages;
-        let id = messages[ticket].id;
-        let reach = id.seq + 1..=id.seq + SENDER_REACH;
-        let key = (state.stay, WHOLE_ROOM);
-        reach.map_while(|seq| self.ticket_at(id.voice.0, seq)).find_map(|later| {
-            let place = messages[later].place;
-            self.faults.has(key, state.track, place).then_some(place)
-        })
-    }
-
-    /// Writes into a member's track that it has a message.
-    fn take(&mut self, seen: Seen) {
-        let state = &mut self.members[seen.member];
-        let key = (state.stay, WHOLE_ROOM);
-        let books = &self.rooms[state.room];
-        let place = books.messages[seen.ticket].place;
-        if state.track.next == place {
-            state.track.next += 1;
-            return;
-        }
-        let (own, from, mut track) = (state.voice, state.from, state.track);
-        let strict = books.messages[seen.ticket].is_strict();
-        if !strict && (track.start == NOWHERE || place > track.next) {
-            self.members[seen.member].faulty = true;
-            self.faults.stray(key, place);
-            return;
-        }
-        if track.start == NOWHERE {
-            // What was sent after the entry was confirmed and has an earlier place was left out.
-            let certain = state.certain && state.stand == Stand::Inside;
-            let owed = |at: &i64| books.at(*at).is_some_and(|ticket| ticket >= from);
-            let earlier = (books.log_start..place).rev().take_while(owed);
-            let first = if certain { earlier.last().unwrap_or(place) } else { place };
-            self.faults.begin(key, &mut track, first, place);
-            self.members[seen.member].faulty |= first < place;
-        } else {
-            let skipped =
-                |at: i64| books.at(at).is_some_and(|t| self.skips_own(own, &books.messages[t]));
-            while track.next < place && skipped(track.next) {
-                track.next += 1;
-            }
-            let took = self.faults.take(key, &mut track, place);
-            self.members[seen.member].faulty |= took != Took::Next;
-        }
-        self.members[seen.member].track = track;
-    }
-
-    fn skips_own(&self, own: u32, message: &Message) -> bool {
-        let mine = message.id.voice.0 == own && !self.own_in_log();
-        mine || message.flags.has(Flags::REJECTED)
-    }
-
-    fn out_of_order(&mut self, seen: Seen, class: Class, found: &mut Findings) {
-        self.sums.disordered += 1;
-        let state = &self.members[seen.member];
-        let id = self.rooms[state.room].messages[seen.ticket].id;
-        let detail = match class {
-            Class::Reorder => "a later message of the same sender came first",
-            _ => "another member got this in another order",
-        };
-        let finding = Finding::new(ORDER, class, seen.at, detail).client(state.client);
-        found.push(finding.room(RoomId(state.room)).message(id));
     }
 
     /// Lets those go on whose waiting messages may have got a place.

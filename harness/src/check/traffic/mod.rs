@@ -9,9 +9,12 @@
 //! it costs two numbers per member and sender that have met.
 
 mod account;
+mod claim;
 mod end;
+mod evaluate;
 mod log;
 mod state;
+mod stay;
 mod track;
 
 use std::collections::HashMap;
