@@ -130,14 +130,20 @@ fn a_node_server_that_sends_to_the_wrong_room_is_found_out() {
 }
 
 #[test]
-fn quick_needs_no_join_where_a_connection_is_in_its_room_from_the_start() {
+fn a_node_server_that_forgets_one_member_is_found_out() {
+    let Some(node) = Node::start("deaf") else { return };
+    quick(&node.url, &[]).assert_failed("hearing", "loss");
+}
+
+#[test]
+fn a_server_where_nobody_hears_anybody_is_not_called_right() {
     let server = Server::start(&[]);
     // The echo endpoint sends everything back to its sender and to nobody else.
     let url = format!("{}/echo", server.url());
     let ran = Call::new(&["quick", "--target", &url, "--say", "$text", "--clients", "2"])
         .args(&["--rate", "20/s", "--for", "1s", "--report", "report"])
         .end();
-    ran.assert_failed("delivery", "loss");
+    assert_eq!(ran.code, Some(4), "{ran}");
 }
 
 #[test]

@@ -171,7 +171,9 @@ finds! {
         "timeout-disconnect", "heartbeat", "ping", faults::swallow_pings();
 
     reconnect_finds_a_gap_in_what_was_missed:
-        "reconnect", "recovery", "recovery", faults::drop_one_recovered();
+        "reconnect", "delivery", "loss", faults::drop_one_recovered();
+    reconnect_finds_a_server_that_takes_it_up_at_another_place:
+        "reconnect", "recovery", "recovery", faults::alter_one("joined", another_place);
     reconnect_finds_what_was_missed_coming_twice:
         "reconnect", "delivery", "duplicate", faults::double_each("chat", 300);
 
@@ -202,6 +204,15 @@ finds! {
 fn slow_consumer_finds_everybody_waiting_for_the_slowest() {
     let between = |server: &Server| Proxy::that_waits_for_the_slowest(server.address);
     assert_finds("slow-consumer", "slow", "slow", between);
+}
+
+/// A client that comes back is told that it gets everything after a message that it has not seen.
+fn another_place(entry: &mut Value) -> bool {
+    let recovered = entry["recovered"] == true;
+    if recovered {
+        entry["seq"] = json!(entry["seq"].as_u64().unwrap_or_default() + 1);
+    }
+    recovered
 }
 
 fn another_value(message: &mut Value) -> bool {

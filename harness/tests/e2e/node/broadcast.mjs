@@ -29,6 +29,10 @@ function deliver(member, from, frame, room) {
   sent += 1;
   const now = sent % 500 === 0;
   if (fault === 'loss' && now) return;
+  if (fault === 'deaf') {
+    victim ??= member;
+    if (member === victim) return;
+  }
   if (fault === 'disorder') {
     // Every 20th message for one member waits until after the next one, if that is somebody else's.
     if (held?.member === member) {
