@@ -171,7 +171,7 @@ finds! {
         "timeout-disconnect", "heartbeat", "ping", faults::swallow_pings();
 
     reconnect_finds_a_gap_in_what_was_missed:
-        "reconnect", "recovery", "recovery", faults::drop_one_recovered();
+        "reconnect", "recovery", "recovery", faults::drop_first_recovered();
     reconnect_finds_what_was_missed_coming_twice:
         "reconnect", "delivery", "duplicate", faults::double_each("chat", 300);
 
