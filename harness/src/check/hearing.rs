@@ -154,7 +154,7 @@ mod tests {
         }
         check.conclude(&End { settled: true, ..End::default() }, &mut found);
         assert_eq!(check.missed() > 0, found.total() > 0);
-        found.of_class(Class::Loss)
+        found.of("hearing").iter().map(|(_, losses)| losses).sum()
     }
 
     #[test]

@@ -262,19 +262,18 @@ pub(crate) fn fall_silent_after(messages: usize) -> Fault {
     })
 }
 
-/// The first message that a client gets after it has come back to its room is left out.
-pub(crate) fn drop_one_recovered() -> Fault {
-    let mut waiting = None;
-    let mut done = false;
+/// The first message that each client gets after it has come back to its room is left out: of most
+/// of them one that they had missed.
+pub(crate) fn drop_first_recovered() -> Fault {
+    let mut waiting = Vec::new();
     Box::new(move |hop| {
-        if done {
-            return;
-        }
         if hop.told("joined").is_some_and(|entry| entry["recovered"] == true) {
-            waiting.get_or_insert(hop.conn);
-        } else if waiting == Some(hop.conn) && hop.told("chat").is_some() {
+            waiting.push(hop.conn);
+        } else if hop.told("chat").is_some()
+            && let Some(at) = waiting.iter().position(|conn| *conn == hop.conn)
+        {
             hop.frames.clear();
-            done = true;
+            waiting.swap_remove(at);
         }
     })
 }

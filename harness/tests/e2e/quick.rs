@@ -138,7 +138,8 @@ fn a_node_server_that_forgets_one_member_is_found_out() {
 #[test]
 fn a_server_where_nobody_hears_anybody_is_not_called_right() {
     let server = Server::start(&[]);
-    // The echo endpoint sends everything back to its sender and to nobody else.
+    // The echo endpoint sends everything back to its sender and to nobody else: nothing is heard, so
+    // nothing can be said of it.
     let url = format!("{}/echo", server.url());
     let ran = Call::new(&["quick", "--target", &url, "--say", "$text", "--clients", "2"])
         .args(&["--rate", "20/s", "--for", "1s", "--report", "report"])
