@@ -225,8 +225,8 @@ fn no_file_names_a_machine() {
         ["/tm", "p/wt"],
         ["/wo", "rk/"],
         ["registry.", "npmjs"],
-        ["static.", "crates.io"],
-        ["index.", "crates.io"],
+        ["static.crates", ".io"],
+        ["index.crates", ".io"],
         ["artifact", "ory"],
         [".inter", "nal/"],
     ];

@@ -5,6 +5,7 @@ mod progress;
 mod quick;
 mod run;
 mod serve;
+mod summarize;
 
 use std::ffi::OsString;
 use std::io::Write;

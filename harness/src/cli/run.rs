@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::progress;
-use crate::check::{self, Class, Deliveries};
+use super::{progress, summarize};
 use crate::dialect::{Dialect, Heartbeat};
-use crate::drive::{self, Cut, Interrupt, Job, Outcome};
-use crate::latency::{self, Metric, Number};
+use crate::drive::{self, Interrupt, Job};
 use crate::plan::{Built, Capacity, Options, Plan, Source};
 use crate::report::{self, write::Place};
 use crate::scenario::{Problems, Scenario, units};
-use crate::summary::{Clients, Generator, Summary};
+use crate::summary::Summary;
 use crate::verdict::Exit;
 
 /// Memory that is left to the rest of the machine, as a share of what is free.
@@ -169,13 +167,17 @@ impl Runner<'_> {
         };
         let ran = drive::run(&job);
         progress::clear(self.common.quiet);
-        match ran {
-            Ok(outcome) => Some(self.report(&plan, started, outcome, &place)),
+        let again = self.again(&plan);
+        let mut summary = match ran {
+            Ok(outcome) => summarize::outcome(&plan, started, outcome, again),
             Err(reason) => {
-                let exit = could_not(&format!("{}: {reason}", plan.scenario));
-                Some(self.interrupt.signal().map_or(exit, stopped_by))
+                could_not(&format!("{}: {reason}", plan.scenario));
+                let target = given.target.clone().unwrap_or_default();
+                summarize::failure(&plan, started, target, reason, again)
             }
-        }
+        };
+        summary.interrupted = self.interrupt.signal().map(stopped_by);
+        Some(self.report(&summary, &place))
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
@@ -197,14 +199,13 @@ impl Runner<'_> {
         }
     }
 
-    fn report(&self, plan: &Plan, started: Timestamp, outcome: Outcome, place: &Place) -> Exit {
-        let summary = self.summary(plan, started, outcome);
-        let written = place.write(&summary);
+    fn report(&self, summary: &Summary, place: &Place) -> Exit {
+        let written = place.write(summary);
         let shown = place.directory().display().to_string();
         super::print(&format!(
             "{}{}\n",
-            report::text::render(&summary),
-            report::text::last_line(&summary, if written.is_ok() { &shown } else { "-" })
+            report::text::render(summary),
+            report::text::last_line(summary, if written.is_ok() { &shown } else { "-" })
         ));
         match written {
             Ok(()) => summary.exit(),
@@ -215,68 +216,9 @@ impl Runner<'_> {
         }
     }
 
-    fn summary(&self, plan: &Plan, started: Timestamp, outcome: Outcome) -> Summary {
-        let Outcome { mut books, end, .. } = outcome;
-        let checks = books.conclude(&end);
-        let deliveries = books.judge.deliveries();
-        let (total, drain) = outcome.took;
-        derive(&mut books.measured, deliveries, books.measured_for, outcome.cpu_s, total);
-        let endings = checks.iter().filter(|check| check.name == check::PROTOCOL);
-        let unexpected = endings.flat_map(|check| &check.classes);
-        let unexpected =
-            unexpected.filter(|(class, _)| matches!(class, Class::Close | Class::Killed));
-        books.measured.count(Metric::CloseUnexpected, unexpected.map(|(_, n)| n).sum());
-        let measured = std::mem::take(&mut books.measured);
-        let p99 = |metric| measured.value(metric, "p99").unwrap_or_default() as u64;
-        let stall_us = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
-        let generator = Generator {
-            engine: "swarm".to_owned(),
-            cpu_s: outcome.cpu_s,
-            lateness_p99_us: p99(Metric::HarnessLateness),
-            loop_lag_p99_us: p99(Metric::HarnessLoopLag),
-            stall_us,
-            peak_rss_bytes: outcome.peak_rss_bytes,
-            drain_s: drain.as_secs_f64(),
-        };
-        let failed = measured.value(Metric::OpenFailed, "count").unwrap_or_default() as u64;
-        let mut summary = Summary {
-            scenario: plan.scenario.clone(),
-            about: plan.about.clone(),
-            dialect: plan.dialect.name.clone(),
-            target: outcome.target,
-            seed: plan.seed,
-            started: started.to_string(),
-            duration_s: total.as_secs_f64(),
-            interrupted: match outcome.cut {
-                Some(Cut::Interrupted(signal)) => Some(stopped_by(signal)),
-                _ => None,
-            },
-            error: None,
-            again: self.again(plan),
-            clients: Clients {
-                planned: plan.clients.len() as u64,
-                connected_max: books.connected_max(),
-                failed,
-            },
-            sent: books.messages(),
-            deliveries,
-            steps: outcome.steps,
-            checks: Vec::new(),
-            findings: 0,
-            warnings: Vec::new(),
-            witnesses: books.witnesses(),
-            thresholds: latency::thresholds(&plan.thresholds, &measured, end.stall),
-            late: latency::is_late(&plan.thresholds, &measured, end.stall),
-            measured,
-            generator,
-        };
-        summary.judged(checks, deliveries, books.judge.findings());
-        summary
-    }
-
     /// The command that repeats this run.
     fn again(&self, plan: &Plan) -> String {
-        let Some(args) = self.args else { return "the same `harness quick` command".to_owned() };
+        let Some(args) = self.args else { return this_command(plan.seed) };
         let mut words = vec!["harness run".to_owned(), plan.source.name.clone()];
         words.push(format!("--seed {}", plan.seed));
         words.extend(args.dialect.iter().map(|dialect| format!("--dialect {dialect}")));
@@ -284,29 +226,6 @@ impl Runner<'_> {
         words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
         words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
         words.join(" ")
-    }
-}
-
-/// The metrics that are not times but follow from the whole run.
-fn derive(
-    measured: &mut latency::Measured,
-    deliveries: Deliveries,
-    span: Duration,
-    cpu_s: f64,
-    total: Duration,
-) {
-    let number = |value: f64| Number { count: value, min: value, mean: value, max: value };
-    let delivered = measured.value(Metric::DeliverLatency, "count").unwrap_or_default();
-    if !span.is_zero() {
-        measured.set(Metric::DeliverRate, number(delivered / span.as_secs_f64()));
-    }
-    measured.set(Metric::HarnessCpu, number(cpu_s / total.as_secs_f64().max(0.001)));
-    for (metric, count) in [
-        (Metric::MessagesLost, deliveries.lost),
-        (Metric::MessagesDuplicated, deliveries.duplicated),
-        (Metric::MessagesDisordered, deliveries.disordered),
-    ] {
-        measured.set(metric, number(count as f64));
     }
 }
 
@@ -345,6 +264,19 @@ fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
     worst.into_iter().chain(exit).max_by_key(weight)
 }
 
+/// The command line of this process, as a shell takes it, with the seed that was drawn.
+fn this_command(seed: u64) -> String {
+    let plain =
+        |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=".contains(c));
+    let quoted = |word: String| {
+        if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let words: Vec<String> = std::env::args().skip(1).map(quoted).collect();
+    let seeded = words.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    let seed = if seeded { String::new() } else { format!(" --seed {seed}") };
+    format!("harness {}{seed}", words.join(" "))
+}
+
 fn stopped_by(signal: i32) -> Exit {
     if signal == signal_hook::consts::SIGTERM { Exit::Terminated } else { Exit::Interrupted }
 }
@@ -363,9 +295,14 @@ fn heartbeat(text: &str) -> Result<Heartbeat, String> {
     units::heartbeat(text).map_err(|error| error.to_string())
 }
 
-/// A target. Whether it can be reached is seen later; that it is a URL can be known now.
+/// A target. Whether it can be reached is seen later; what kind of URL it is can be known now.
 pub(super) fn url(text: &str) -> Result<String, String> {
-    url::Url::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "ws" => Ok(text.to_owned()),
+        "wss" => Err("TLS is not supported yet: use a ws:// address of the server".to_owned()),
+        other => Err(format!("a target begins with ws://, not with {other}://")),
+    }
 }
 
 /// `NAME=VALUE`.
