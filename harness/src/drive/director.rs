@@ -195,7 +195,7 @@ impl Director<'_> {
     }
 
     /// Waits until everything owed has arrived and everything asked is answered, `most` at most.
-    pub(super) async fn settle(&self, most: Duration) -> bool {
+    pub(super) async fn settle(&self, most: Duration) {
         let end = Instant::now() + most;
         loop {
             let settled = {
@@ -204,7 +204,7 @@ impl Director<'_> {
                     && stage.clients.iter().all(|client| client.unanswered() == 0)
             };
             if settled || Instant::now() >= end {
-                return settled;
+                return;
             }
             Timer::after(Duration::from_millis(20)).await;
         }

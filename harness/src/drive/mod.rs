@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 pub use self::child::ChildServer;
 use self::director::Director;
+use self::facts::Facts;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::watch::{Cut, Interrupt, Live};
@@ -107,7 +108,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait, job.interrupt)?;
     // Timers: the user's word, else the target's own, else the dialect's.
     let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
-    let shared = Arc::new(stage_of(plan, heartbeat));
+    let facts = facts::of(plan);
+    let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let child = Mutex::new(child);
@@ -119,7 +121,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         target: &target,
         heartbeat: heartbeat
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
-        facts: facts::of(plan),
+        facts,
         say: job.say,
     };
     let played = block_on(play(&director, &child, job));
@@ -170,8 +172,7 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     args
 }
 
-fn stage_of(plan: &Plan, heartbeat: Option<Heartbeat>) -> Shared {
-    let facts = facts::of(plan);
+fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Shared {
     let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
@@ -212,24 +213,25 @@ async fn play(
     let mut cut = future::or(timeline, watching).await;
     shared.stop();
     let drain = Instant::now();
-    let settled = cut.is_none() && {
+    if cut.is_none() {
         let ending = async {
-            let settled = director.settle(patience(director.plan)).await;
-            (last_fence(director).await && settled, None)
+            director.settle(patience(director.plan)).await;
+            let silent = last_fence(director).await;
+            if silent > 0 {
+                (job.say)(&format!("{silent} clients got no answer to their last ping"));
+            }
+            None
         };
         let watching = async {
-            let cut = watch::watch(shared, director.target, child, job.interrupt, job.live).await;
-            (false, Some(cut))
+            Some(watch::watch(shared, director.target, child, job.interrupt, job.live).await)
         };
-        let (settled, late_cut) = future::or(ending, watching).await;
-        cut = late_cut;
-        settled || cut.is_none()
-    };
+        cut = future::or(ending, watching).await;
+    }
     let now = shared.now();
     sweep(shared);
     let end = End {
         at: now,
-        settled,
+        settled: cut.is_none(),
         interrupted: matches!(cut, Some(Cut::Interrupted(_))),
         died: match &cut {
             Some(Cut::Died(at, _)) => Some(*at),
@@ -256,12 +258,12 @@ fn patience(plan: &Plan) -> Duration {
     }
 }
 
-/// Every living client proves that nothing more was on its way to it.
-async fn last_fence(director: &Director<'_>) -> bool {
+/// Every living client proves that nothing more was on its way to it. Says how many could not.
+async fn last_fence(director: &Director<'_>) -> usize {
     let deadline = Instant::now() + FENCE;
     let clients = (0..director.plan.clients.len()).filter_map(|id| u32::try_from(id).ok());
     let fences = clients.map(|id| director.ping(deadline, ClientId(id)));
-    join_all(fences).await.into_iter().all(|back| back)
+    join_all(fences).await.into_iter().filter(|back| !back).count()
 }
 
 /// Gives up the requests that were never answered.
