@@ -35,8 +35,7 @@ pub struct Heard {
 pub enum Content {
     /// An event of the dialect.
     Event(Event),
-    /// A message that carries a stamp; `hash` is that of the text from the stamp on, for texts of a
-    /// given length.
+    /// A message: an event of the dialect, or a frame with a stamp in it.
     Message(Said),
     /// Nothing that the dialect knows.
     Unknown,
@@ -51,7 +50,7 @@ pub struct Said {
     pub stamp: Option<Stamp>,
     /// The event around it; none when the dialect does not describe events.
     pub event: Option<Event>,
-    /// The text said: a byte range of the frame, where the dialect does not tell it apart.
+    /// The text said.
     pub words: Words,
 }
 

@@ -70,8 +70,7 @@ pub enum What {
     /// From now on it reads its socket, or does not.
     Reads(bool),
 
-    /// It is about to ask to enter a room. `tickets` is the number of messages sent to that room so
-    /// far by everybody: a message with a lower ticket was sent before.
+    /// It is about to ask to enter a room.
     Joining {
         /// The room; none when it joins by a code whose room is not known yet.
         room: Option<RoomId>,

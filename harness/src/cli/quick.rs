@@ -61,7 +61,7 @@ enum Echo {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Order {
-    /// One order of all messages of a room, at all receivers
+    /// One order of all messages of a room but one's own, at all receivers
     Total,
     /// Each sender's messages in the order sent
     PerSender,
@@ -85,6 +85,17 @@ pub(super) fn main(args: &Args) -> Exit {
     run::one(&args.common, &given)
 }
 
+impl Order {
+    /// Its word in dialects and scenarios. Whether a sender hears itself, and on which way, is not
+    /// known here, so its own messages have no place in the order.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Total => "total-among-others",
+            Self::PerSender => "per-sender",
+        }
+    }
+}
+
 impl Args {
     /// The dialect file that the templates amount to. It describes no events: the stamps in the
     /// texts are found wherever they come back.
@@ -105,10 +116,7 @@ impl Args {
             Some(Echo::Never) => "never",
             Some(Echo::Once) | None => "once",
         };
-        let ordering = match self.order {
-            Order::Total => "total-among-others",
-            Order::PerSender => "per-sender",
-        };
+        let ordering = self.order.word();
         line(&mut text, format_args!("ordering: {ordering}\necho: {echo}\nfence: ping\nsend:"));
         for (verb, template) in given() {
             if json(template) && !text.contains("encoding: text") {
@@ -133,10 +141,7 @@ impl Args {
             Some(Echo::Never) => "never",
             None => "any",
         };
-        let order = match self.order {
-            Order::Total => "total-among-others",
-            Order::PerSender => "per-sender",
-        };
+        let order = self.order.word();
         let join = match &self.join {
             Some(_) => "  - as: crowd\n    join: $room\n",
             None => "",

@@ -29,8 +29,6 @@ pub(super) struct Stage {
     pub(super) links: Vec<Option<Arc<Link>>>,
     /// When any bytes came from the target last.
     pub(super) heard_at: Time,
-    /// Bytes that came, and bytes that went.
-    pub(super) bytes: (u64, u64),
     wakers: Vec<Vec<Waker>>,
     masks: StdRng,
 }
@@ -56,8 +54,7 @@ impl Shared {
         let links = clients.iter().map(|_| None).collect();
         let wakers = clients.iter().map(|_| Vec::new()).collect();
         let masks = StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(0));
-        let stage =
-            Stage { clients, books, links, heard_at: Time(0), bytes: (0, 0), wakers, masks };
+        let stage = Stage { clients, books, links, heard_at: Time(0), wakers, masks };
         Self { stage: Mutex::new(stage), start: Instant::now(), stopping: AtomicBool::new(false) }
     }
 
@@ -143,7 +140,6 @@ impl Stage {
         let mut mask = [0; 4];
         self.masks.fill_bytes(&mut mask);
         let bytes = wire::encode(frame, mask);
-        self.bytes.1 += bytes.len() as u64;
         Some(Parcel { link, bytes, message: None })
     }
 

@@ -339,7 +339,6 @@ impl Seat {
                     parcels: Vec::new(),
                     over: false,
                 };
-                hearing.stage.bytes.0 += bytes.len() as u64;
                 let fed = frames.feed(bytes, |incoming| hearing.take(incoming));
                 if let Err(breach) = &fed {
                     hearing.broken(breach);

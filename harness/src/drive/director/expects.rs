@@ -70,7 +70,12 @@ impl Director<'_> {
                     (_, 1) => String::new(),
                     (nth, count) => format!(" ({nth} of {count} came)"),
                 };
-                let detail = format!("{what} did not come in time{had}");
+                let dropped = self.shared.lock().client(id).map_or(0, |(it, _)| it.overflowed);
+                let dropped = match dropped {
+                    0 => String::new(),
+                    dropped => format!("; {dropped} older events had to be dropped unread"),
+                };
+                let detail = format!("{what} did not come in time{had}{dropped}");
                 return Err(self.fail(frame.step.place, id, absent(pattern.kind), detail));
             }
         }
