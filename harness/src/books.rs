@@ -12,13 +12,16 @@ use serde_json::Value;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
-use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
+use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
+
+/// Ways of ending a connection that are told apart.
+const ENDINGS_MAX: usize = 32;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -31,8 +34,11 @@ pub struct Books {
     pub measuring: bool,
     /// For how long load was measured.
     pub measured_for: Duration,
+    /// Texts that came, and how many of them the dialect knows.
+    pub texts: (u64, u64),
     run: u64,
     closed: bool,
+    endings: Vec<(Ending, u64)>,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -100,8 +106,10 @@ impl Books {
             measured: Measured::default(),
             measuring: true,
             measured_for: Duration::ZERO,
+            texts: (0, 0),
             run,
             closed: false,
+            endings: Vec::new(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -122,6 +130,9 @@ impl Books {
 
     /// Enters an observation.
     pub fn observe(&mut self, at: Time, client: ClientId, what: What) {
+        if let What::Closed(ending) = &what {
+            self.ended(ending);
+        }
         if self.closed {
             return;
         }
@@ -129,6 +140,20 @@ impl Books {
         if new > 0 {
             self.open_witnesses(client, new);
         }
+    }
+
+    /// Counts the end of a connection, the goodbyes after the run included.
+    pub fn ended(&mut self, ending: &Ending) {
+        if let Some((_, count)) = self.endings.iter_mut().find(|(known, _)| known == ending) {
+            *count += 1;
+        } else if self.endings.len() < ENDINGS_MAX {
+            self.endings.push((ending.clone(), 1));
+        }
+    }
+
+    /// How connections ended: each way with its number, in the order of their first times.
+    pub fn endings(&self) -> &[(Ending, u64)] {
+        &self.endings
     }
 
     /// Keeps a duration, in microseconds, unless the run is warming up.

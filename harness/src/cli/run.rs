@@ -159,6 +159,7 @@ impl Runner<'_> {
         let job = Job {
             plan: &plan,
             target: given.target.as_deref(),
+            reached: None,
             wait: self.common.wait,
             heartbeat: self.common.heartbeat,
             interrupt: self.interrupt,

@@ -36,6 +36,8 @@ impl Client {
 
     /// A text came. Returns a request of the client's own that answers it, if the dialect says so.
     pub fn hear(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
+        let known = matches!(heard.content, Content::Message(_) | Content::Event(_));
+        books.texts = (books.texts.0 + 1, books.texts.1 + u64::from(known));
         match &heard.content {
             Content::Message(said) => self.message(now, heard, said, books),
             Content::Event(event) => {

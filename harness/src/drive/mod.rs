@@ -53,6 +53,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// The target's URL; none: the reference server is started.
     pub target: Option<&'a str>,
+    /// Where the target is, where that is known already: then it is not asked again.
+    pub reached: Option<&'a Reached>,
     /// Retries the first connection for so long.
     pub wait: Duration,
     /// The target's timers, where the user says them.
@@ -63,6 +65,28 @@ pub struct Job<'a> {
     pub say: &'a (dyn Fn(&str) + Sync),
     /// Told once a second how the run stands.
     pub live: &'a (dyn Fn(&Live) + Sync),
+}
+
+/// A target that has taken an upgrade: where it is, and what its greeting says of its timers.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    target: director::Target,
+    greeted: Option<Heartbeat>,
+}
+
+/// Asks a target for one connection, again and again for `wait`, in the name of a plan's first client.
+///
+/// # Errors
+/// It cannot be reached, or refuses the upgrade. In words for the user.
+pub fn reach(
+    url: &str,
+    plan: &Plan,
+    wait: Duration,
+    interrupt: &Interrupt,
+) -> Result<Reached, String> {
+    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
+    let (target, greeted) = probe::probe(url, &plan.dialect, &vars, wait, interrupt)?;
+    Ok(Reached { target, greeted })
 }
 
 /// What a run came to.
@@ -104,8 +128,10 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait, job.interrupt)?;
+    let Reached { target, greeted } = match job.reached {
+        Some(reached) => reached.clone(),
+        None => reach(&url, plan, job.wait, job.interrupt)?,
+    };
     // Timers: the user's word, else the target's own, else the dialect's.
     let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
     let facts = facts::of(plan);
@@ -247,6 +273,7 @@ async fn play(
     skip_rest(&mut steps, &director.plan.steps);
     shared.lock().books.close();
     goodbye(director, cut.as_ref()).await;
+    shared.lock().note_unended();
     Played { steps, cut, end, took }
 }
 
@@ -292,7 +319,13 @@ async fn goodbye(director: &Director<'_>, cut: Option<&Cut>) {
         director.begin_close(id, code, "");
     }
     let deadline = Instant::now() + GOODBYE;
-    join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
+    // Who does not read will see no answer.
+    let reading: Vec<ClientId> = {
+        let stage = director.shared.lock();
+        let reads = |id: &ClientId| stage.clients.get(id.0 as usize).is_some_and(|it| it.reads);
+        clients.into_iter().filter(reads).collect()
+    };
+    join_all(reading.into_iter().map(|id| director.ended(deadline, id))).await;
 }
 
 /// Names the steps that were not reached.

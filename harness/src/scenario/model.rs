@@ -11,9 +11,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::marked::{At, Keyed, Tried, lenient};
-use super::steps::Step;
+use super::steps::{Step, Steps};
 use super::units::{Length, Limit, Rate};
-use crate::plan::Level;
+use crate::plan::{Echo, Level, Ordering};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -36,6 +36,35 @@ pub(crate) struct File {
     pub(crate) thresholds: Keyed<Tried<Keyed<Tried<At<Limit>>>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) server: Server,
+    /// The requirements that it shows: these make it a case of `harness conform`.
+    #[serde(default)]
+    pub(crate) requires: Vec<At<String>>,
+    /// It applies only where the profile's options have these values: one, or one of a list.
+    #[serde(default)]
+    pub(crate) options: Keyed<At<Value>>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) traffic: Traffic,
+    /// Nothing runs beside it.
+    #[serde(default)]
+    pub(crate) alone: bool,
+    /// It needs a server that nobody else uses.
+    #[serde(default)]
+    pub(crate) own_server: bool,
+    /// Instead of the steps, where the profile says that the server lacks this: that it says no.
+    #[serde(default)]
+    pub(crate) refusal: Steps,
+}
+
+/// What must have been seen at least, lest the case say nothing.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traffic {
+    /// Copies of messages for others than their sender.
+    pub(crate) deliveries: Option<u64>,
+    /// Text frames.
+    pub(crate) frames: Option<u64>,
+    /// Frames that the dialect knows.
+    pub(crate) events: Option<u64>,
 }
 
 /// Clients that play the same role.
@@ -100,6 +129,30 @@ pub(crate) enum EchoWord {
     Never,
     Apart,
     Any,
+}
+
+impl OrderWord {
+    /// None: any order will do.
+    pub(crate) fn meaning(self) -> Option<Ordering> {
+        match self {
+            Self::PerSender => Some(Ordering::PerSender),
+            Self::Total => Some(Ordering::Total),
+            Self::TotalAmongOthers => Some(Ordering::TotalAmongOthers),
+            Self::Any => None,
+        }
+    }
+}
+
+impl EchoWord {
+    /// None: it does not matter.
+    pub(crate) fn meaning(self) -> Option<Echo> {
+        match self {
+            Self::Once => Some(Echo::Once),
+            Self::Never => Some(Echo::Never),
+            Self::Apart => Some(Echo::Apart),
+            Self::Any => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

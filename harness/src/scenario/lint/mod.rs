@@ -26,6 +26,8 @@ pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
         }
     }
     linter.steps(&file.steps, step::Around::default());
+    linter.steps(&file.refusal, step::Around::default());
+    linter.case();
     for (name, stats) in file.thresholds.iter() {
         linter.threshold(name, stats);
     }
@@ -66,6 +68,32 @@ impl Linter<'_> {
                 let problem =
                     Problem::new(format!("nothing that a server can do is called `{}`", **need));
                 self.tell(problem.at(need.place).did_you_mean(need, known()));
+            }
+        }
+    }
+
+    /// What makes the file a case of a conformance suite.
+    fn case(&mut self) {
+        for (name, value) in self.file.options.iter() {
+            let scalar = |value: &serde_json::Value| !value.is_object() && !value.is_array();
+            let fits = match &value.value {
+                serde_json::Value::Array(values) => !values.is_empty() && values.iter().all(scalar),
+                value => scalar(value),
+            };
+            if !fits {
+                let problem = Problem::new(format!("`{}` is no value of an option", **name));
+                self.tell(problem.at(value.place).help("write a word, or a list of words"));
+            }
+        }
+        let what = [
+            ("options", !self.file.options.0.is_empty()),
+            ("refusal", !self.file.refusal.is_empty()),
+        ];
+        for (key, _) in what.into_iter().filter(|(_, there)| *there) {
+            if self.file.requires.is_empty() {
+                let problem = Problem::new(format!("`{key}` without `requires`"));
+                let help = "only a case of a conformance suite has it";
+                self.tell(problem.at(self.file.scenario.place).help(help));
             }
         }
     }

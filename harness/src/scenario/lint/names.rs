@@ -37,6 +37,7 @@ impl Names {
             names.set.insert(group.value.clone(), set);
         }
         names.saves(&file.steps, None);
+        names.saves(&file.refusal, None);
         names
     }
 
