@@ -133,16 +133,36 @@ fn unfit(id: &At<String>, written: &Written) -> Option<Problem> {
     Some(Problem::new(format!("`{key}` is empty")).at(id.place))
 }
 
+/// The requirements that no case can show, and whether all others must have one yet.
+#[derive(Debug, Default)]
+pub(super) struct Untestable {
+    /// Each with its reason.
+    pub(super) reasons: Vec<(At<String>, String)>,
+    /// Cases are still being written.
+    pub(super) incomplete: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exempt {
+    untestable: Keyed<Tried<At<String>>>,
+    #[serde(default)]
+    incomplete: bool,
+}
+
 /// Reads the list of requirements that no case can show, each with its reason.
-pub(super) fn read_untestable(source: &Source) -> Result<Vec<(At<String>, String)>, Problems> {
-    let list: Keyed<Tried<At<String>>> = parse(source)?;
+pub(super) fn read_untestable(source: &Source) -> Result<Untestable, Problems> {
+    let Exempt { untestable, incomplete } = parse(source)?;
     let mut reasons = Vec::new();
     let mut problems = Vec::new();
-    for (id, reason) in list.0 {
+    for (id, reason) in untestable.0 {
         match reason.0 {
             Some(reason) if !reason.trim().is_empty() => reasons.push((id, reason.value)),
             _ => problems.push(Problem::new("why can no case show it?").at(id.place)),
         }
     }
-    if problems.is_empty() { Ok(reasons) } else { Err(Problems::new(source.clone(), problems)) }
+    match problems.is_empty() {
+        true => Ok(Untestable { reasons, incomplete }),
+        false => Err(Problems::new(source.clone(), problems)),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::outcome::Traffic;
 use super::profile::Profile;
-use super::requirement::{self, Condition, Level, Requirement};
+use super::requirement::{self, Condition, Level, Requirement, Untestable};
 use crate::plan::Source;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
@@ -30,7 +30,7 @@ pub struct SuiteFile {
 #[derive(Debug, Default)]
 pub struct Suite {
     pub(super) sets: Vec<Set>,
-    pub(super) untestable: Vec<(Source, Vec<Untestable>)>,
+    pub(super) untestable: Vec<(Source, Untestable)>,
     pub(super) profiles: Vec<Shelved<Profile>>,
     /// The cases, in the order of their paths.
     pub cases: Vec<Case>,
@@ -45,9 +45,6 @@ pub(super) struct Set {
     pub(super) own: bool,
     pub(super) list: Vec<Requirement>,
 }
-
-/// A requirement's id, where it stands, and why no case can show it.
-pub(super) type Untestable = (crate::scenario::marked::At<String>, String);
 
 /// What a file holds, and the file.
 #[derive(Debug)]
@@ -187,7 +184,7 @@ impl Suite {
 
     /// Why no case can show a requirement, if that is said.
     pub fn untestable(&self, id: &str) -> Option<&str> {
-        let mut all = self.untestable.iter().flat_map(|(_, list)| list);
+        let mut all = self.untestable.iter().flat_map(|(_, list)| &list.reasons);
         all.find(|(known, _)| known.value == id).map(|(_, reason)| reason.as_str())
     }
 
@@ -210,8 +207,9 @@ impl Suite {
     /// The dialects that the tree is about: those with cases or a default profile of its own.
     pub fn dialect_names(&self) -> Vec<String> {
         let homes = self.cases.iter().filter(|case| case.own && case.home != COMMON);
-        let profiles =
-            self.profiles.iter().filter(|it| it.own && it.value.name == it.value.dialect);
+        let default = |it: &&Shelved<Profile>| it.own && it.value.name == it.value.dialect;
+        let spoken = |it: &&Shelved<Profile>| self.dialect(&it.value.dialect).is_some();
+        let profiles = self.profiles.iter().filter(default).filter(spoken);
         let mut names: Vec<String> = homes
             .map(|case| case.home.clone())
             .chain(profiles.map(|profile| profile.value.dialect.clone()))

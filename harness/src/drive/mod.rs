@@ -34,6 +34,7 @@ use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::ClientId;
 use crate::plan::{Action, Plan, Step};
+use crate::scenario::units::heartbeat_text;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -190,9 +191,9 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     let mut args = Vec::new();
-    if let Some(Heartbeat { every, timeout }) = heartbeat.or(plan.server.heartbeat) {
+    if let Some(heartbeat) = heartbeat.or(plan.server.heartbeat) {
         args.push("--heartbeat".to_owned());
-        args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
+        args.push(heartbeat_text(heartbeat));
     }
     args.extend(plan.server.args.iter().cloned());
     args

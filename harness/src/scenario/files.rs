@@ -23,6 +23,43 @@ pub fn shipped_dialects() -> Vec<Source> {
     all_in("dialects")
 }
 
+/// What a file is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Who connects, and what they do.
+    Scenario,
+    /// A wire format.
+    Dialect,
+    /// What a server promises.
+    Profile,
+    /// What servers must do.
+    Requirements,
+    /// What no case can show of that.
+    Untestable,
+    /// What is known not to pass.
+    Baseline,
+}
+
+/// A file is what its first word says: a broken one must not be taken for another kind.
+pub fn kind(text: &str) -> Kind {
+    if text.lines().any(|line| line.starts_with("steps:")) {
+        return Kind::Scenario;
+    }
+    let known = |line: &str| {
+        let (key, _) = line.split_once(':')?;
+        match key {
+            "scenario" => Some(Kind::Scenario),
+            "dialect" => Some(Kind::Dialect),
+            "profile" => Some(Kind::Profile),
+            "requirements" => Some(Kind::Requirements),
+            "untestable" => Some(Kind::Untestable),
+            key if key.starts_with("- case") || key.starts_with("- { case") => Some(Kind::Baseline),
+            _ => None,
+        }
+    };
+    text.lines().find_map(known).unwrap_or(Kind::Scenario)
+}
+
 /// How deep directories are searched.
 const DIRECTORIES_DEEP: usize = 8;
 
