@@ -67,6 +67,12 @@ impl Link {
         }
     }
 
+    /// Ends the write half of TCP, in order; the read half goes on.
+    pub(super) fn end_of_writing(&self) -> io::Result<()> {
+        self.out.lock().broken = true;
+        self.stream.shutdown(std::net::Shutdown::Write)
+    }
+
     /// Writes what was kept. Called when the socket takes more.
     pub(super) fn flush(&self) {
         let waiting = std::mem::take(&mut self.out.lock().waiting);

@@ -178,12 +178,13 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let books = Books::new(plan.run_number, judge, names);
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
-        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
         let dialect = Arc::clone(&plan.dialect);
         let vars = Arc::clone(&client.vars);
-        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        let mut made = Client::new(ClientId(id), name, dialect, vars, facts.wanted);
         made.pongs = client.pongs;
+        made.keeps_frames = facts.frames;
         made
     });
     Shared::new(clients.collect(), books)

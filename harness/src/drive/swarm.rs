@@ -19,12 +19,13 @@ use super::link::Link;
 use super::stage::{Parcel, Shared, Stage};
 use crate::books::Books;
 use crate::client::Client;
+use crate::craft;
 use crate::dialect::Dialect;
 use crate::handshake::{self, Progress, Request};
 use crate::heard::Ears;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Ending, What};
-use crate::plan::Vars;
+use crate::plan::{TcpEnd, Vars};
 use crate::summary::Direction;
 use crate::wire::{Breach, Frames, Incoming, Outgoing};
 
@@ -225,8 +226,12 @@ impl Reader {
                 return;
             }
             let mut stream = seat.link.stream();
+            let mut tcp = None;
             let after = match stream.read(&mut self.buffer) {
-                Ok(0) => seat.finished(),
+                Ok(0) => {
+                    tcp = Some(TcpEnd::Fin);
+                    seat.finished()
+                }
                 Ok(count) => {
                     let bytes = self.buffer.get(..count).unwrap_or_default();
                     let after = seat.take(client, bytes, &self.shared, &mut self.ears);
@@ -237,25 +242,31 @@ impl Reader {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => After::Goes,
-                Err(error) => After::Ended(Ending {
-                    asked: false,
-                    code: None,
-                    reason: explain(&error).into(),
-                    clean: false,
-                }),
+                Err(error) => {
+                    tcp = (error.kind() == io::ErrorKind::ConnectionReset).then_some(TcpEnd::Rst);
+                    After::Ended(Ending {
+                        asked: false,
+                        code: None,
+                        reason: explain(&error).into(),
+                        clean: false,
+                    })
+                }
             };
             match after {
                 After::Goes => {}
-                After::Ended(ending) => return self.ended(client, ending),
+                After::Ended(ending) => return self.ended(client, ending, tcp),
                 After::Failed(reason) => return self.fail(client, &reason),
             }
         }
     }
 
     /// The connection has ended, and its client is told.
-    fn ended(&mut self, client: ClientId, ending: Ending) {
+    fn ended(&mut self, client: ClientId, ending: Ending, tcp: Option<TcpEnd>) {
         let now = self.shared.now();
-        self.leave(client, |client, books| client.closed(now, ending, books));
+        self.leave(client, |client, books| {
+            client.closed(now, ending, books);
+            tcp.into_iter().for_each(|tcp| client.tcp_ended(tcp));
+        });
     }
 
     fn fail(&mut self, client: ClientId, reason: &str) {
@@ -272,7 +283,7 @@ impl Reader {
         }
         let reason = if reset { "reset by us" } else { "given up by us" };
         let ending = Ending { asked: true, code: None, reason: reason.into(), clean: false };
-        self.ended(client, ending);
+        self.ended(client, ending, None);
     }
 
     /// Empties a seat, and tells its client. The socket closes when nobody writes to it any more.
@@ -373,6 +384,8 @@ impl Hearing<'_> {
         match incoming {
             Incoming::Text(text) => {
                 let heard = self.ears.hear(text);
+                self.stage.books.frames += 1;
+                self.stage.books.events += u64::from(heard.kind().is_some());
                 self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.shown));
                 let Some((client, books)) = self.stage.client(id) else { return };
                 let Some(verb) = client.hear(now, &heard, books) else { return };
@@ -396,8 +409,11 @@ impl Hearing<'_> {
             }
             Incoming::Close { code, reason } => self.close(code, reason),
             Incoming::Binary(bytes) => {
-                let text = format!("{} bytes of binary", bytes.len()).into();
-                self.stage.books.observe(now, id, What::Unknown { text });
+                let shown = format!("(binary: {})", craft::shown(bytes)).into();
+                self.stage.books.frames += 1;
+                self.stage.books.frame(now, id, Direction::In, shown);
+                let Some((client, books)) = self.stage.client(id) else { return };
+                client.hear_binary(now, bytes, books);
             }
         }
     }
@@ -409,7 +425,10 @@ impl Hearing<'_> {
             code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
         self.stage.books.frame(now, id, Direction::In, shown);
         let answer = Outgoing::Close { code: code.unwrap_or(1000), reason: "" };
-        let asked = self.stage.client(id).is_some_and(|(client, _)| !client.is_open());
+        let asked = self
+            .stage
+            .client(id)
+            .is_some_and(|(client, _)| !client.is_open() || !client.can_control());
         if !asked {
             let parcel = self.stage.frame(now, id, answer);
             self.parcels.extend(parcel);
