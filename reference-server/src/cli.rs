@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     net::TcpListener,
+    path::PathBuf,
     process::ExitCode,
     thread,
     time::Duration,
@@ -16,7 +17,7 @@ use signal_hook::{
 };
 use tracing::level_filters::LevelFilter;
 
-use crate::{Config, Heartbeat, Shutdown, serve};
+use crate::{Config, Heartbeat, Shutdown, Tls, serve};
 
 /// The options were wrong, or ask for what this system does not allow.
 const USAGE: u8 = 2;
@@ -70,6 +71,14 @@ pub struct Options {
     /// An origin that browsers may connect from; repeatable; without it all may
     #[arg(long, value_name = "ORIGIN", env = "TIDEMARK_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
+
+    /// Serve wss:// and https:// with this certificate chain (PEM, the server's own first)
+    #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_KEY")]
+    tls_key: Option<PathBuf>,
 
     /// How long a client may take for its handshake
     #[arg(long, value_name = "DURATION", env = "TIDEMARK_HANDSHAKE", default_value = "5s",
@@ -137,6 +146,7 @@ pub fn run(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     let listener = match listen(&address) {
         Ok(listener) => listener,
         Err((code, error)) => return fail(code, &error),
@@ -149,7 +159,7 @@ pub fn run(options: Options) -> ExitCode {
         watch_stdin(shutdown.clone());
     }
     if let Ok(address) = listener.local_addr() {
-        say(&format!("listening on ws://{address}\n"));
+        say(&format!("listening on {scheme}://{address}\n"));
     }
     // The main thread only waits; spawned tasks run on the executor's own threads.
     let serving = async_std::task::spawn(serve(config, listener, shutdown));
@@ -171,6 +181,12 @@ impl Options {
             drain: self.drain,
             allow_origins: self.allow_origin,
             handshake: self.handshake,
+            tls: match (&self.tls_cert, &self.tls_key) {
+                (Some(cert), Some(key)) => Some(Tls::from_files(cert, key)?),
+                (None, None) => None,
+                (Some(_), None) => return Err("--tls-cert needs --tls-key beside it".to_owned()),
+                (None, Some(_)) => return Err("--tls-key needs --tls-cert beside it".to_owned()),
+            },
             ..Config::default()
         };
         config.limits.message_bytes = self.message_bytes;

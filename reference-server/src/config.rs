@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use protocol::Limits;
 
+use crate::tls::Tls;
+
 /// How often a connection is pinged, and after what silence it is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -31,6 +33,8 @@ pub struct Config {
     pub linger: Duration,
     /// The body of a request, in bytes.
     pub body_bytes: u64,
+    /// With it wss:// and https:// are served, and nothing in the clear.
+    pub tls: Option<Tls>,
     /// What `native` sessions may do; its heartbeat stands here too.
     pub limits: Limits,
 }
@@ -45,6 +49,7 @@ impl Default for Config {
             handshake: Duration::from_secs(5),
             linger: Duration::from_secs(2),
             body_bytes: 64 * 1024,
+            tls: None,
             limits: Limits::default(),
         }
     }

@@ -1,7 +1,6 @@
 //! One WebSocket connection as others see it: an id, and a queue to push onto.
 
 use std::{
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use async_io::Async;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -19,6 +17,7 @@ use protocol::{Beat, Ending, Liveness, Time};
 use crate::{
     outbound::{Flushed, Outbound, Pushed},
     server::Server,
+    stream::Stream,
     wheel::Due,
     world::Turn,
 };
@@ -27,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
-    pub(crate) socket: Async<TcpStream>,
+    pub(crate) stream: Stream,
     pub(crate) server: Arc<Server>,
     pub(crate) outbound: Mutex<Outbound>,
     /// What the task is to do next, if not to read on.
@@ -51,10 +50,10 @@ pub(crate) enum Order {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Async<TcpStream>, server: Arc<Server>) -> Arc<Self> {
+    pub(crate) fn new(stream: Stream, server: Arc<Server>) -> Arc<Self> {
         let connection = Arc::new(Self {
             id: server.connections.next_id(),
-            socket,
+            stream,
             outbound: Mutex::default(),
             order: Mutex::default(),
             task: AtomicWaker::new(),
@@ -130,8 +129,7 @@ impl Connection {
 
     fn write(&self) -> Flushed {
         let mut written = 0;
-        let flushed =
-            self.outbound.lock().flush(self.socket.get_ref(), self.queue_bytes(), &mut written);
+        let flushed = self.outbound.lock().flush(&self.stream, self.queue_bytes(), &mut written);
         if written > 0 {
             self.server.metrics.bytes_out.inc_by(written);
         }
@@ -145,7 +143,7 @@ impl Connection {
             if flushed != Flushed::Full {
                 return Poll::Ready(flushed);
             }
-            if ready!(self.socket.poll_writable(cx)).is_err() {
+            if ready!(self.stream.poll_writable(cx)).is_err() {
                 return Poll::Ready(Flushed::Broken);
             }
         }

@@ -242,17 +242,16 @@ async fn linger(connection: &Arc<Connection>, order: Order) {
         connection.task.register(cx.waker());
         if !shut {
             match connection.poll_written(cx) {
-                Poll::Ready(Flushed::Empty) => {
-                    shut = true;
-                    if connection.socket.get_ref().shutdown(std::net::Shutdown::Write).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
+                Poll::Ready(Flushed::Empty) => match connection.stream.poll_shut(cx) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                },
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
         }
-        match discard(&connection.socket, cx) {
+        match discard(&connection.stream, cx) {
             // The peer has stopped sending too: all that matters is whether everything has left.
             Poll::Ready(Ok(())) if shut => Poll::Ready(()),
             Poll::Ready(Err(_)) => Poll::Ready(()),
@@ -272,7 +271,7 @@ async fn linger(connection: &Arc<Connection>, order: Order) {
     .await;
     if !in_time && (order == Order::Slow || !connection.outbound.lock().is_empty()) {
         // It never read its Close: a reset frees what the kernel still holds for it.
-        let socket = socket2::SockRef::from(connection.socket.get_ref());
+        let socket = socket2::SockRef::from(connection.stream.socket());
         if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
             debug!(conn = connection.id, %error, "no reset");
         }

@@ -31,6 +31,8 @@ mod run;
 mod server;
 mod shutdown;
 mod socket;
+mod stream;
+mod tls;
 mod upgrade;
 mod wheel;
 mod world;
@@ -39,4 +41,5 @@ pub use crate::{
     config::{Config, Heartbeat},
     run::serve,
     shutdown::Shutdown,
+    tls::Tls,
 };

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) queue_high_water: Gauge,
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
+    pub(crate) tls_failed: Counter,
     rooms: Gauge,
     deliveries: Vec<(EventKind, Counter, Counter)>,
     requests_refused: Family<Code, Counter>,
@@ -95,6 +96,7 @@ impl Metrics {
             queue_high_water: Gauge::default(),
             panics: Counter::default(),
             accept_errors: Counter::default(),
+            tls_failed: Counter::default(),
             rooms: Gauge::default(),
             deliveries: KINDS
                 .map(|(kind, name)| (kind, counter("others", name), counter("sender", name)))
@@ -129,6 +131,7 @@ impl Metrics {
         );
         registry.register("panics", "Handlers that panicked", m.panics.clone());
         registry.register("accept_errors", "Failures to accept", m.accept_errors.clone());
+        registry.register("tls_failed", "TLS handshakes that failed", m.tls_failed.clone());
         Self { registry, ..metrics }
     }
 
