@@ -3,7 +3,7 @@
 //! Reading thousands of sockets costs mostly system calls, so there is one read a burst and no task
 //! switch, no timer and no allocation a message (docs/decisions/0004-swarm.md).
 
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,6 +17,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::link::Link;
 use super::stage::{Parcel, Shared, Stage};
+use super::tls::{Got, Secure, Session};
 use crate::books::Books;
 use crate::client::Client;
 use crate::dialect::Dialect;
@@ -39,7 +40,13 @@ const SMALL_BUFFER_BYTES: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Connect a client.
-    Open { client: ClientId, address: SocketAddr, request: Request, small_buffer: bool },
+    Open {
+        client: ClientId,
+        address: SocketAddr,
+        tls: Option<Secure>,
+        request: Request,
+        small_buffer: bool,
+    },
     /// End a client's connection: with a reset, or by forgetting it.
     End { client: ClientId, reset: bool },
     /// A client reads again.
@@ -146,8 +153,10 @@ impl Reader {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { client, address, request, small_buffer } => {
-                match self.connect(client, address, small_buffer) {
+            Command::Open { client, address, tls, request, small_buffer } => {
+                let session = tls.map(|tls| tls.session()).transpose();
+                let link = session.and_then(|tls| self.connect(client, address, tls, small_buffer));
+                match link {
                     Ok(link) => {
                         let mut stage = self.shared.lock();
                         if let Some(slot) = stage.links.get_mut(client.0 as usize) {
@@ -170,6 +179,7 @@ impl Reader {
         &self,
         client: ClientId,
         address: SocketAddr,
+        tls: Option<Session>,
         small_buffer: bool,
     ) -> io::Result<Arc<Link>> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -186,7 +196,7 @@ impl Reader {
         let mut stream = TcpStream::from_std(socket.into());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(client.0 as usize), both)?;
-        Ok(Arc::new(Link::new(stream)))
+        Ok(Arc::new(Link::new(stream, tls)))
     }
 
     fn sit(&mut self, client: ClientId, seat: Option<Seat>) {
@@ -216,21 +226,19 @@ impl Reader {
         }
     }
 
-    /// Reads what has come. On a stream socket a read that returns less than it could has emptied
-    /// it (epoll(7), question 9), unless the end is near: then on to the end.
+    /// Reads what has come, until nothing is left; with the end near, on to the end.
     fn read(&mut self, client: ClientId, to_the_end: bool) {
         loop {
             let Some(Some(seat)) = self.seats.get_mut(client.0 as usize) else { return };
             if matches!(seat.phase, Phase::Open(_)) && seat.link.is_paused() {
                 return;
             }
-            let mut stream = seat.link.stream();
-            let after = match stream.read(&mut self.buffer) {
-                Ok(0) => seat.finished(),
-                Ok(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
+            let after = match seat.link.read(&mut self.buffer) {
+                Ok(Got { bytes: 0, .. }) => seat.finished(),
+                Ok(got) => {
+                    let bytes = self.buffer.get(..got.bytes).unwrap_or_default();
                     let after = seat.take(client, bytes, &self.shared, &mut self.ears);
-                    if matches!(after, After::Goes) && count < self.buffer.len() && !to_the_end {
+                    if matches!(after, After::Goes) && got.is_all && !to_the_end {
                         return;
                     }
                     after
@@ -254,6 +262,9 @@ impl Reader {
 
     /// The connection has ended, and its client is told.
     fn ended(&mut self, client: ClientId, ending: Ending) {
+        if let Some(Some(seat)) = self.seats.get(client.0 as usize) {
+            seat.link.say_end();
+        }
         let now = self.shared.now();
         self.leave(client, |client, books| client.closed(now, ending, books));
     }
@@ -265,6 +276,7 @@ impl Reader {
 
     fn end(&mut self, client: ClientId, reset: bool) {
         if let Some(Some(seat)) = self.seats.get(client.0 as usize).filter(|_| reset) {
+            seat.link.break_off();
             // "If on and zero: the connection is reset" on close (socket(7), SO_LINGER).
             let lingering =
                 SockRef::from(seat.link.stream()).set_linger(Some(std::time::Duration::ZERO));
