@@ -76,6 +76,16 @@ impl<P> Room<P> {
         }
     }
 
+    /// Gives a new life of the room the storage that its last one had. To be called right after
+    /// [`Room::new`], by a world that [keeps](crate::World::keeps).
+    pub fn restore(
+        &mut self,
+        version: u64,
+        entries: impl IntoIterator<Item = (String, Box<RawValue>)>,
+    ) {
+        self.storage = Storage::restored(version, entries);
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

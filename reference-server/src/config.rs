@@ -2,16 +2,8 @@
 
 use std::time::Duration;
 
+pub use protocol::Heartbeat;
 use protocol::Limits;
-
-/// How often a connection is pinged, and after what silence it is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// From one ping to the next; zero is no heartbeat.
-    pub interval: Duration,
-    /// Strictly more silence than this, at a ping's time, ends the connection.
-    pub timeout: Duration,
-}
 
 /// Everything that a server needs to know besides its listener.
 #[derive(Debug, Clone)]

@@ -153,7 +153,7 @@ fn poll_turn(
         let handled =
             catch_unwind(AssertUnwindSafe(|| handler.received(now, message, connection, turn)));
         match handled {
-            Ok(Flow::Continue) => {}
+            Ok(Flow::Continue | Flow::Alive) => {}
             Ok(Flow::Close(ending)) => {
                 return Poll::Ready(Some(Order::Close(ending)));
             }

@@ -10,7 +10,7 @@ use async_tungstenite::tungstenite::protocol::{
     },
 };
 use bytes::Bytes;
-use protocol::{Ending, Ids, Limits, Now, Reason, World, native::Session};
+use protocol::{Dialect, Incoming, Limits, Now, Reason, Session};
 
 pub(crate) use protocol::Flow;
 
@@ -33,8 +33,8 @@ impl Speaks {
     pub(crate) fn open(self, now: Now, connection: &Arc<Connection>, turn: &Turn) -> Handler {
         match self {
             Self::Native => {
-                let id = turn.with_ids(Ids::connection);
-                Handler::Native(Box::new(Session::open(now, id, connection.clone(), turn)))
+                let peer = connection.clone();
+                Handler::Native(Box::new(Session::open(Dialect::Native, now, None, peer, turn)))
             }
             Self::Echo => Handler::Echo,
             #[cfg(test)]
@@ -80,8 +80,12 @@ impl Handler {
         turn: &Turn,
     ) -> Flow {
         match (self, message) {
-            (Self::Native(session), Message::Text(text)) => session.received(now, &text, turn),
-            (Self::Native(_), Message::Binary(_)) => Flow::Close(Ending::NOT_TEXT),
+            (Self::Native(session), Message::Text(text)) => {
+                session.received(now, Incoming::Text(&text), turn)
+            }
+            (Self::Native(session), Message::Binary(bytes)) => {
+                session.received(now, Incoming::Binary(&bytes), turn)
+            }
             (Self::Echo, Message::Text(text)) => {
                 echo(connection, text.into(), Data::Text);
                 Flow::Continue

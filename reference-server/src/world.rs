@@ -232,5 +232,5 @@ impl World for Turn {
 
 /// Ticks a room at its time.
 pub(crate) fn tick_room(now: Now, name: &str, turn: &Turn) {
-    protocol::native::tick_room(now, name, turn);
+    protocol::tick_room(now, name, turn);
 }
