@@ -177,7 +177,7 @@ impl Dialect {
     }
 
     /// The dialect that a room is of, and what it is called there.
-    pub(crate) fn of_key(key: &str) -> (Self, &str) {
+    pub fn of_key(key: &str) -> (Self, &str) {
         let split = key.split_once('/');
         let known = split.and_then(|(dialect, name)| Some((Self::named(dialect)?, name)));
         known.unwrap_or((Self::Native, key))

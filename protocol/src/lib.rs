@@ -58,7 +58,7 @@ pub use crate::limits::Limits;
 pub use crate::liveness::{Beat, Liveness};
 pub use crate::local::{ConnId, LocalWorld};
 pub use crate::native::tick_room;
-pub use crate::room::Room;
+pub use crate::room::{Occupant, Room};
 pub use crate::session::{Incoming, Session};
 pub use crate::storage::{Change, NotKept};
 pub use crate::time::{Now, Time};

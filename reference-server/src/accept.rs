@@ -132,14 +132,11 @@ async fn greet(
         Asked::Gone => {}
         Asked::Answer(response) => farewell(&server, &socket, response, true).await,
         Asked::HeadOnly(response) => farewell(&server, &socket, response, false).await,
-        Asked::Upgrade { response, speaks, early } => {
-            let connection = Connection::new(socket, server);
+        Asked::Upgrade { response, upgraded, early } => {
+            let connection = Connection::new(socket, server, &upgraded);
             let answer = encode_head(&response, None);
             let run = async move {
-                conversation::run(connection, answer.into(), early, |connection, turn| {
-                    speaks.open(turn.server.now(), connection, turn)
-                })
-                .await;
+                conversation::run(connection, answer.into(), early, upgraded.name).await;
                 drop(place);
             };
             // A task of its own: this one's memory is sized for a handshake. It ends when its
@@ -155,7 +152,7 @@ enum Asked {
     HeadOnly(http::Response),
     Upgrade {
         response: http::Response,
-        speaks: crate::handler::Speaks,
+        upgraded: Upgraded,
         early: Vec<u8>,
     },
     Gone,
@@ -180,12 +177,13 @@ async fn ask(
             Err(_) => return Asked::Gone,
         }
     }
+    head.request.set_peer_addr(socket.get_ref().peer_addr().ok());
     let head_only = head.request.method() == Method::Head;
     let response = respond(app, head.request).await;
     if response.status() == StatusCode::SwitchingProtocols
-        && let Some(Upgraded(speaks)) = response.ext().get::<Upgraded>().copied()
+        && let Some(upgraded) = response.ext().get::<Upgraded>().cloned()
     {
-        return Asked::Upgrade { response, speaks, early: head.rest };
+        return Asked::Upgrade { response, upgraded, early: head.rest };
     }
     if head_only { Asked::HeadOnly(response) } else { Asked::Answer(response) }
 }

@@ -250,13 +250,14 @@ impl Tree {
 
     /// Notes a file that is there, and says what happened to it.
     fn see(&mut self, file: &Path, stamp: Stamp, written: bool) -> Option<Happened> {
+        let is_full = self.is_full();
         match self.files.get_mut(file) {
             Some(known) if *known == stamp && !written => None,
             Some(known) => {
                 *known = stamp;
                 Some(Happened::Changed)
             }
-            None if self.is_full() => {
+            None if is_full => {
                 warn!(files = FILES, file = %file.display(), "too many files to watch all of them");
                 None
             }
