@@ -142,14 +142,11 @@ async fn greet(
         Asked::HeadOnly(response) => {
             farewell(&server, &stream, &encode(response, false).await).await;
         }
-        Asked::Upgrade { response, speaks, early } => {
-            let connection = Connection::new(stream, server);
+        Asked::Upgrade { response, upgraded, early } => {
+            let connection = Connection::new(stream, server, &upgraded);
             let answer = encode_head(&response, None);
             let run = async move {
-                conversation::run(connection, answer.into(), early, |connection, turn| {
-                    speaks.open(turn.server.now(), connection, turn)
-                })
-                .await;
+                conversation::run(connection, answer.into(), early, upgraded.name).await;
                 drop(place);
             };
             // A task of its own: this one's memory is sized for a handshake. It ends when its
@@ -165,7 +162,7 @@ enum Asked {
     HeadOnly(http::Response),
     Upgrade {
         response: http::Response,
-        speaks: crate::handler::Speaks,
+        upgraded: Upgraded,
         early: Vec<u8>,
     },
     /// No TLS came about.
@@ -200,12 +197,13 @@ async fn ask(server: &Arc<Server>, app: &tide::Server<Arc<Server>>, stream: &mut
             Err(_) => return Asked::Gone,
         }
     }
+    head.request.set_peer_addr(stream.socket().peer_addr().ok());
     let head_only = head.request.method() == Method::Head;
     let response = respond(app, head.request).await;
     if response.status() == StatusCode::SwitchingProtocols
-        && let Some(Upgraded(speaks)) = response.ext().get::<Upgraded>().copied()
+        && let Some(upgraded) = response.ext().get::<Upgraded>().cloned()
     {
-        return Asked::Upgrade { response, speaks, early: head.rest };
+        return Asked::Upgrade { response, upgraded, early: head.rest };
     }
     if head_only { Asked::HeadOnly(response) } else { Asked::Answer(response) }
 }
