@@ -25,6 +25,7 @@ use super::facts::Facts;
 use super::load;
 use super::stage::Shared;
 use super::swarm::Swarm;
+use super::tls::Secure;
 use crate::books::Books;
 use crate::check::Class;
 use crate::client::Client;
@@ -49,6 +50,8 @@ pub(super) struct Target {
     pub(super) host: String,
     /// The path in the target's URL, if it has one: it stands over the dialect's.
     pub(super) path: Option<String>,
+    /// Of a `wss://` target.
+    pub(super) tls: Option<Secure>,
 }
 
 /// Goes through a plan's timeline.

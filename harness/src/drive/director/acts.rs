@@ -138,8 +138,8 @@ impl Director<'_> {
         if let Some((client, _)) = self.shared.lock().client(id) {
             client.connecting(frame.begun, bare);
         }
-        let address = self.target.address;
-        self.swarm.command(Command::Open { client: id, address, request, small_buffer });
+        let (address, tls) = (self.target.address, self.target.tls.clone());
+        self.swarm.command(Command::Open { client: id, address, tls, request, small_buffer });
         let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
             State::Open => Some(Ok(())),
             State::Failed(reason) => Some(Err(Arc::clone(reason))),
