@@ -34,8 +34,10 @@ pub struct Books {
     pub measuring: bool,
     /// For how long load was measured.
     pub measured_for: Duration,
-    /// Texts that came, and how many of them the dialect knows.
-    pub texts: (u64, u64),
+    /// Frames with data that came, all clients together.
+    pub frames: u64,
+    /// Frames that the dialect knows, all clients together.
+    pub events: u64,
     run: u64,
     closed: bool,
     endings: Vec<(Ending, u64)>,
@@ -106,7 +108,8 @@ impl Books {
             measured: Measured::default(),
             measuring: true,
             measured_for: Duration::ZERO,
-            texts: (0, 0),
+            frames: 0,
+            events: 0,
             run,
             closed: false,
             endings: Vec::new(),

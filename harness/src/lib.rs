@@ -12,6 +12,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod conform;
+pub mod craft;
 pub mod dialect;
 pub mod drive;
 pub mod handshake;

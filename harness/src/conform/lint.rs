@@ -152,8 +152,9 @@ fn one_case(
             }
         }
         let shaped = profile.shape(dialect.clone());
-        for scenario in [Some(&case.scenario), case.refusal.as_ref()].into_iter().flatten() {
-            if let Err(problems) = plan(scenario, &profile, &shaped, Options::default()) {
+        for refusal in [false, true].into_iter().filter(|refusal| case.refusal || !refusal) {
+            let options = Options { refusal, ..Options::default() };
+            if let Err(problems) = plan(&case.scenario, &profile, &shaped, options) {
                 problems.list.into_iter().for_each(|problem| tell(source, problem));
             }
         }

@@ -64,7 +64,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What a case saw at least, and what it must see to say anything.
+/// What a case saw.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Traffic {
@@ -88,6 +88,11 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// All is well.
+    pub fn pass() -> Self {
+        Self { outcome: Outcome::Pass, class: None, message: String::new() }
+    }
+
     /// Nothing can be said, and why.
     pub fn inconclusive(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::Inconclusive, class: None, message: message.into() }
@@ -101,7 +106,7 @@ impl Judged {
 
 /// What a run says of a case whose gravest requirement has this level. A verdict that hangs on time
 /// is none when the harness itself stood still for too long.
-pub fn judge(summary: &Summary, level: Level, seen: Traffic, least: Traffic) -> Judged {
+pub fn judge(summary: &Summary, level: Level) -> Judged {
     if let Some(error) = &summary.error {
         return Judged::inconclusive(error.clone());
     }
@@ -133,9 +138,9 @@ pub fn judge(summary: &Summary, level: Level, seen: Traffic, least: Traffic) -> 
         let limit = crate::report::words::limit(held);
         return Judged::inconclusive(format!("{limit}: cannot be judged"));
     }
-    match too_little(seen, least) {
-        Some(reason) => Judged::inconclusive(reason),
-        None => Judged { outcome: Outcome::Pass, class: None, message: String::new() },
+    match &summary.too_little {
+        Some(reason) => Judged::inconclusive(reason.clone()),
+        None => Judged::pass(),
     }
 }
 
@@ -174,16 +179,6 @@ fn broken(summary: &Summary, level: Level) -> Judged {
     };
     let counted = summary.checks.iter().flat_map(|check| &check.classes).find(|(_, n)| *n > 0);
     Judged { outcome, class: counted.map(|(class, _)| class.as_str()), message }
-}
-
-fn too_little(seen: Traffic, least: Traffic) -> Option<String> {
-    let counts = [
-        ("deliveries", seen.deliveries, least.deliveries),
-        ("frames", seen.frames, least.frames),
-        ("events", seen.events, least.events),
-    ];
-    let (what, seen, least) = counts.into_iter().find(|(_, seen, least)| seen < least)?;
-    Some(format!("too little traffic: {seen} of at least {least} {what}"))
 }
 
 /// How connections ended: the second axis, which judges nothing.

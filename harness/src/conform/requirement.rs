@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{parse, text_of};
+use super::parse;
 use crate::plan::{Place, Source};
 use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::problem::{Problem, Problems};
+use crate::scenario::wire::OneOrList;
 
 /// How much a requirement asks.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -53,12 +53,8 @@ pub struct Requirement {
 pub struct Condition(pub BTreeMap<String, Vec<String>>);
 
 impl Condition {
-    pub(super) fn read(options: &Keyed<At<Value>>) -> Self {
-        let values = |value: &Value| match value {
-            Value::Array(values) => values.iter().map(text_of).collect(),
-            value => vec![text_of(value)],
-        };
-        let pairs = options.iter().map(|(name, value)| (name.value.clone(), values(value)));
+    pub(super) fn read(options: &Keyed<At<OneOrList>>) -> Self {
+        let pairs = options.iter().map(|(name, values)| (name.value.clone(), values.0.clone()));
         Self(pairs.collect())
     }
 
@@ -92,7 +88,7 @@ struct Written {
     text: String,
     source: String,
     #[serde(default)]
-    option: Keyed<At<Value>>,
+    option: Keyed<At<OneOrList>>,
 }
 
 /// Reads a file of requirements, whose name without `.yaml` must be that of the set.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::outcome::Traffic;
 use super::profile::Profile;
 use super::requirement::{self, Condition, Level, Requirement, Untestable};
 use crate::plan::Source;
@@ -65,14 +64,12 @@ pub struct Case {
     pub slug: String,
     /// The steps.
     pub scenario: Scenario,
-    /// The steps instead, where the server says that it lacks this.
-    pub refusal: Option<Scenario>,
+    /// It has other steps for where the server says that it lacks this.
+    pub refusal: bool,
     /// The requirements that it shows.
     pub requires: Vec<String>,
     /// The options that it is for.
     pub options: Condition,
-    /// What it must see to say anything.
-    pub least: Traffic,
     /// Nothing runs beside it.
     pub alone: bool,
     /// It needs a server that nobody else uses.
@@ -246,30 +243,15 @@ fn case(
     source: Source,
     own: bool,
 ) -> Result<Case, Problems> {
-    let scenario = Scenario::parse(source.clone())?;
+    let scenario = Scenario::parse(source)?;
     let file = &scenario.file;
-    let refusal = match file.refusal.is_empty() {
-        true => None,
-        false => {
-            let mut refusal = Scenario::parse(source)?;
-            refusal.file.steps = std::mem::take(&mut refusal.file.refusal);
-            // What the server lacks is what the steps are about.
-            refusal.file.needs.clear();
-            Some(refusal)
-        }
-    };
     Ok(Case {
         home,
         area,
         slug,
-        refusal,
+        refusal: !file.refusal.is_empty(),
         requires: file.requires.iter().map(|id| id.value.clone()).collect(),
         options: Condition::read(&file.options),
-        least: Traffic {
-            deliveries: file.traffic.deliveries.unwrap_or(0),
-            frames: file.traffic.frames.unwrap_or(0),
-            events: file.traffic.events.unwrap_or(0),
-        },
         alone: file.alone,
         own_server: file.own_server,
         own,

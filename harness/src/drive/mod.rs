@@ -3,6 +3,7 @@
 //! Three threads share the `stage`: the swarm connects and reads, the load sends on schedule, the
 //! director goes through the timeline. A fourth only measures how long this process stood still.
 
+mod channel;
 mod child;
 mod director;
 mod facts;
@@ -11,6 +12,7 @@ mod load;
 mod probe;
 mod stage;
 mod swarm;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use self::director::Director;
 use self::facts::Facts;
 use self::stage::Shared;
 use self::swarm::Swarm;
+pub use self::tls::{Authority, Tls};
 pub use self::watch::{Cut, Interrupt, Live};
 use crate::books::Books;
 use crate::check::{End, Judge, Profile};
@@ -56,6 +59,8 @@ pub struct Job<'a> {
     pub target: Option<&'a str>,
     /// Where the target is, where that is known already: then it is not asked again.
     pub reached: Option<&'a Reached>,
+    /// Whom to trust, should the target speak TLS.
+    pub tls: &'a Tls,
     /// Retries the first connection for so long.
     pub wait: Duration,
     /// The target's timers, where the user says them.
@@ -75,18 +80,15 @@ pub struct Reached {
     greeted: Option<Heartbeat>,
 }
 
-/// Asks a target for one connection, again and again for `wait`, in the name of a plan's first client.
+/// Asks the target at a URL for one connection, again and again for as long as the job says, in the
+/// name of the plan's first client.
 ///
 /// # Errors
 /// It cannot be reached, or refuses the upgrade. In words for the user.
-pub fn reach(
-    url: &str,
-    plan: &Plan,
-    wait: Duration,
-    interrupt: &Interrupt,
-) -> Result<Reached, String> {
-    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(url, &plan.dialect, &vars, wait, interrupt)?;
+pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
+    let first = job.plan.clients.first();
+    let vars = first.map(|client| Arc::clone(&client.vars)).unwrap_or_default();
+    let (target, greeted) = probe::probe(url, job, &vars)?;
     Ok(Reached { target, greeted })
 }
 
@@ -131,7 +133,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let url = url.unwrap_or_default();
     let Reached { target, greeted } = match job.reached {
         Some(reached) => reached.clone(),
-        None => reach(&url, plan, job.wait, job.interrupt)?,
+        None => reach(&url, job)?,
     };
     // Timers: the user's word, else the target's own, else the dialect's.
     let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
@@ -205,12 +207,13 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let books = Books::new(plan.run_number, judge, names);
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
-        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
         let dialect = Arc::clone(&plan.dialect);
         let vars = Arc::clone(&client.vars);
-        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        let mut made = Client::new(ClientId(id), name, dialect, vars, facts.wanted);
         made.pongs = client.pongs;
+        made.keeps_frames = facts.frames;
         made
     });
     Shared::new(clients.collect(), books)

@@ -11,8 +11,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::marked::{At, Keyed, Tried, lenient};
-use super::steps::{Step, Steps};
+use super::steps::Step;
 use super::units::{Length, Limit, Rate};
+use super::wire::OneOrList;
 use crate::plan::{Echo, Level, Ordering};
 
 /// One scenario.
@@ -25,46 +26,31 @@ pub(crate) struct File {
     pub(crate) dialect: Option<At<String>>,
     #[serde(default)]
     pub(crate) needs: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) requires: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) options: Keyed<At<OneOrList>>,
+    #[serde(default)]
+    pub(crate) traffic: Traffic,
+    #[serde(default)]
+    pub(crate) alone: bool,
+    #[serde(default)]
+    pub(crate) own_server: bool,
+    #[serde(default)]
+    pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
     pub(crate) steps: Vec<Tried<At<Step>>>,
+    #[serde(default)]
+    pub(crate) refusal: Vec<Tried<At<Step>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) checks: Checks,
     #[serde(default)]
     pub(crate) thresholds: Keyed<Tried<Keyed<Tried<At<Limit>>>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) server: Server,
-    /// The requirements that it shows: these make it a case of `harness conform`.
-    #[serde(default)]
-    pub(crate) requires: Vec<At<String>>,
-    /// It applies only where the profile's options have these values: one, or one of a list.
-    #[serde(default)]
-    pub(crate) options: Keyed<At<Value>>,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) traffic: Traffic,
-    /// Nothing runs beside it.
-    #[serde(default)]
-    pub(crate) alone: bool,
-    /// It needs a server that nobody else uses.
-    #[serde(default)]
-    pub(crate) own_server: bool,
-    /// Instead of the steps, where the profile says that the server lacks this: that it says no.
-    #[serde(default)]
-    pub(crate) refusal: Steps,
-}
-
-/// What must have been seen at least, lest the case say nothing.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Traffic {
-    /// Copies of messages for others than their sender.
-    pub(crate) deliveries: Option<u64>,
-    /// Text frames.
-    pub(crate) frames: Option<u64>,
-    /// Frames that the dialect knows.
-    pub(crate) events: Option<u64>,
 }
 
 /// Clients that play the same role.
@@ -190,6 +176,15 @@ pub(crate) struct Within {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slack {
     pub(crate) slack: Length,
+}
+
+/// How much must be seen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traffic {
+    pub(crate) deliveries: Option<At<u64>>,
+    pub(crate) frames: Option<At<u64>>,
+    pub(crate) events: Option<At<u64>>,
 }
 
 /// How the child server is set up.

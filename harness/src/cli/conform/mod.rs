@@ -128,7 +128,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
         args.common.server_args.iter().flat_map(|it| words(it)).collect();
     let timers = heartbeat_text(server_timers(args.common.heartbeat));
     let child_args = ["--heartbeat".to_owned(), timers].into_iter().chain(server_args.clone());
-    let bench = Bench { seed, capacity: capacity(), server_args, interrupt: &interrupt };
+    let (tls, capacity) = (args.common.tls(), capacity());
+    let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;

@@ -188,18 +188,17 @@ impl<'a> Runner<'a> {
             target: unit.target().to_owned(),
             attempt: unit.tries,
         });
-        let scenario = match (unit.lacks, &unit.case.refusal) {
-            (None, _) => &unit.case.scenario,
-            (Some(_), Some(refusal)) if !unit.case.own_server => refusal,
-            (Some(lacks), _) => return Some(Tried::only(unsupported(lacks))),
+        let refusal = match unit.lacks {
+            None => false,
+            Some(_) if unit.case.refusal && !unit.case.own_server => true,
+            Some(lacks) => return Some(Tried::only(unsupported(lacks))),
         };
+        let scenario = &unit.case.scenario;
         let url = unit.seat.url();
         let place = if unit.case.own_server { Place::Own } else { unit.seat.place(&url) };
-        let least = unit.case.least;
-        let least = if unit.lacks.is_some() { Default::default() } else { least };
         let (id, level, subject) = (unit.id, unit.level, &unit.seat.subject);
         let mut tried =
-            self.servers.bench.attempt(Try { id, scenario, level, least, subject, place });
+            self.servers.bench.attempt(Try { id, scenario, refusal, level, subject, place });
         if tried.interrupted {
             self.leave_out(unit, "interrupted");
             return None;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::subjects::{Server, Subject};
 use super::tries::{Bench, Place, Tried, Try};
-use crate::conform::outcome::{Judged, Outcome, Traffic};
+use crate::conform::outcome::{Judged, Outcome};
 use crate::conform::requirement::Level;
 use crate::conform::suite::Suite;
 use crate::drive::{ChildServer, Reached};
@@ -129,8 +129,8 @@ impl<'a> Servers<'a> {
         self.bench.attempt(Try {
             id: &id,
             scenario,
+            refusal: false,
             level: Level::Must,
-            least: Traffic::default(),
             subject: &seat.subject,
             place: seat.place(&url),
         })

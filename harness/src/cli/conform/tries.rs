@@ -11,8 +11,8 @@ use crate::conform::event::{Seen, seen};
 use crate::conform::fit::plan;
 use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, judge};
 use crate::conform::requirement::Level;
-use crate::drive::{self, Cut, Interrupt, Job, Reached};
-use crate::plan::{Built, Capacity, Options, mix};
+use crate::drive::{self, Cut, Interrupt, Job, Reached, Tls};
+use crate::plan::{Built, Capacity, Minimum, Options, mix};
 use crate::scenario::Scenario;
 use crate::stamp;
 use crate::verdict::Verdict;
@@ -24,6 +24,7 @@ pub(super) struct Bench<'a> {
     /// More options for servers that are started.
     pub(super) server_args: Vec<String>,
     pub(super) interrupt: &'a Interrupt,
+    pub(super) tls: &'a Tls,
 }
 
 /// Which steps, how grave, and where.
@@ -31,8 +32,9 @@ pub(super) struct Bench<'a> {
 pub(super) struct Try<'a> {
     pub(super) id: &'a str,
     pub(super) scenario: &'a Scenario,
+    /// The steps by which it shows that the server refuses what it lacks.
+    pub(super) refusal: bool,
     pub(super) level: Level,
-    pub(super) least: Traffic,
     pub(super) subject: &'a Subject,
     pub(super) place: Place<'a>,
 }
@@ -102,46 +104,55 @@ impl Bench<'_> {
         let mut options = Options::now();
         options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
         options.heartbeat = heartbeat;
+        options.refusal = it.refusal;
         let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
         let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
             Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {
                 Some(refusal) => return Err(error(refusal)),
                 None => plan,
             },
+            // The dialect has not even words for what the server lacks.
+            Built::Skipped(_) if it.refusal => return Err(Tried::only(Judged::pass())),
             Built::Skipped(reason) => return Err(error(reason)),
         };
+        if it.refusal {
+            // A refusal is no traffic.
+            plan.traffic = Minimum::default();
+        }
         plan.server.args.extend(self.server_args.iter().cloned());
-        let reached = match it.place {
-            Place::Shared(url, place) => Some(self.reach(url, place, &plan)?),
-            Place::Own => None,
-        };
         let target = match it.place {
             Place::Shared(url, _) => Some(url),
             Place::Own => None,
         };
-        let job = Job {
+        let mut job = Job {
             plan: &plan,
             target,
-            reached: reached.as_ref(),
+            reached: None,
+            tls: self.tls,
             wait: std::time::Duration::ZERO,
             heartbeat,
             interrupt: self.interrupt,
             say: &|_| {},
             live: &|_| {},
         };
+        let reached = match it.place {
+            Place::Shared(url, place) => Some(self.reach(url, place, &job)?),
+            Place::Own => None,
+        };
+        job.reached = reached.as_ref();
         let started = Timestamp::now();
         let outcome = drive::run(&job).map_err(error)?;
         let traffic = Traffic {
             deliveries: outcome.books.judge.deliveries().received,
-            frames: outcome.books.texts.0,
-            events: outcome.books.texts.1,
+            frames: outcome.books.frames,
+            events: outcome.books.events,
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
         let endings = ended(outcome.books.endings());
         let mut summary = summarize::outcome(&plan, started, outcome, String::new());
         summary.interrupted = self.interrupt.signal().filter(|_| interrupted).map(run::stopped_by);
-        let judged = judge(&summary, it.level, traffic, it.least);
+        let judged = judge(&summary, it.level);
         let broken = summary.steps.iter().find(|step| step.verdict == Verdict::Failed);
         Ok(Tried {
             judged,
@@ -161,13 +172,13 @@ impl Bench<'_> {
         &self,
         url: &str,
         place: &Mutex<Option<Reached>>,
-        plan: &crate::plan::Plan,
+        job: &Job<'_>,
     ) -> Result<Reached, Tried> {
         let known = place.lock().clone();
         if let Some(reached) = known {
             return Ok(reached);
         }
-        match drive::reach(url, plan, std::time::Duration::ZERO, self.interrupt) {
+        match drive::reach(url, job) {
             Ok(reached) => Ok(place.lock().insert(reached).clone()),
             Err(reason) => {
                 let judged =

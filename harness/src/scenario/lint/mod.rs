@@ -2,6 +2,7 @@
 
 mod names;
 mod step;
+mod wire;
 
 use super::marked::{At, Keyed, Tried};
 use super::metrics::{self, METRICS, STATS};
@@ -17,8 +18,9 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 /// All that is wrong with a scenario.
 pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
     let names = Names::of(file);
-    let mut linter = Linter { text, file, names, problems: Vec::new() };
+    let mut linter = Linter { text, file, names, problems: Vec::new(), in_repeat: false };
     linter.head();
+    linter.case();
     linter.vars("scenario", &file.vars, &[]);
     for (name, group) in file.clients.iter() {
         if let Tried(Some(group)) = group {
@@ -27,7 +29,6 @@ pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
     }
     linter.steps(&file.steps, step::Around::default());
     linter.steps(&file.refusal, step::Around::default());
-    linter.case();
     for (name, stats) in file.thresholds.iter() {
         linter.threshold(name, stats);
     }
@@ -39,6 +40,8 @@ struct Linter<'a> {
     file: &'a File,
     names: Names,
     problems: Vec<Problem>,
+    /// The step stands in a `repeat`: `$round` has a value.
+    in_repeat: bool,
 }
 
 impl Linter<'_> {
@@ -68,32 +71,6 @@ impl Linter<'_> {
                 let problem =
                     Problem::new(format!("nothing that a server can do is called `{}`", **need));
                 self.tell(problem.at(need.place).did_you_mean(need, known()));
-            }
-        }
-    }
-
-    /// What makes the file a case of a conformance suite.
-    fn case(&mut self) {
-        for (name, value) in self.file.options.iter() {
-            let scalar = |value: &serde_json::Value| !value.is_object() && !value.is_array();
-            let fits = match &value.value {
-                serde_json::Value::Array(values) => !values.is_empty() && values.iter().all(scalar),
-                value => scalar(value),
-            };
-            if !fits {
-                let problem = Problem::new(format!("`{}` is no value of an option", **name));
-                self.tell(problem.at(value.place).help("write a word, or a list of words"));
-            }
-        }
-        let what = [
-            ("options", !self.file.options.0.is_empty()),
-            ("refusal", !self.file.refusal.is_empty()),
-        ];
-        for (key, _) in what.into_iter().filter(|(_, there)| *there) {
-            if self.file.requires.is_empty() {
-                let problem = Problem::new(format!("`{key}` without `requires`"));
-                let help = "only a case of a conformance suite has it";
-                self.tell(problem.at(self.file.scenario.place).help(help));
             }
         }
     }
