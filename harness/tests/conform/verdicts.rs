@@ -318,8 +318,9 @@ fn an_interrupted_suite_leaves_a_partial_report_and_no_child() {
                 clients: { alice: {} }\nsteps:\n  - { as: alice, open: {} }\n  - wait: 60s\n";
     let suite = OnDisk::new().with("conformance/mini/echo/long.yaml", long);
     let fake = Fake::start(Habit::Right);
-    let run = suite.call(&["--target", &at(&fake), "--jobs", "1", "--only", "mini/echo/*"]).start();
-    let log = run.report_path();
+    let call = suite.call(&["--target", &at(&fake), "--jobs", "1", "--only", "mini/echo/*"]);
+    let log = call.report_path();
+    let run = call.start();
     until("the long case has begun", || {
         let files = std::fs::read_dir(&log).into_iter().flatten().flatten();
         let mut texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());

@@ -164,10 +164,6 @@ impl Running {
         send(&self.child, signal);
     }
 
-    pub(crate) fn report_path(&self) -> PathBuf {
-        self.report.path().join("report")
-    }
-
     /// Waits until it has told of something on standard error.
     pub(crate) fn until_it_tells(&self, word: &str) {
         let [_, err] = &self.said;
