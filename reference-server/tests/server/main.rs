@@ -1,8 +1,13 @@
 //! The server over real sockets, one file per story.
 
+mod admin;
 mod common;
+mod data;
+mod dialects;
 mod endings;
 mod framing;
 mod handshake;
 mod program;
+mod publish;
 mod rooms;
+mod watch;
