@@ -27,12 +27,14 @@
 //! assert_eq!(sent[1].as_text(), r#"{"type":"pong","re":1}"#);
 //! ```
 
+mod act;
 pub mod chat;
 mod dialect;
 mod ending;
 pub mod events;
 mod frame;
 mod ids;
+mod json;
 mod limits;
 mod liveness;
 mod local;
@@ -40,6 +42,7 @@ mod log;
 pub mod native;
 pub mod project;
 mod rate;
+mod refusal;
 mod room;
 pub mod rooms;
 mod session;
@@ -57,9 +60,8 @@ pub use crate::ids::Ids;
 pub use crate::limits::Limits;
 pub use crate::liveness::{Beat, Liveness};
 pub use crate::local::{ConnId, LocalWorld};
-pub use crate::native::tick_room;
 pub use crate::room::Room;
-pub use crate::session::{Incoming, Session};
+pub use crate::session::{Incoming, Session, tick_room};
 pub use crate::storage::{Change, NotKept};
 pub use crate::time::{Now, Time};
 pub use crate::world::{EventKind, Make, Outlet, Tally, World};
