@@ -39,6 +39,11 @@ impl<W: World> Act<'_, W> {
         Dialect::of_key(self.room.name()).1
     }
 
+    /// Lets somebody in as a full member.
+    pub(crate) fn admit(&mut self, id: &str, username: &str, peer: &W::Peer) -> Seat {
+        self.enter(Member::new(id.to_owned(), username.to_owned(), peer.clone()), false)
+    }
+
     /// Gives the newcomer a seat; `recovered` if it gets what it missed rather than a snapshot.
     pub(crate) fn enter(&mut self, member: Member<W::Peer>, recovered: bool) -> Seat {
         self.world.tally(Tally::Joined { recovered });
@@ -52,17 +57,18 @@ impl<W: World> Act<'_, W> {
         Some(member)
     }
 
-    /// Sends one frame to those members; `seat` is the one who caused it.
-    pub(crate) fn tell(&self, kind: EventKind, to: To, seat: Seat, frame: &Frame) {
+    /// Sends one frame to those members; `by` is the one who caused it, if a member did.
+    pub(crate) fn tell(&self, kind: EventKind, to: To, by: impl Into<Option<Seat>>, frame: &Frame) {
         let (mut others, mut own) = (0, 0);
+        let by = by.into();
         let told = self.room.members().filter(|&(at, member)| match to {
             To::All => true,
-            To::Others => at != seat,
+            To::Others => Some(at) != by,
             To::Full => member.membership == Membership::Full,
-            To::OtherFull => at != seat && member.membership == Membership::Full,
+            To::OtherFull => Some(at) != by && member.membership == Membership::Full,
         });
         let peers = told.map(|(at, member)| {
-            *(if at == seat { &mut own } else { &mut others }) += 1;
+            *(if Some(at) == by { &mut own } else { &mut others }) += 1;
             &member.peer
         });
         self.world.push_all(peers, frame);

@@ -25,12 +25,17 @@ impl Ids {
 
     /// A fresh connection id, `c-…`.
     pub fn connection(&mut self) -> String {
-        self.draw("c-", SYMBOLS, ID_LEN)
+        self.with_prefix("c-")
+    }
+
+    /// A fresh id that begins so.
+    pub(crate) fn with_prefix(&mut self, prefix: &str) -> String {
+        self.draw(prefix, SYMBOLS, ID_LEN)
     }
 
     /// A fresh member id, `m-…`: no other member has it, in whichever room.
     pub fn member(&mut self) -> String {
-        self.draw("m-", SYMBOLS, ID_LEN)
+        self.with_prefix("m-")
     }
 
     /// A fresh id as a UUID of version 4 (RFC 9562 section 5.4).
@@ -45,7 +50,7 @@ impl Ids {
 
     /// A fresh epoch, `e-…`: the name of one life of a room.
     pub fn epoch(&mut self) -> String {
-        self.draw("e-", SYMBOLS, ID_LEN)
+        self.with_prefix("e-")
     }
 
     /// A fresh room code. There are only 2^30: the caller sees whether it is taken.

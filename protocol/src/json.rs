@@ -2,6 +2,7 @@
 //! its depth, and its envelope is looked at.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -39,6 +40,14 @@ pub(crate) fn read(text: &str) -> Result<Option<Fields<'_>>, serde_json::Error> 
 /// Reads a value from JSON text.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
+}
+
+/// The fields of an object that is known to be one; of several of one name, the last.
+pub(crate) fn fields(text: &str) -> BTreeMap<Cow<'_, str>, &RawValue> {
+    #[derive(Deserialize)]
+    struct All<'a>(#[serde(borrow)] BTreeMap<Text<'a>, &'a RawValue>);
+    let All(fields) = parse(text).unwrap_or(All(BTreeMap::new()));
+    fields.into_iter().map(|(Text(name), value)| (name, value)).collect()
 }
 
 /// A struct that is an object on the wire: serde would take an array of its fields as well.
@@ -127,7 +136,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 /// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
+#[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
