@@ -24,7 +24,12 @@ use crate::world::{EventKind, Make, Tally, World};
 const CHANNEL_CHARS: usize = 200;
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug)]
+struct Request<'a> {
+    verb: Verb,
+    channel: Cow<'a, str>,
+}
+
+#[derive(Clone, Copy)]
 enum Verb {
     Subscribe,
     Unsubscribe,
@@ -148,11 +153,7 @@ impl<P> Session<P> {
         let (id, request) = read(text);
         let outcome = match request {
             _ if !admitted => Err(Refusal::new(Code::RateLimited, "too many requests")),
-            Ok((Verb::Subscribe, channel)) => self.subscribe(now, id.as_ref(), &channel, world),
-            Ok((Verb::Unsubscribe, channel)) => {
-                self.unsubscribe(now, id.as_ref(), &channel, world);
-                Ok(())
-            }
+            Ok(request) => self.obey(now, id.as_ref(), &request, world),
             Err(refusal) => Err(refusal),
         };
         if let Err(Refusal { code, message, .. }) = outcome {
@@ -162,6 +163,22 @@ impl<P> Session<P> {
             world.push(&self.peer, &Frame::json(&error));
         }
         Flow::Continue
+    }
+
+    fn obey<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        id: Option<&Id>,
+        Request { verb, channel }: &Request<'_>,
+        world: &W,
+    ) -> Result<(), Refusal> {
+        match verb {
+            Verb::Subscribe => self.subscribe(now, id, channel, world),
+            Verb::Unsubscribe => {
+                self.unsubscribe(now, id, channel, world);
+                Ok(())
+            }
+        }
     }
 
     /// Confirmed each time, and subscribed once.
@@ -230,7 +247,7 @@ fn leave<W: World>(now: Now, channel: &str, seat: Seat, reason: Reason, world: &
 }
 
 /// Reads a request; its `id` also if it is refused.
-fn read(text: &str) -> (Option<Id>, Result<(Verb, Cow<'_, str>), Refusal>) {
+fn read(text: &str) -> (Option<Id>, Result<Request<'_>, Refusal>) {
     let fields = match json::read(text) {
         Ok(Some(fields)) => fields,
         Ok(None) => {
@@ -258,7 +275,7 @@ fn read(text: &str) -> (Option<Id>, Result<(Verb, Cow<'_, str>), Refusal>) {
     let channel = channel
         .filter(|channel| is_channel(channel))
         .ok_or_else(|| Refusal::new(Code::InvalidChannel, NotPublished::Channel.to_string()));
-    (id, channel.map(|channel| (verb, channel)))
+    (id, channel.map(|channel| Request { verb, channel }))
 }
 
 fn is_channel(name: &str) -> bool {

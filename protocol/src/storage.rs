@@ -148,7 +148,7 @@ mod tests {
             Err(NotKept)
         });
         assert_eq!((failed, storage.version()), (Err(Unchanged::NotKept(NotKept)), 1));
-        let mut restored = Storage::restored(1, [("k".to_owned(), value.clone())]);
+        let mut restored = Storage::restored(1, [("k".to_owned(), raw(value.get()))]);
         assert_eq!((json(&restored), restored.charged), (before, storage.charged));
         assert_eq!(apply(&mut restored, &put, full), Ok(2));
         assert!(apply(&mut restored, &put, full - 1).is_err());
