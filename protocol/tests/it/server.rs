@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::native::{Session, tick_room};
-use protocol::{ConnId, Ending, Flow, Ids, Limits, Now, Reason, Time, World};
+use protocol::native::Session;
+use protocol::{ConnId, Ending, Flow, Ids, Limits, Now, Reason, Time, World, tick_room};
 
 use crate::faulty::{Fault, Faulty};
 
