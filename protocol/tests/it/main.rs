@@ -10,6 +10,7 @@ mod document;
 mod events;
 mod faulty;
 mod guarantees;
+mod heartbeats;
 mod project;
 mod refusals;
 mod requests;
