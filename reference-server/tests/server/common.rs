@@ -203,6 +203,19 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// The next frame of a server that may end in the middle of one.
+    pub(crate) fn last_frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, length)) = parse(&self.buffer) {
+                self.buffer.drain(..length);
+                return Some(frame);
+            }
+            if !self.more() {
+                return None;
+            }
+        }
+    }
+
     /// The next text frame as JSON, passing over pings.
     pub(crate) fn json(&mut self) -> Value {
         loop {

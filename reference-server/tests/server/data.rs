@@ -2,13 +2,24 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use reference_server::{Config, Data};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Client, Server},
+    common::{Client, Server, masked},
     program::{Serving, fails},
 };
 
@@ -88,6 +99,61 @@ fn all_that_was_answered_is_there_after_a_kill() {
 }
 
 #[test]
+fn a_kill_in_the_middle_of_a_storm_takes_nothing_back_that_was_answered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let args = ["--data", dir_arg(&dir), "--requests-per-s", "0"];
+    let serving = Serving::start(&args);
+    let answers = Arc::new(AtomicU64::new(0));
+    let rooms = ["one", "two", "three"];
+    let writers = rooms.map(|room| {
+        let mut client = serving.client("/ws");
+        join(&mut client, room);
+        let answers = answers.clone();
+        thread::spawn(move || {
+            let mut writing = Client::over(client.stream.try_clone().expect("a descriptor"));
+            let storm = thread::spawn(move || {
+                for number in 0..100_000 {
+                    let op = json!({"put": {"key": number.to_string(), "value": number}});
+                    let request = json!({"type": "store", "room": room, "id": number, "ops": [op]});
+                    let frame = masked(0x81, request.to_string().as_bytes());
+                    // Until the server is gone.
+                    if writing.stream.write_all(&frame).is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut answered = 0;
+            while let Some(frame) = client.last_frame() {
+                let message: Value = serde_json::from_slice(&frame.payload).expect("JSON");
+                if message["type"] == "ok" {
+                    answered = message["version"].as_u64().expect("a version");
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            storm.join().expect("no panic");
+            answered
+        })
+    });
+    while answers.load(Ordering::Relaxed) < 1500 {
+        thread::yield_now();
+    }
+    serving.kill();
+    let answered = writers.map(|writer| writer.join().expect("no panic"));
+
+    let serving = Serving::start(&args);
+    let mut client = serving.client("/ws");
+    for (room, answered) in rooms.into_iter().zip(answered) {
+        let joined = join(&mut client, room);
+        let version = joined["storage"]["version"].as_u64().expect("a version");
+        assert!(version >= answered && answered > 0, "{room}: {version}, {answered} answered");
+        // Each version has one more key: all are there, up to the last one, and none beyond.
+        let entries = joined["storage"]["entries"].as_object().expect("entries");
+        assert_eq!(entries.len() as u64, version);
+        assert!((0..version).all(|number| entries[&number.to_string()] == number));
+    }
+}
+
+#[test]
 fn values_come_back_as_the_text_that_they_were() {
     let dir = tempfile::tempdir().expect("a directory");
     let values = ["12345678901234567890123456789", "1e2", "{ \"a\" : [ 1.50 ] }", "\"\\u00e9\""];
@@ -113,7 +179,7 @@ fn leave(client: &mut Client, server: &Server, room: &str) {
     client.say(&json!({"type": "leave", "room": room}));
     client.until("left");
     while server.metric("tidemark_rooms") != Some(0) {
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -142,7 +208,7 @@ fn storage_outlives_an_empty_room_and_a_deleted_key_stays_deleted() {
     rooms.text(r#""LeaveRoom""#);
     rooms.until_tagged("RoomLeft");
     while server.metric("tidemark_rooms") != Some(0) {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let again = join(&mut native, "r");
     assert_eq!(again["storage"], json!({"version": 3, "entries": {"keep": 1}}));

@@ -2,12 +2,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
-use std::time::{Duration, Instant};
+use std::{thread, time::Duration};
 
 use reference_server::{Config, Dialect, Heartbeat, Mount};
 use serde_json::{Value, json};
 
-use crate::common::{BINARY, CONTINUATION, Client, PING, PONG, Server, TEXT, handshake, masked};
+use crate::common::{
+    BINARY, CLOSE, CONTINUATION, Client, PING, PONG, Server, TEXT, handshake, masked,
+};
 
 const FIN: u8 = 0x80;
 const ALL: [&str; 5] = ["/ws", "/ws/project", "/ws/rooms", "/ws/chat", "/ws/events"];
@@ -113,9 +115,18 @@ fn a_dialect_is_served_at_its_mounts_too() {
     assert!(server.ask(&handshake("/live/x", "")).starts_with("HTTP/1.1 404 "));
 }
 
-/// Reads to the Close frame: its code, how many pings came before it, and when it came.
-fn end_of(client: &mut Client, mut at_ping: impl FnMut(&mut Client)) -> (u16, usize, Duration) {
-    let start = Instant::now();
+/// Does the same with a client of each dialect, side by side.
+fn in_each(server: &Server, act: impl Fn(&str, Client) + Sync) {
+    thread::scope(|scope| {
+        for path in ALL {
+            let act = &act;
+            scope.spawn(move || act(path, server.client(path)));
+        }
+    });
+}
+
+/// Reads to the Close frame: its code, and how many pings came before it.
+fn end_of(client: &mut Client, mut at_ping: impl FnMut(&mut Client)) -> (u16, usize) {
     let mut pings = 0;
     loop {
         let frame = client.frame().expect("a Close before the end");
@@ -124,10 +135,7 @@ fn end_of(client: &mut Client, mut at_ping: impl FnMut(&mut Client)) -> (u16, us
                 pings += 1;
                 at_ping(client);
             }
-            8 => {
-                let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
-                return (code, pings, start.elapsed());
-            }
+            CLOSE => return (u16::from_be_bytes([frame.payload[0], frame.payload[1]]), pings),
             _ => {}
         }
     }
@@ -136,53 +144,47 @@ fn end_of(client: &mut Client, mut at_ping: impl FnMut(&mut Client)) -> (u16, us
 #[test]
 fn a_silent_client_is_given_up_in_every_dialect() {
     let server = Server::start(with_heartbeat(100, 350));
-    let mut clients = ALL.map(|path| server.client(path));
-    for (client, path) in clients.iter_mut().zip(ALL) {
-        let (code, pings, _) = end_of(client, |_| {});
+    in_each(&server, |path, mut client| {
         // In `events` the second tick without a pong is the end, whatever the timeout.
         let expected = if path == "/ws/events" { 1 } else { 3 };
-        assert_eq!((code, pings), (4000, expected), "{path}");
-    }
+        assert_eq!(end_of(&mut client, |_| {}), (4000, expected), "{path}");
+    });
 }
 
 #[test]
 fn a_client_that_answers_pings_lives_on_in_every_dialect() {
     let server = Server::start(with_heartbeat(100, 350));
-    let mut clients = ALL.map(|path| server.client(path));
-    for round in 0..8 {
-        for (client, path) in clients.iter_mut().zip(ALL) {
-            let ping = loop {
-                let frame = client.frame().unwrap_or_else(|| panic!("the end: {path} {round}"));
-                assert_ne!(frame.opcode, 8, "{path} {round}: {frame:?}");
-                if frame.opcode == PING {
-                    break frame;
-                }
-            };
-            client.frame_out(FIN | PONG, &ping.payload);
+    in_each(&server, |path, mut client| {
+        let mut pings = 0;
+        while pings < 8 {
+            let frame = client.frame().unwrap_or_else(|| panic!("the end: {path}"));
+            assert_ne!(frame.opcode, CLOSE, "{path} {pings}: {frame:?}");
+            if frame.opcode == PING {
+                pings += 1;
+                client.frame_out(FIN | PONG, &frame.payload);
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn talking_is_a_sign_of_life_only_where_the_dialect_says_so() {
     let server = Server::start(with_heartbeat(100, 250));
-    let mut clients = ALL.map(|path| server.client(path));
-    for (client, path) in clients.iter_mut().zip(ALL) {
-        // One word at each ping, and no pong.
+    in_each(&server, |path, mut client| {
+        // One word at each of six pings, and no pong.
         let mut said = 0;
-        let mut talk = |client: &mut Client| {
+        let (code, pings) = end_of(&mut client, |client| {
             said += 1;
             if said <= 6 {
                 client.text("{}");
             }
-        };
-        let (code, pings, _) = end_of(client, &mut talk);
+        });
         assert_eq!(code, 4000, "{path}");
         match path {
             "/ws" | "/ws/chat" => assert!(pings >= 8, "{path}: {pings}"),
             _ => assert!(pings <= 3, "{path}: {pings}"),
         }
-    }
+    });
 }
 
 #[test]
@@ -192,7 +194,7 @@ fn the_message_pong_keeps_a_client_of_rooms_alive_and_ticks_bring_the_message_pi
     let mut texts = 0;
     while texts < 8 {
         let frame = client.frame().expect("a frame");
-        assert_ne!(frame.opcode, 8, "{frame:?} after {texts}");
+        assert_ne!(frame.opcode, CLOSE, "{frame:?} after {texts}");
         if frame.opcode == TEXT {
             assert_eq!(frame.text(), r#""Ping""#);
             texts += 1;
@@ -332,7 +334,7 @@ fn connections_messages_and_rooms_are_counted_by_dialect() {
     for line in ["rooms", "project"] {
         let line = format!(r#"tidemark_dialect_messages_total{{dialect="{line}"}}"#);
         while server.metric(&line) != Some(1) {
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 }
