@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use protocol::{
-    ConnId, Dialect, Ending, Flow, Frame, Ids, Incoming, Limits, LocalWorld, Now, Session, Time,
+    ConnId, Dialect, Ending, Flow, Frame, Ids, Incoming, Limits, LocalWorld, Now, Reason, Session,
     events,
 };
 use serde_json::{Value, json};
@@ -191,9 +191,8 @@ proptest! {
 
 #[test]
 fn times_on_a_channel_never_go_back_whoever_looked_at_the_clock_first() {
-    let at = |seconds| {
-        Now::after_start(std::time::Duration::from_secs(seconds), Time::default().since_start())
-    };
+    let at =
+        |seconds| Now::after_start(std::time::Duration::from_secs(seconds), Default::default());
     let world = world();
     let mut session = Session::open(Dialect::Events, at(1), None, ANN, &world);
     let subscribe = |session: &mut Session<ConnId>, seconds, verb: &str| {
@@ -214,4 +213,28 @@ fn times_on_a_channel_never_go_back_whoever_looked_at_the_clock_first() {
     subscribe(&mut session, 7, "subscribe");
     assert_eq!(told(4), "1970-01-01T00:00:07.000Z", "later than all that it was told before");
     assert_eq!(told(9), "1970-01-01T00:00:09.000Z");
+}
+
+#[test]
+fn a_room_ends_with_its_last_member_whoever_looked_at_the_clock_first() {
+    let at =
+        |seconds| Now::after_start(std::time::Duration::from_secs(seconds), Default::default());
+    for dialect in [Dialect::Project, Dialect::Rooms, Dialect::Chat, Dialect::Events] {
+        let world = world();
+        let mut ann = member(dialect, ANN, "", &world);
+        let code = ann.rooms().next().expect("she is in a room");
+        let mut bob = member(dialect, BOB, &code, &world);
+        assert_eq!(world.rooms().len(), 1);
+        bob.end(at(9), Reason::Closed, &world);
+        ann.end(at(9), Reason::Closed, &world);
+        assert_eq!(world.rooms().len(), 0, "{dialect:?}");
+        assert_eq!(world.next_wake(), None, "{dialect:?}: nothing is awaited");
+        // At zero, by a clock that was looked at before.
+        drop((world.take(CY), member(dialect, CY, &code, &world)));
+        let alone = dialect != Dialect::Chat;
+        assert_eq!(
+            world.rooms().values().map(|room| room.count()).sum::<usize>(),
+            usize::from(alone)
+        );
+    }
 }
