@@ -210,9 +210,8 @@ async fn ask(target: &Target, ready: &Ready) -> Came {
                 Ok(Progress::Whole(answer)) => return Ok(Came::Answer(answer)),
                 Ok(Progress::Nothing) => return Ok(Came::Nothing),
                 Err(reason) => {
-                    return Ok(Came::NoHttp(
-                        broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")),
-                    ));
+                    let broken = broken.map(|broken| format!(" ({broken})")).unwrap_or_default();
+                    return Ok(Came::NoHttp(reason + &broken));
                 }
             }
         }
