@@ -5,6 +5,11 @@
 
 mod ask;
 mod hear;
+mod http;
+mod jar;
+mod meaning;
+mod path;
+mod snapshot;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,6 +23,10 @@ use crate::observe::{ClientId, Ending, MessageId, RoomId, Time, What};
 use crate::plan::Vars;
 
 pub use self::ask::{Asked, Line};
+pub use self::http::Errand;
+pub use self::jar::Jar;
+use self::meaning::Gathered;
+pub use self::path::Armed;
 
 /// Events that wait for an `expect`, at most; the oldest go first. A load phase delivers more than
 /// anybody will ask for.
@@ -44,6 +53,10 @@ pub struct Client {
     pub inbox: VecDeque<Event>,
     /// Events that were dropped because nothing took them.
     pub overflowed: u64,
+    /// It is ready to connect as soon as it is known to which room.
+    pub armed: Option<Armed>,
+    /// The cookies that it was given.
+    pub jar: Jar,
     dialect: Arc<Dialect>,
     wanted: Arc<[EventKind]>,
     vars: Arc<Vars>,
@@ -53,10 +66,16 @@ pub struct Client {
     pending: Vec<Pending>,
     answers: Vec<(u64, Answer)>,
     next_request: u64,
-    fixed_heard: HashMap<(RoomId, ClientId, Arc<str>), usize>,
+    fixed_heard: HashMap<(RoomId, Option<ClientId>, Arc<str>), usize>,
     fence: Option<MessageId>,
     pings_out: u64,
     pongs_in: u64,
+    /// The room that it chose by connecting.
+    entering: Option<RoomId>,
+    /// Frames that are one event together with others that have not come yet.
+    gathered: Vec<Gathered>,
+    /// What came of HTTP requests that somebody waits for.
+    errands: Vec<(u64, Errand)>,
 }
 
 /// How far a client's connection is.
@@ -85,6 +104,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The frame; none for a WebSocket ping.
     pub heard: Option<Arc<Heard>>,
+    /// Whose message it is, where the harness knows it again.
+    pub from: Option<ClientId>,
 }
 
 /// A room that a client is in, or was in when its last connection ended.
@@ -98,6 +119,10 @@ pub struct Stay {
     pub full: bool,
     /// When it entered.
     pub since: Time,
+    /// Its own member id.
+    pub you: Option<Arc<str>>,
+    /// Nothing has been told of the room's content yet.
+    pub fresh: bool,
     /// The room's life.
     pub epoch: Option<Value>,
     /// The number of the last event that it has got.
@@ -118,6 +143,8 @@ struct Pending {
     message: Option<MessageId>,
     full: bool,
     awaited: bool,
+    /// HTTP answers it.
+    http: bool,
 }
 
 /// The answer to a request.
@@ -129,6 +156,8 @@ pub enum Answer {
     Refused(Arc<str>),
     /// The connection ended first.
     Gone,
+    /// HTTP did not bring it: why.
+    Lost(Arc<str>),
 }
 
 impl Client {
@@ -150,6 +179,8 @@ impl Client {
             opened_at: Time::default(),
             inbox: VecDeque::new(),
             overflowed: 0,
+            armed: None,
+            jar: Jar::default(),
             dialect,
             wanted,
             vars,
@@ -163,6 +194,9 @@ impl Client {
             fence: None,
             pings_out: 0,
             pongs_in: 0,
+            entering: None,
+            gathered: Vec::new(),
+            errands: Vec::new(),
         }
     }
 
@@ -172,15 +206,18 @@ impl Client {
         self.opened_at = now;
         self.pending.clear();
         self.answers.clear();
+        self.gathered.clear();
         self.fence = None;
         (self.pings_out, self.pongs_in) = (0, 0);
     }
 
-    /// The upgrade succeeded. Where the dialect greets, the greeting is waited for.
-    pub fn upgraded(&mut self, now: Time, books: &mut Books) {
+    /// The upgrade succeeded. Where the dialect greets, the greeting is waited for; says whether
+    /// the server must be asked for a sign of life first.
+    pub fn upgraded(&mut self, now: Time, books: &mut Books) -> bool {
         if self.dialect.connect.ready.is_none() {
             self.ready(now, None, books);
         }
+        self.dialect.connect.ready == Some(EventKind::Pong)
     }
 
     fn ready(&mut self, now: Time, connection: Option<Arc<str>>, books: &mut Books) {
@@ -190,7 +227,10 @@ impl Client {
         if !self.pongs {
             books.observe(now, self.id, What::Pongs(false));
         }
-        if !self.dialect.can(Verb::Join) {
+        // Where the server tells of the entry, it is waited for.
+        let told = self.entering.is_some() && self.dialect.tells(EventKind::Entered);
+        let by_itself = self.dialect.enters_by_connecting() || !self.dialect.can(Verb::Join);
+        if by_itself && !told {
             self.be_inside(now, books);
         }
     }
@@ -199,6 +239,10 @@ impl Client {
     pub fn failed(&mut self, now: Time, reason: &str, books: &mut Books) {
         let reason: Arc<str> = reason.into();
         self.state = State::Failed(Arc::clone(&reason));
+        if let Some(room) = self.entering.take() {
+            let (room, code) = (Some(room), Arc::clone(&reason));
+            books.observe(now, self.id, What::Refused { room, code });
+        }
         books.observe(now, self.id, What::OpenFailed { reason });
     }
 
@@ -341,6 +385,16 @@ impl Client {
     }
 
     fn keep(&mut self, at: Time, kind: EventKind, heard: Option<&Arc<Heard>>) {
+        self.keep_from(at, kind, heard, None);
+    }
+
+    fn keep_from(
+        &mut self,
+        at: Time,
+        kind: EventKind,
+        heard: Option<&Arc<Heard>>,
+        from: Option<ClientId>,
+    ) {
         if !self.wanted.contains(&kind) {
             return;
         }
@@ -348,6 +402,6 @@ impl Client {
             self.inbox.pop_front();
             self.overflowed += 1;
         }
-        self.inbox.push_back(Event { at, kind, heard: heard.cloned() });
+        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), from });
     }
 }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod expects;
+mod paths;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,6 +45,8 @@ pub(super) struct Target {
     pub(super) address: std::net::SocketAddr,
     /// Host and port as the user wrote them.
     pub(super) host: String,
+    /// Where its HTTP is: `http://host:port`.
+    pub(super) base: String,
     /// The path in the target's URL, if it has one: it stands over the dialect's.
     pub(super) path: Option<String>,
 }
@@ -75,14 +78,20 @@ impl Director<'_> {
         for step in &self.plan.steps {
             let begun = Instant::now();
             let outcome = self.step(step, None).await;
-            let message = match outcome {
-                Ok(()) => String::new(),
-                Err(Failed) => self.shared.lock().books.last_failure(),
+            let message = match (&step.action, outcome) {
+                (Action::LeftOut(reason), _) => reason.clone(),
+                (_, Ok(())) => String::new(),
+                (_, Err(Failed)) => self.shared.lock().books.last_failure(),
+            };
+            let verdict = match (&step.action, outcome) {
+                (Action::LeftOut(_), _) => Verdict::Skipped,
+                (_, Ok(())) => Verdict::Passed,
+                (_, Err(Failed)) => Verdict::Failed,
             };
             results.push(StepResult {
                 line: step.place.line,
                 label: label(step),
-                verdict: if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed },
+                verdict,
                 message,
                 seconds: begun.elapsed().as_secs_f64(),
             });
@@ -112,6 +121,7 @@ impl Director<'_> {
         let within = step.within.as_ref().map_or(WITHIN, |span| self.span(span));
         let frame = Frame { step, begun, deadline: Instant::now() + within };
         match &step.action {
+            Action::LeftOut(_) => Ok(()),
             Action::Wait(span) => {
                 Timer::after(self.span(span)).await;
                 Ok(())

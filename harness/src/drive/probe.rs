@@ -9,11 +9,13 @@ use async_tungstenite::tungstenite::handshake::client::generate_key;
 use url::Url;
 
 use super::director::Target;
+use super::http;
 use super::swarm::explain;
 use super::watch::Interrupt;
+use crate::client::{Errand, Jar};
 use crate::dialect::{Decoded, Dialect, Event, EventKind, Heartbeat};
 use crate::handshake::{self, Progress, Request};
-use crate::plan::Vars;
+use crate::plan::{ClientPlan, Vars};
 use crate::wire::{self, Frames, Incoming, Outgoing};
 
 /// How long one attempt may take.
@@ -27,11 +29,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) fn probe(
     url: &str,
     dialect: &Dialect,
-    vars: &Vars,
+    first: Option<&ClientPlan>,
     wait: Duration,
     interrupt: &Interrupt,
 ) -> Result<(Target, Option<Heartbeat>), String> {
     let end = Instant::now() + wait;
+    let vars = &vars_of(first);
     loop {
         let attempt = locate(url).and_then(|(mut target, addresses)| {
             let mut last = format!("{}: no address", target.host);
@@ -51,6 +54,14 @@ pub(super) fn probe(
     }
 }
 
+/// What the first client knows. A room in the path must be some room.
+fn vars_of(first: Option<&ClientPlan>) -> Vars {
+    let mut vars = first.map(|client| (*client.vars).clone()).unwrap_or_default();
+    let run = vars.get("run").and_then(|run| run.as_str()).unwrap_or("0").to_owned();
+    vars.entry("room".to_owned()).or_insert_with(|| format!("probe-{run}").into());
+    vars
+}
+
 /// Takes a target's URL apart, and looks its host up.
 fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
@@ -66,7 +77,10 @@ fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
         (path, None) => Some(path.to_owned()),
         (path, Some(query)) => Some(format!("{path}?{query}")),
     };
-    let target = Target { address: first, host: format!("{host}:{port}"), path };
+    let host = format!("{host}:{port}");
+    let secure = matches!(url.scheme(), "wss" | "https");
+    let base = format!("{}://{host}", if secure { "https" } else { "http" });
+    let target = Target { address: first, host, base, path };
     Ok((target, addresses))
 }
 
@@ -75,15 +89,13 @@ fn greet(target: &Target, dialect: &Dialect, vars: &Vars) -> Result<Option<Heart
     let told = |error: io::Error| explain(&error);
     let mut stream = TcpStream::connect_timeout(&target.address, PATIENCE).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
-    let path = match &target.path {
-        Some(path) => path.clone(),
-        None => dialect.path(vars).map_err(|hole| hole.to_string())?,
-    };
+    let (vars, headers) = visit(target, dialect, vars)?;
+    let path = target.path.as_deref().unwrap_or(&dialect.connect.path);
     let request = Request {
         host: target.host.clone(),
-        path,
+        path: dialect.address(path, &vars).map_err(|hole| hole.to_string())?,
         subprotocol: dialect.connect.subprotocol.clone(),
-        headers: Vec::new(),
+        headers,
         key: generate_key(),
     };
     stream.write_all(&request.to_bytes()).map_err(told)?;
@@ -95,6 +107,31 @@ fn greet(target: &Target, dialect: &Dialect, vars: &Vars) -> Result<Option<Heart
         tracing::debug!(%error, "the probe's Close frame");
     }
     Ok(heartbeat)
+}
+
+/// What comes before an upgrade: HTTP requests, and what they bring for its path and headers.
+fn visit(
+    target: &Target,
+    dialect: &Dialect,
+    vars: &Vars,
+) -> Result<(Vars, Vec<(String, String)>), String> {
+    let (agent, mut jar, mut vars) = (http::agent(), Jar::default(), vars.clone());
+    for name in &dialect.connect.before {
+        let exchange = dialect.exchange(name, &vars).map_err(|hole| hole.to_string())?;
+        let url = http::url_of(&target.base, &exchange.to);
+        let host = http::host_of(&url);
+        let reply = http::ask(&agent, &url, &exchange, jar.header(&host).as_deref());
+        let reply = reply.map_err(|failure| format!("`{name}`: {}", failure.reason()))?;
+        reply.cookies().for_each(|cookie| jar.set(&host, cookie));
+        match reply.judged(&exchange) {
+            Errand::Done(taken, _) => vars.extend(taken),
+            other => return Err(format!("`{name}` was answered with {}", other.reason())),
+        }
+    }
+    let mut headers = dialect.headers(&vars).map_err(|hole| hole.to_string())?;
+    let cookie = jar.header(&http::host_of(&target.base)).filter(|_| dialect.connect.cookies);
+    headers.extend(cookie.map(|cookie| ("Cookie".to_owned(), cookie)));
+    Ok((vars, headers))
 }
 
 /// Reads the answer to the upgrade; returns the bytes that came behind it.
