@@ -4,6 +4,7 @@
 //! the [`Books`] what it does and sees. It opens no socket and reads no clock.
 
 mod ask;
+mod frames;
 mod hear;
 mod http;
 mod jar;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::books::Books;
+use crate::craft::Outbound;
 use crate::dialect::{Dialect, EventKind, Verb};
 use crate::heard::Heard;
 use crate::observe::{ClientId, Ending, MessageId, RoomId, Time, What};
-use crate::plan::Vars;
+use crate::plan::{TcpEnd, Vars};
 
 pub use self::ask::{Asked, Line};
+pub use self::frames::{Content, Got};
 pub use self::http::Errand;
 pub use self::jar::Jar;
 use self::meaning::Gathered;
@@ -57,6 +60,10 @@ pub struct Client {
     pub armed: Option<Armed>,
     /// The cookies that it was given.
     pub jar: Jar,
+    /// Some step looks for frames: they are kept as they came.
+    pub keeps_frames: bool,
+    /// How TCP ended, once it has.
+    pub tcp_end: Option<TcpEnd>,
     dialect: Arc<Dialect>,
     wanted: Arc<[EventKind]>,
     vars: Arc<Vars>,
@@ -76,6 +83,17 @@ pub struct Client {
     gathered: Vec<Gathered>,
     /// What came of HTTP requests that somebody waits for.
     errands: Vec<(u64, Errand)>,
+    /// The number of the frame that is being heard.
+    frame: u64,
+    frames: VecDeque<Got>,
+    frame_bytes: usize,
+    foreign_pongs: VecDeque<Box<[u8]>>,
+    outbound: Outbound,
+    half_closed: bool,
+    /// It is open with the upgrade, and the greeting is a frame like others.
+    bare: bool,
+    /// The frame that is being heard has answered something.
+    answered_by_frame: bool,
 }
 
 /// How far a client's connection is.
@@ -106,6 +124,8 @@ pub struct Event {
     pub heard: Option<Arc<Heard>>,
     /// Whose message it is, where the harness knows it again.
     pub from: Option<ClientId>,
+    /// The number of the frame; none for a WebSocket ping.
+    pub frame: Option<u64>,
 }
 
 /// A room that a client is in, or was in when its last connection ended.
@@ -181,6 +201,8 @@ impl Client {
             overflowed: 0,
             armed: None,
             jar: Jar::default(),
+            keeps_frames: false,
+            tcp_end: None,
             dialect,
             wanted,
             vars,
@@ -197,13 +219,26 @@ impl Client {
             entering: None,
             gathered: Vec::new(),
             errands: Vec::new(),
+            frame: 0,
+            frames: VecDeque::new(),
+            frame_bytes: 0,
+            foreign_pongs: VecDeque::new(),
+            outbound: Outbound::default(),
+            half_closed: false,
+            bare: false,
+            answered_by_frame: false,
         }
     }
 
-    /// Begins to connect: what the last connection left behind is forgotten, except for the rooms.
-    pub fn connecting(&mut self, now: Time) {
+    /// Begins to connect: what the last connection left behind is forgotten, except for the rooms and
+    /// for what came and was not taken. A `bare` connection is open with the upgrade.
+    pub fn connecting(&mut self, now: Time, bare: bool) {
         self.state = State::Opening;
         self.opened_at = now;
+        self.bare = bare;
+        self.tcp_end = None;
+        self.outbound = Outbound::default();
+        self.half_closed = false;
         self.pending.clear();
         self.answers.clear();
         self.gathered.clear();
@@ -214,7 +249,7 @@ impl Client {
     /// The upgrade succeeded. Where the dialect greets, the greeting is waited for; says whether
     /// the server must be asked for a sign of life first.
     pub fn upgraded(&mut self, now: Time, books: &mut Books) -> bool {
-        if self.dialect.connect.ready.is_none() {
+        if self.bare || self.dialect.connect.ready.is_none() {
             self.ready(now, None, books);
         }
         self.dialect.connect.ready == Some(EventKind::Pong)
@@ -355,6 +390,11 @@ impl Client {
         self.captured.insert(name.to_owned(), value);
     }
 
+    /// Forgets a value that it has kept.
+    pub fn forget(&mut self, name: &str) {
+        self.captured.remove(name);
+    }
+
     /// Everything it has kept.
     pub fn all_captured(&self) -> &Vars {
         &self.captured
@@ -384,6 +424,11 @@ impl Client {
         self.pending.len()
     }
 
+    /// How TCP has ended; after a Close frame that comes later than the end of the connection.
+    pub fn tcp_ended(&mut self, end: TcpEnd) {
+        self.tcp_end.get_or_insert(end);
+    }
+
     fn keep(&mut self, at: Time, kind: EventKind, heard: Option<&Arc<Heard>>) {
         self.keep_from(at, kind, heard, None);
     }
@@ -402,6 +447,7 @@ impl Client {
             self.inbox.pop_front();
             self.overflowed += 1;
         }
-        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), from });
+        let frame = heard.map(|_| self.frame);
+        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), from, frame });
     }
 }

@@ -10,6 +10,8 @@ use crate::scenario::template::as_text;
 pub struct Armed {
     /// More headers of the upgrade request.
     pub headers: Vec<(String, String)>,
+    /// The greeting is a frame like others.
+    pub bare: bool,
 }
 
 impl Client {

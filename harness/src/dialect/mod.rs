@@ -9,6 +9,8 @@ mod file;
 mod http;
 mod lint;
 mod need;
+pub mod pattern;
+mod shape;
 mod template;
 mod trial;
 mod words;
@@ -22,6 +24,7 @@ use serde_json::Value;
 pub use http::{Exchange, Refusal};
 pub(crate) use lint::{doubts, locate};
 pub use need::FEATURES;
+pub use shape::SHAPES;
 pub use trial::Trial;
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
@@ -339,7 +342,7 @@ impl Dialect {
 
     /// What a frame's text says.
     pub fn decode(&self, text: &str) -> Decoded {
-        let value = match self.value_of(text) {
+        let value = match self.parsed(text) {
             Ok(value) => value,
             Err(fact) => return Decoded::NotJson(fact),
         };
@@ -347,7 +350,7 @@ impl Dialect {
         event.map_or(Decoded::Unknown, Decoded::Event)
     }
 
-    fn value_of(&self, text: &str) -> Result<Value, String> {
+    fn parsed(&self, text: &str) -> Result<Value, String> {
         match self.encoding {
             Encoding::Text => Ok(Value::from(text)),
             Encoding::Json => serde_json::from_str(text).map_err(|error| error.to_string()),

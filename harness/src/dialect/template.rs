@@ -11,6 +11,8 @@
 //!   of the items' bindings. With `as: A` an item's value is `A` filled with its bindings; with
 //!   `any: [{ of, as }, …]` an item is like the first of these that fits. To send, it goes the other
 //!   way: an item that is like `as` becomes `of`.
+//! * `{ $matches: … }`, `{ $absent: true }` and their like ([`super::shape`]) say what a value is like;
+//!   they can only be matched. `"$_"` is anything, and binds nothing.
 
 mod explain;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Unfilled;
+use super::shape::Shape;
 use crate::plan::Vars;
 use crate::scenario::template::{Hole, Piece, as_text, pieces};
 
@@ -41,6 +44,7 @@ pub(crate) enum Template {
     Json(Box<Self>),
     AsText(Box<Self>),
     ListOf { name: String, any: Vec<Item> },
+    Shape(Shape),
 }
 
 /// What an item of a list can look like.
@@ -104,6 +108,9 @@ impl Template {
         }
         if let Some(name) = entries.get("$list") {
             return Self::of_list(name, entries);
+        }
+        if let Some(shape) = Shape::read(entries)? {
+            return Ok(Self::Shape(shape));
         }
         let entry = |(key, value): (&String, &Value)| {
             if key.starts_with('$') && !key.starts_with("$$") {
@@ -206,6 +213,8 @@ impl Template {
                 };
                 Value::Array(items.iter().map(fill).collect::<Result<_, _>>()?)
             }
+            // It says what a value is like, not what it is.
+            Self::Shape(_) => return Err(Unfilled("_".to_owned())),
         })
     }
 
@@ -215,7 +224,7 @@ impl Template {
         self.bind(message, &mut bound).then_some(bound)
     }
 
-    fn bind(&self, message: &Value, bound: &mut Vars) -> bool {
+    pub(super) fn bind(&self, message: &Value, bound: &mut Vars) -> bool {
         match (self, message) {
             (Self::Exactly(value), _) => value == message,
             (Self::Hole(name), _) => assign(name, message.clone(), bound),
@@ -227,7 +236,7 @@ impl Template {
             (Self::Mapping(entries), Value::Object(fields)) => {
                 entries.iter().all(|entry| match fields.get(&entry.key) {
                     Some(value) => entry.value.bind(value, bound),
-                    None => entry.optional,
+                    None => entry.optional || entry.value.is_absence(),
                 })
             }
             (Self::Json(inner), Value::String(text)) => {
@@ -240,8 +249,13 @@ impl Template {
                 let all: Option<Vec<Value>> = items.iter().map(item).collect();
                 all.is_some_and(|all| assign(name, Value::Array(all), bound))
             }
+            (Self::Shape(shape), _) => shape.bind(message, bound),
             _ => false,
         }
+    }
+
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Shape(shape) if shape.is_absence())
     }
 
     /// Its holes: those that must be filled, and (`true`) those that may stay empty.
@@ -269,6 +283,7 @@ impl Template {
                 // What is inside binds within the list's items; an empty list needs none of it.
                 any.iter().for_each(|form| form.of.collect(true, found));
             }
+            Self::Shape(shape) => shape.inner().for_each(|inner| inner.collect(optional, found)),
         }
     }
 
@@ -281,6 +296,7 @@ impl Template {
                 entries.iter().flat_map(|entry| entry.value.lists()).collect()
             }
             Self::Json(inner) | Self::AsText(inner) => inner.lists(),
+            Self::Shape(shape) => shape.inner().flat_map(Self::lists).collect(),
             Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => Vec::new(),
         }
     }
@@ -296,6 +312,7 @@ impl Template {
             Self::Mapping(entries) => entries.iter().find_map(|entry| entry.value.ambiguous()),
             Self::Json(inner) | Self::AsText(inner) => inner.ambiguous(),
             Self::ListOf { any, .. } => any.iter().find_map(|form| form.of.ambiguous()),
+            Self::Shape(shape) => shape.inner().find_map(Self::ambiguous),
             Self::Exactly(_) | Self::Hole(_) => None,
         }
     }
@@ -352,6 +369,7 @@ fn value_of(name: &str, vars: &Vars, define: &Definitions, deep: usize) -> Resul
 /// Gives a hole its value; a hole that has one already must get the same.
 fn assign(name: &str, value: Value, bound: &mut Vars) -> bool {
     match bound.get(name) {
+        _ if name == "_" => true,
         Some(before) => *before == value,
         None => {
             bound.insert(name.to_owned(), value);

@@ -20,7 +20,7 @@ pub enum Trial {
 impl Dialect {
     /// Tries a frame.
     pub fn try_frame(&self, text: &str) -> Trial {
-        let value = match self.value_of(text) {
+        let value = match self.parsed(text) {
             Ok(value) => value,
             Err(fact) => return Trial::Garbled(fact),
         };

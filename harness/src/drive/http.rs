@@ -1,21 +1,27 @@
-//! HTTP requests of dialects, made by a small pool of threads: neither the swarm, nor the load, nor
-//! the director ever waits for one (docs/decisions/0011-http-in-dialects.md).
+//! HTTP requests: one exchange on a connection of its own, and the small pool of threads that makes
+//! those of dialects, so that neither the swarm, nor the load, nor the director ever waits for one
+//! (docs/decisions/0011-http-in-dialects.md).
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use async_io::Timer;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use parking_lot::{Mutex, RwLock};
-use ureq::http::{Request, Response};
-use ureq::{Agent, Body};
+use url::Url;
 
+use super::channel::Channel;
+use super::director::Target;
 use super::stage::Shared;
 use super::swarm::explain;
-use crate::client::Errand;
+use super::tls::Tls;
+use crate::client::{Errand, Jar};
 use crate::dialect::Exchange;
 use crate::heard::shown;
+use crate::http::{self, Answer, Progress, Request};
 use crate::observe::ClientId;
 use crate::summary::Direction;
 
@@ -23,19 +29,15 @@ use crate::summary::Direction;
 const THREADS: usize = 16;
 /// So many may wait behind them. Beyond that the target, or this machine, does not keep up.
 const QUEUE_MAX: usize = 4096;
-/// How long a connection may take, and how long a whole request.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a whole request may take.
 const WHOLE: Duration = Duration::from_secs(10);
-/// How much of an answer is read, in bytes.
-const BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// Something that a thread of the pool does.
 pub(super) type Work = Box<dyn FnOnce(&Worker) + Send>;
 
 /// What a thread of the pool works with.
 pub(super) struct Worker {
-    agent: Agent,
-    base: String,
+    road: Road,
     /// The run; none when it is over: what comes then comes too late.
     shared: RwLock<Option<Arc<Shared>>>,
 }
@@ -48,12 +50,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts the threads. Relative addresses are asked of `base`, such as `http://127.0.0.1:80`.
-    pub(super) fn start(base: &str, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(road: Road, shared: Arc<Shared>) -> io::Result<Self> {
         let (queue, waiting) = sync_channel(QUEUE_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
-        let shared = RwLock::new(Some(shared));
-        let worker = Arc::new(Worker { agent: agent(), base: base.to_owned(), shared });
+        let worker = Arc::new(Worker { road, shared: RwLock::new(Some(shared)) });
         let start = |number: usize| {
             let (worker, waiting) = (Arc::clone(&worker), Arc::clone(&waiting));
             let named = std::thread::Builder::new().name(format!("http-{number}"));
@@ -74,7 +74,8 @@ impl Pool {
         drop(self.worker.shared.write().take());
         drop(self.queue);
         for thread in self.threads.into_iter().filter(JoinHandle::is_finished) {
-            debug_assert!(thread.join().is_ok(), "a thread of the pool panicked");
+            let joined = thread.join();
+            debug_assert!(joined.is_ok(), "a thread of the pool panicked");
         }
     }
 }
@@ -102,137 +103,152 @@ impl Worker {
 
     /// Makes a request for a client, with its cookies, and enters it in the client's transcript.
     pub(super) fn perform(&self, id: ClientId, exchange: &Exchange) -> Errand {
-        let url = url_of(&self.base, &exchange.to);
-        let host = host_of(&url);
-        let cookie = self.with(|shared| {
+        let jar = self.with(|shared| {
             let mut stage = shared.lock();
-            stage.books.frame(shared.now(), id, Direction::Out, exchange.shown().into());
-            stage.client(id).and_then(|(client, _)| client.jar.header(&host))
+            let text = format!("(http: {})", exchange.shown());
+            stage.books.frame(shared.now(), id, Direction::Out, shown(&text.into()));
+            stage.client(id).map(|(client, _)| client.jar.clone())
         });
-        let reply = match ask(&self.agent, &url, exchange, cookie.flatten().as_deref()) {
-            Ok(reply) => reply,
-            Err(failure) => {
-                self.note(id, &format!("(no answer: {})", failure.reason()));
-                return failure;
-            }
+        let mut jar = jar.flatten().unwrap_or_default();
+        let errand = async_io::block_on(self.road.ask(exchange, &mut jar));
+        let text = match &errand {
+            Errand::Done(_, body) => format!("(http: {body})"),
+            other => format!("(http: {})", other.reason()),
         };
-        self.note(id, &format!("{} {}", reply.status, reply.body));
         self.with(|shared| {
-            if let Some((client, _)) = shared.lock().client(id) {
-                reply.cookies().for_each(|cookie| client.jar.set(&host, cookie));
+            let mut stage = shared.lock();
+            stage.books.frame(shared.now(), id, Direction::In, shown(&text.into()));
+            if let Some((client, _)) = stage.client(id) {
+                client.jar = jar;
             }
         });
-        reply.judged(exchange)
-    }
-
-    fn note(&self, id: ClientId, text: &str) {
-        let text = shown(&text.into());
-        self.with(|shared| shared.lock().books.frame(shared.now(), id, Direction::In, text));
+        errand
     }
 }
 
-/// An agent that reports what it gets: no redirects, no proxies, no cookies of its own.
-pub(super) fn agent() -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .allow_non_standard_methods(true)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(WHOLE))
-        .max_idle_connections(THREADS)
-        .max_idle_connections_per_host(THREADS)
-        .user_agent(concat!("tidemark-harness/", env!("CARGO_PKG_VERSION")))
-        .build();
-    Agent::new_with_config(config)
+/// Where requests go: to the target's host, or wherever they say themselves.
+#[derive(Clone, Debug)]
+pub(super) struct Road {
+    target: Target,
+    tls: Tls,
 }
 
-/// An answer.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Reply {
-    pub(super) fn cookies(&self) -> impl Iterator<Item = &str> {
-        let set = self.headers.iter().filter(|(name, _)| name == "set-cookie");
-        set.map(|(_, value)| value.as_str())
+impl Road {
+    pub(super) fn new(target: &Target, tls: &Tls) -> Self {
+        Self { target: target.clone(), tls: tls.clone() }
     }
 
-    /// What came of it, as the dialect judges.
-    pub(super) fn judged(self, exchange: &Exchange) -> Errand {
-        match exchange.read(self.status, &self.headers, &self.body) {
-            Ok(taken) => Errand::Done(taken, self.body.into()),
+    /// The target's host and port: whose cookies an upgrade carries.
+    pub(super) fn host(&self) -> &str {
+        &self.target.host
+    }
+
+    /// Makes a request and waits for its answer, with the cookies of a jar.
+    pub(super) async fn ask(&self, exchange: &Exchange, jar: &mut Jar) -> Errand {
+        let (target, path) = match self.to(&exchange.to) {
+            Ok(there) => there,
+            Err(reason) => return Errand::NeverLeft(reason.into()),
+        };
+        let request = request(&target.host, path, exchange, jar);
+        let asking = converse(&target, request, exchange.method == "HEAD");
+        let late = async {
+            Timer::after(WHOLE).await;
+            Err(Errand::Lost(format!("no answer in {WHOLE:?}").into()))
+        };
+        let answer = match future::or(asking, late).await {
+            Ok(answer) => answer,
+            Err(errand) => return errand,
+        };
+        for (name, value) in &answer.headers {
+            if name.eq_ignore_ascii_case("set-cookie") {
+                jar.set(&target.host, value);
+            }
+        }
+        let body = String::from_utf8_lossy(&answer.body);
+        match exchange.read(answer.status, &answer.headers, &body) {
+            Ok(taken) => Errand::Done(taken, body.into()),
             Err(refusal) => Errand::Refused(refusal),
         }
     }
-}
 
-/// Makes a request, and waits for its answer.
-pub(super) fn ask(
-    agent: &Agent,
-    url: &str,
-    exchange: &Exchange,
-    cookie: Option<&str>,
-) -> Result<Reply, Errand> {
-    let mut request = Request::builder().method(exchange.method).uri(url);
-    for (name, value) in &exchange.headers {
-        request = request.header(name, value);
-    }
-    if let Some(cookie) = cookie {
-        request = request.header("Cookie", cookie);
-    }
-    let unmade = |error: ureq::http::Error| Errand::NeverLeft(error.to_string().into());
-    let begun = Instant::now();
-    let answer = match &exchange.body {
-        Some(body) => agent.run(request.body(body.as_str()).map_err(unmade)?),
-        None => agent.run(request.body(()).map_err(unmade)?),
-    };
-    let answer = answer.and_then(read).map_err(|error| failure(&error, begun.elapsed()))?;
-    Ok(answer)
-}
-
-fn read(mut answer: Response<Body>) -> Result<Reply, ureq::Error> {
-    let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
-    let headers = answer.headers().iter();
-    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
-    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
-}
-
-/// Why there is no answer, and whether the server can have got the request.
-fn failure(error: &ureq::Error, after: Duration) -> Errand {
-    let unsent = |reason: String| Errand::NeverLeft(reason.into());
-    match error {
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            unsent(explain(error))
+    /// The server of an address, and the path there.
+    fn to(&self, address: &str) -> Result<(Target, String), String> {
+        if address.starts_with('/') {
+            return Ok((self.target.clone(), address.to_owned()));
         }
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-            unsent(explain(error))
-        }
-        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-            unsent(format!("no connection in {CONNECT:?}"))
-        }
-        ureq::Error::HostNotFound
-        | ureq::Error::ConnectionFailed
-        | ureq::Error::BadUri(_)
-        | ureq::Error::Http(_) => unsent(error.to_string()),
-        ureq::Error::Timeout(_) => Errand::Lost(format!("no answer in {after:.1?}").into()),
-        ureq::Error::Io(error) => Errand::Lost(explain(error).into()),
-        other => Errand::Lost(other.to_string().into()),
+        let url = Url::parse(address).map_err(|error| format!("`{address}`: {error}"))?;
+        let host = url.host_str().ok_or_else(|| format!("`{address}` names no host"))?;
+        let tls = match url.scheme() {
+            "http" => None,
+            "https" => Some(self.tls.with(host.trim_matches(['[', ']']))?),
+            other => return Err(format!("`{address}`: no request can be made by {other}")),
+        };
+        let found = url.socket_addrs(|| None).map_err(|error| format!("{host}: {error}"))?;
+        let address = *found.first().ok_or_else(|| format!("{host}: no address"))?;
+        let port = url.port_or_known_default().unwrap_or(80);
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let target = Target { address, host: format!("{host}:{port}"), path: None, tls };
+        Ok((target, format!("{}{query}", url.path())))
     }
 }
 
-/// Where a request goes: an absolute URL, or a path on the target's host.
-pub(super) fn url_of(base: &str, to: &str) -> String {
-    if to.starts_with('/') { format!("{base}{to}") } else { to.to_owned() }
+fn request(host: &str, path: String, exchange: &Exchange, jar: &Jar) -> Vec<u8> {
+    let body = exchange.body.clone().map(String::into_bytes);
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let agent = concat!("tidemark-harness/", env!("CARGO_PKG_VERSION"));
+    let mut headers = vec![
+        header("Host", host),
+        header("Connection", "close"),
+        header("Accept", "*/*"),
+        header("User-Agent", agent),
+    ];
+    headers.extend(body.as_ref().map(|body| header("Content-Length", &body.len().to_string())));
+    headers.extend(jar.header(host).map(|cookies| header("Cookie", &cookies)));
+    let method = exchange.method.to_owned();
+    let mut request = Request { method, path, headers, body: body.unwrap_or_default() };
+    request.set(&exchange.headers);
+    request.to_bytes()
 }
 
-/// The host and port in a URL: what cookies belong to.
-pub(super) fn host_of(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase()
+/// A request that has an answer, or none: then why.
+async fn converse(target: &Target, request: Vec<u8>, to_head: bool) -> Result<Answer, Errand> {
+    let opened = Channel::open(target).await;
+    let mut channel = opened.map_err(|error| Errand::NeverLeft(explain(&error).into()))?;
+    let came = read_answer(&mut channel, &request, to_head).await;
+    came.and_then(|answer| {
+        answer.ok_or_else(|| "the connection ended without an answer".to_owned())
+    })
+    .map_err(|reason| Errand::Lost(reason.into()))
+}
+
+/// Sends a request on a connection of its own, and reads the answer to it; none when the connection
+/// ends without one.
+///
+/// # Errors
+/// What came is no answer: why.
+pub(super) async fn read_answer(
+    channel: &mut Channel,
+    request: &[u8],
+    to_head: bool,
+) -> Result<Option<Answer>, String> {
+    // Who does not want to read all of a request may answer it and close: that is seen below.
+    let sent = channel.write_all(request).await;
+    let flushed = channel.flush().await;
+    tracing::debug!(?sent, ?flushed, "an HTTP request");
+    let (mut gathered, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+    loop {
+        let (count, broken) = match channel.read(&mut buffer).await {
+            Ok(count) => (count, None),
+            Err(error) => (0, Some(explain(&error))),
+        };
+        gathered.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        match http::read(&gathered, count == 0, to_head) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Whole(answer)) => return Ok(Some(answer)),
+            Ok(Progress::Nothing) => return Ok(None),
+            Err(reason) => {
+                return Err(broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")));
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Three threads share the `stage`: the swarm connects and reads, the load sends on schedule, the
 //! director goes through the timeline. A fourth only measures how long this process stood still.
 
+mod channel;
 mod child;
 mod director;
 mod facts;
@@ -12,6 +13,7 @@ mod load;
 mod probe;
 mod stage;
 mod swarm;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -26,9 +28,10 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
-use self::http::Pool;
+use self::http::{Pool, Road};
 use self::stage::Shared;
 use self::swarm::Swarm;
+pub use self::tls::{Authority, Tls};
 pub use self::watch::{Cut, Interrupt, Live};
 use crate::books::Books;
 use crate::check::{End, Judge, Profile};
@@ -55,6 +58,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// The target's URL; none: the reference server is started.
     pub target: Option<&'a str>,
+    /// Whom to trust, should the target speak TLS.
+    pub tls: &'a Tls,
     /// Retries the first connection for so long.
     pub wait: Duration,
     /// The target's timers, where the user says them.
@@ -106,8 +111,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let first = plan.clients.first();
-    let (target, greeted) = probe::probe(&url, &plan.dialect, first, job.wait, job.interrupt)?;
+    let (target, greeted) = probe::probe(&url, job)?;
     // Timers: the user's word, else the target's own, else those that our server was given, else
     // the dialect's.
     let started = child.as_ref().and(plan.server.heartbeat);
@@ -117,7 +121,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
-    let pool = plan.dialect.has_http().then(|| Pool::start(&target.base, Arc::clone(&shared)));
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
     let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
     shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
@@ -131,6 +136,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        child: &child,
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
@@ -178,6 +184,12 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
         args.push("--heartbeat".to_owned());
         args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
     }
+    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
+    for always in ["--publish", "--admin"] {
+        if !plan.server.args.iter().any(|arg| arg == always) {
+            args.push(always.to_owned());
+        }
+    }
     args.extend(plan.server.args.iter().cloned());
     args
 }
@@ -188,12 +200,13 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let books = Books::new(plan.run_number, judge, names);
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
-        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
         let dialect = Arc::clone(&plan.dialect);
         let vars = Arc::clone(&client.vars);
-        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        let mut made = Client::new(ClientId(id), name, dialect, vars, facts.wanted);
         made.pongs = client.pongs;
+        made.keeps_frames = facts.frames;
         made
     });
     Shared::new(clients.collect(), books)

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dialect::{Dialect, EventKind, Verb};
 use crate::plan::{self, Action, Rejoin, Span, Term};
 use crate::scenario::model::File;
-use crate::scenario::steps::{Membership, Step, Steps};
+use crate::scenario::steps::{BELOW, Membership, Step, Steps, each_step};
 
 /// The first thing that the scenario needs and the dialect lacks, as a sentence.
-pub(super) fn missing(file: &File, dialect: &Dialect) -> Option<String> {
-    let needs = Needs::of(file, Some(dialect));
+pub(super) fn missing(file: &File, steps: &Steps, dialect: &Dialect) -> Option<String> {
+    let needs = Needs::of(file, steps, Some(dialect));
     let lacks = |what: &str| format!("dialect {} lacks {what}", dialect.name);
     if let Some(need) = needs.features.iter().find(|need| !dialect.has(need)) {
         return Some(lacks(&in_words(need)));
@@ -55,9 +55,19 @@ fn says(dialect: &Dialect, kind: EventKind, field: &str) -> bool {
     }
 }
 
+/// Whether the scenario says or sends something that the dialect knows nothing of.
+pub(super) fn is_below(steps: &Steps) -> bool {
+    let mut below = false;
+    each_step(steps, &mut |step| {
+        below |= step.actions().iter().any(|(action, _)| BELOW.contains(action));
+        below |= step.open.as_ref().is_some_and(|open| open.bare);
+    });
+    below
+}
+
 /// Whether the scenario uses something: a verb or a feature.
 pub(super) fn uses(file: &File, need: &str) -> bool {
-    Needs::of(file, None).features.contains(need)
+    Needs::of(file, &file.steps, None).features.contains(need)
 }
 
 /// What a step needs and the dialect lacks, as a sentence.
@@ -103,13 +113,13 @@ struct Needs {
 
 impl Needs {
     /// What is needed, but for the steps that a dialect lets be left out.
-    fn of(file: &File, dialect: Option<&Dialect>) -> Self {
+    fn of(file: &File, steps: &Steps, dialect: Option<&Dialect>) -> Self {
         let mut needs = Self::default();
         needs.features.extend(file.needs.iter().map(|need| need.value.clone()));
         if file.checks.heartbeat.is_some_and(|heartbeat| heartbeat.on().is_some()) {
             needs.feature("heartbeat");
         }
-        needs.steps(&file.steps, None, dialect);
+        needs.steps(steps, None, dialect);
         needs
     }
 
@@ -179,8 +189,9 @@ impl Needs {
         if expect.members.is_some() {
             self.feature("members");
         }
-        let closed = expect.closed.as_ref().and_then(|closed| closed.not_before.as_ref());
-        if closed.is_some_and(of_heartbeat) {
+        let closed = expect.closed.iter();
+        let mut spans = closed.flat_map(|closed| closed.not_before.iter().chain(&closed.not_after));
+        if spans.any(of_heartbeat) {
             self.feature("heartbeat");
         }
     }

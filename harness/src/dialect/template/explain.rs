@@ -60,7 +60,7 @@ impl Walk {
                             self.alike += 1;
                             self.compare(&entry.value, found)?;
                         }
-                        None if entry.optional => {}
+                        None if entry.optional || entry.value.is_absence() => {}
                         None => return Err(format!("{} is missing", self.place())),
                     }
                     self.path.pop();
@@ -72,6 +72,13 @@ impl Walk {
                 Err(error) => Err(format!("{} is no JSON: {error}", self.place())),
             },
             (Template::Json(inner), found) => self.compare(inner, found),
+            (Template::Shape(shape), found) if shape.bind(found, &mut self.bound) => {
+                self.alike += 1;
+                Ok(())
+            }
+            (Template::Shape(_), found) => {
+                Err(format!("{} is {}, which is not as it must be", self.place(), shown(found)))
+            }
             (Template::AsText(inner), Value::String(_)) => self.compare(inner, message),
             (Template::AsText(_), found) => {
                 Err(format!("{} is {}, not a text", self.place(), shown(found)))

@@ -19,7 +19,7 @@ use crate::drive::swarm::Command;
 use crate::handshake::Request;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Time};
-use crate::plan::{Action, Ask, Rejoin, Say, Vars};
+use crate::plan::{Action, Ask, Comparison, Rejoin, Say, Vars};
 use crate::scenario::template;
 use crate::wire::Outgoing;
 
@@ -29,9 +29,9 @@ impl Director<'_> {
     pub(super) async fn act(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
         self.ensure_open(frame, id).await?;
         match &frame.step.action {
-            Action::Open { path, headers } => {
+            Action::Open { path, headers, bare } => {
                 let headers = headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-                self.open(frame, id, path.as_deref(), headers).await
+                self.open(frame, id, (path.as_deref(), headers), *bare).await
             }
             Action::Close { code, reason } => self.close(frame, id, *code, reason).await,
             Action::Drop => {
@@ -55,9 +55,21 @@ impl Director<'_> {
             Action::Ask(ask) => self.ask(frame, id, ask).await,
             Action::Say(say) => self.say(frame, id, say).await,
             Action::Expect(expect) => self.expect(frame, id, expect).await,
-            Action::ExpectNone { of, wait } => self.expect_none(frame, id, of, *wait).await,
-            Action::Each(steps) => self.steps(steps, Some(id)).await,
-            Action::LeftOut(_)
+            Action::ExpectNone(none) => self.expect_none(frame, id, none).await,
+            Action::Transmit(parts) => self.transmit(frame, id, parts),
+            Action::HalfClose => self.half_close(frame, id),
+            Action::Drain => self.drain(frame, id).await,
+            Action::Compare(Comparison::Values(values, same)) => {
+                self.compare(frame, id, values, *same)
+            }
+            Action::Http(exchange) => self.exchange(frame, id, exchange).await,
+            Action::Each(steps) => {
+                let scope = super::Scope { only: Some(id), round: frame.round };
+                self.steps(steps, scope).await
+            }
+            Action::Compare(Comparison::Members(..))
+            | Action::LeftOut(_)
+            | Action::Server(_)
             | Action::Wait(_)
             | Action::Repeat { .. }
             | Action::Together(_)
@@ -71,28 +83,28 @@ impl Director<'_> {
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        path: Option<&str>,
-        headers: Vec<(String, String)>,
+        to: (Option<&str>, Vec<(String, String)>),
+        bare: bool,
     ) -> Result<(), Failed> {
-        if self.plan.dialect.connect.in_path && path.is_none() {
+        if self.plan.dialect.connect.in_path && to.0.is_none() {
             let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
             if self.facts.get(group).is_some_and(|facts| facts.joins) {
-                self.arm(id, headers);
+                self.arm(id, to.1, bare);
                 return Ok(());
             }
-            self.choose(id, &self.usual_room(id));
+            self.choose(id, &self.usual_room(frame, id));
         }
-        self.open_now(frame, id, path, headers).await
+        self.open_now(frame, id, to, bare).await
     }
 
     pub(super) async fn open_now(
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        path: Option<&str>,
-        headers: Vec<(String, String)>,
+        to: (Option<&str>, Vec<(String, String)>),
+        bare: bool,
     ) -> Result<(), Failed> {
-        let outcome = self.connect(frame, id, path, headers).await;
+        let outcome = self.connect(frame, id, to, bare).await;
         outcome.map_err(|reason| {
             self.shared.lock().books.measured.count(Metric::OpenFailed, 1);
             self.fail(
@@ -102,7 +114,7 @@ impl Director<'_> {
                 format!("could not connect: {reason}"),
             )
         })?;
-        self.introduce(frame, id).await
+        if bare { Ok(()) } else { self.introduce(frame, id).await }
     }
 
     /// Says who the client is, where the dialect wants that first.
@@ -124,8 +136,8 @@ impl Director<'_> {
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        path: Option<&str>,
-        headers: Vec<(String, String)>,
+        (path, headers): (Option<&str>, Vec<(String, String)>),
+        bare: bool,
     ) -> Result<(), Arc<str>> {
         let (path, headers) = match self.way_in(frame, id, path, headers).await {
             Ok(way) => way,
@@ -148,10 +160,10 @@ impl Director<'_> {
         let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
         let small_buffer = self.facts.get(group).is_some_and(|facts| facts.stops_reading);
         if let Some((client, _)) = self.shared.lock().client(id) {
-            client.connecting(begun);
+            client.connecting(begun, bare);
         }
-        let address = self.target.address;
-        self.swarm.command(Command::Open { client: id, address, request, small_buffer });
+        let (address, tls) = (self.target.address, self.target.tls.clone());
+        self.swarm.command(Command::Open { client: id, address, tls, request, small_buffer });
         let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
             State::Open => Some(Ok(())),
             State::Failed(reason) => Some(Err(Arc::clone(reason))),
@@ -246,17 +258,17 @@ impl Director<'_> {
         Timer::after(pause(after)).await;
         let by_path = self.plan.dialect.connect.in_path;
         if by_path && rejoin == Rejoin::No {
-            self.arm(id, Vec::new());
+            self.arm(id, Vec::new(), false);
             return self.return_to_rooms(frame, id, rejoin).await;
         }
         let mut next = backoff;
         loop {
             if by_path {
-                self.choose(id, &self.past_room(id));
+                self.choose(id, &self.past_room(frame, id));
             }
             let deadline = Instant::now() + super::WITHIN;
             let attempt = Frame { deadline, begun: self.shared.now(), ..frame };
-            match self.connect(attempt, id, None, Vec::new()).await {
+            match self.connect(attempt, id, (None, Vec::new()), false).await {
                 Ok(()) => break,
                 Err(reason) if next.is_none() || Instant::now() >= frame.deadline => {
                     let detail = format!("could not reconnect: {reason}");
@@ -277,13 +289,13 @@ impl Director<'_> {
     }
 
     /// The room that a client was in last.
-    fn past_room(&self, id: ClientId) -> String {
+    fn past_room(&self, frame: Frame<'_>, id: ClientId) -> String {
         let past = self
             .shared
             .lock()
             .client(id)
             .and_then(|(client, _)| client.past().last().map(|stay| stay.name.to_string()));
-        past.unwrap_or_else(|| self.usual_room(id))
+        past.unwrap_or_else(|| self.usual_room(frame, id))
     }
 
     async fn return_to_rooms(
@@ -323,7 +335,7 @@ impl Director<'_> {
     /// Asks, and waits for the answer where the dialect answers.
     async fn ask(&self, frame: Frame<'_>, id: ClientId, ask: &Ask) -> Result<(), Failed> {
         let place = frame.step.place;
-        let vars = self.vars(id);
+        let vars = self.vars(frame, id);
         let mut args = Vars::new();
         for (name, template) in &ask.args {
             let value = template::fill(template, &vars)
@@ -383,7 +395,9 @@ impl Director<'_> {
         let args = Vars::from([("text".to_owned(), Value::from(""))]);
         self.before(frame, id, Verb::Say, &args).await?;
         let now = self.shared.now();
-        let asked = self.speak(id, say, now, true, Wording::Stamped(say.size.unwrap_or(0)));
+        let vars = self.vars(frame, id);
+        let words = Wording::Stamped(say.size.unwrap_or(0));
+        let asked = self.speak(id, say, (now, true), words, &vars);
         match asked {
             Ok(asked) => {
                 let saved = BTreeMap::new();
@@ -398,13 +412,12 @@ impl Director<'_> {
         &self,
         id: ClientId,
         say: &Say,
-        intended: Time,
-        awaited: bool,
+        (intended, awaited): (Time, bool),
         otherwise: Wording<'_>,
+        vars: &Vars,
     ) -> Result<Asked, String> {
-        let vars = self.vars(id);
         let fill = |template: &str| {
-            let filled = template::fill(&Value::String(template.to_owned()), &vars);
+            let filled = template::fill(&Value::String(template.to_owned()), vars);
             filled.map(|value| template::as_text(&value)).map_err(|hole| hole.to_string())
         };
         let text = say.text.as_deref().map(fill).transpose()?;

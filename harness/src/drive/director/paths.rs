@@ -15,16 +15,16 @@ use crate::drive::http::Work;
 use crate::latency::Metric;
 use crate::observe::ClientId;
 use crate::plan::{Action, Ask, Vars};
-use crate::scenario::template::as_text;
+use crate::scenario::template::{self, as_text};
 
 /// How long to wait before a full queue is tried again.
 const QUEUE_FULL: Duration = Duration::from_millis(5);
 
 impl Director<'_> {
     /// Gets a client ready to connect as soon as it is known to which room.
-    pub(super) fn arm(&self, id: ClientId, headers: Vec<(String, String)>) {
+    pub(super) fn arm(&self, id: ClientId, headers: Vec<(String, String)>, bare: bool) {
         if let Some((client, _)) = self.shared.lock().client(id) {
-            client.armed = Some(Armed { headers });
+            client.armed = Some(Armed { headers, bare });
             if client.is_over() {
                 client.state = State::Away;
             }
@@ -32,8 +32,8 @@ impl Director<'_> {
     }
 
     /// The room of a client that chooses none: its variable `room`, or one of the run's own.
-    pub(super) fn usual_room(&self, id: ClientId) -> String {
-        let vars = self.vars(id);
+    pub(super) fn usual_room(&self, frame: Frame<'_>, id: ClientId) -> String {
+        let vars = self.vars(frame, id);
         vars.get("room").map_or_else(|| format!("lobby-{}", self.plan.run), as_text)
     }
 
@@ -48,8 +48,8 @@ impl Director<'_> {
     /// Connects a client that has only got ready so far, when a step needs a connection.
     pub(super) async fn ensure_open(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
         let needs = match &frame.step.action {
-            Action::Close { .. } | Action::Drop | Action::Say(_) => true,
-            Action::Expect(_) | Action::ExpectNone { .. } => true,
+            Action::Close { .. } | Action::Drop | Action::HalfClose | Action::Say(_) => true,
+            Action::Expect(_) | Action::ExpectNone(_) | Action::Transmit(_) => true,
             Action::Ask(ask) => ask.verb != Verb::Join,
             _ => false,
         };
@@ -57,8 +57,8 @@ impl Director<'_> {
             (client.state == State::Away).then(|| client.armed.clone()).flatten()
         });
         let Some(armed) = armed.filter(|_| needs) else { return Ok(()) };
-        self.choose(id, &self.usual_room(id));
-        self.open_now(frame, id, None, armed.headers).await
+        self.choose(id, &self.usual_room(frame, id));
+        self.open_now(frame, id, (None, armed.headers), armed.bare).await
     }
 
     /// Enters a room by connecting to its path.
@@ -78,7 +78,7 @@ impl Director<'_> {
                 (client.is_open(), inside, client.armed.take())
             },
         );
-        let headers = armed.as_ref().map(|armed| armed.headers.clone()).unwrap_or_default();
+        let Armed { headers, bare } = armed.clone().unwrap_or_default();
         match (open, inside) {
             (true, Some(inside)) if inside == room => return Ok(()),
             // It was connected before it was known where to.
@@ -93,7 +93,7 @@ impl Director<'_> {
         }
         self.before(frame, id, Verb::Join, args).await?;
         self.choose(id, &room);
-        let entered = self.connect(frame, id, None, headers).await;
+        let entered = self.connect(frame, id, (None, headers), bare).await;
         match (entered, ask.refused.as_deref()) {
             (Err(reason), Some(code)) if reason.starts_with(&format!("HTTP {code} ")) => {
                 return Ok(());
@@ -215,21 +215,18 @@ impl Director<'_> {
     ) -> Result<(String, Vec<(String, String)>), String> {
         let dialect = &self.plan.dialect;
         for name in &dialect.connect.before {
-            let vars = self.vars_in(id);
+            let vars = self.vars_in(frame, id);
             self.visit(frame, id, name, &vars).await?;
         }
-        let vars = self.vars_in(id);
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => {
-                let path = self.target.path.as_deref().unwrap_or(&dialect.connect.path);
-                dialect.address(path, &vars).map_err(|hole| hole.to_string())?
-            }
+        let vars = self.vars_in(frame, id);
+        let path = match path.or(self.target.path.as_deref()) {
+            Some(path) => template::fill_text(path, &vars).map_err(|hole| hole.to_string())?,
+            None => dialect.path(&vars).map_err(|hole| hole.to_string())?,
         };
         let own = dialect.headers(&vars).map_err(|hole| hole.to_string())?;
         let cookie = dialect.connect.cookies.then(|| {
-            let host = super::super::http::host_of(&self.target.base);
-            self.shared.lock().client(id).and_then(|(client, _)| client.jar.header(&host))
+            let mut stage = self.shared.lock();
+            stage.client(id).and_then(|(client, _)| client.jar.header(&self.target.host))
         });
         let cookie = cookie.flatten().map(|cookie| ("Cookie".to_owned(), cookie));
         // What the scenario says stands over what the dialect says.
@@ -242,8 +239,8 @@ impl Director<'_> {
     }
 
     /// A client's variables, with the room that it is about to enter by connecting.
-    fn vars_in(&self, id: ClientId) -> Vars {
-        let mut vars = self.vars(id);
+    fn vars_in(&self, frame: Frame<'_>, id: ClientId) -> Vars {
+        let mut vars = self.vars(frame, id);
         let mut stage = self.shared.lock();
         let chosen = stage.client(id).and_then(|(client, books)| client.chosen_room(books));
         vars.extend(chosen.map(|room| ("room".to_owned(), Value::from(&*room))));
