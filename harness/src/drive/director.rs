@@ -5,9 +5,12 @@
 
 mod acts;
 mod below;
+mod exchange;
 mod expects;
 mod frames;
+mod paths;
 mod rounds;
+mod server;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,8 +22,10 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use futures_lite::future::{self, poll_fn};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::child::ChildServer;
 use super::facts::Facts;
 use super::load;
 use super::stage::Shared;
@@ -63,6 +68,8 @@ pub(super) struct Director<'a> {
     pub(super) heartbeat: Heartbeat,
     pub(super) facts: Vec<Facts>,
     pub(super) say: &'a (dyn Fn(&str) + Sync),
+    /// The run's own server, if it has one.
+    pub(super) child: &'a Mutex<Option<ChildServer>>,
 }
 
 /// The deadline of a step, and where it stands.
@@ -91,14 +98,20 @@ impl Director<'_> {
         for step in &self.plan.steps {
             let begun = Instant::now();
             let outcome = self.step(step, Scope::default()).await;
-            let message = match outcome {
-                Ok(()) => String::new(),
-                Err(Failed) => self.shared.lock().books.last_failure(),
+            let message = match (&step.action, outcome) {
+                (Action::LeftOut(reason), _) => reason.clone(),
+                (_, Ok(())) => String::new(),
+                (_, Err(Failed)) => self.shared.lock().books.last_failure(),
+            };
+            let verdict = match (&step.action, outcome) {
+                (Action::LeftOut(_), _) => Verdict::Skipped,
+                (_, Ok(())) => Verdict::Passed,
+                (_, Err(Failed)) => Verdict::Failed,
             };
             results.push(StepResult {
                 line: step.place.line,
                 label: label(step),
-                verdict: if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed },
+                verdict,
                 message,
                 seconds: begun.elapsed().as_secs_f64(),
             });
@@ -129,6 +142,7 @@ impl Director<'_> {
         let deadline = Instant::now() + within;
         let frame = Frame { step, begun, deadline, round: scope.round };
         match &step.action {
+            Action::LeftOut(_) => Ok(()),
             Action::Wait(span) => {
                 Timer::after(self.span(span)).await;
                 Ok(())
@@ -149,6 +163,7 @@ impl Director<'_> {
                 }
                 Ok(())
             }
+            Action::Server(act) => self.server(frame, *act).await,
             Action::Settle(most) => {
                 self.settle(*most).await;
                 Ok(())

@@ -7,9 +7,12 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod hearing;
+mod http;
 mod link;
 mod load;
 mod probe;
+mod scratch;
 mod stage;
 mod swarm;
 mod tls;
@@ -27,6 +30,8 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
+use self::http::{Pool, Road};
+use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -86,9 +91,7 @@ pub struct Reached {
 /// # Errors
 /// It cannot be reached, or refuses the upgrade. In words for the user.
 pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
-    let first = job.plan.clients.first();
-    let vars = first.map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(url, job, &vars)?;
+    let (target, greeted) = probe::probe(url, job)?;
     Ok(Reached { target, greeted })
 }
 
@@ -120,11 +123,12 @@ pub struct Outcome {
 /// started. In words for the user.
 pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
+    let mut args = server_args(plan, job.heartbeat);
+    // It goes last of all, when the server has gone.
+    let _scratch = Scratch::fill(&mut args, &plan.run).map_err(|error| error.to_string())?;
     let child = match job.target {
         Some(_) => None,
-        None => {
-            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
-        }
+        None => Some(ChildServer::start(&args).map_err(|error| error.to_string())?),
     };
     let url = job
         .target
@@ -135,12 +139,19 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else the dialect's.
-    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    // Timers: the user's word, else the target's own, else those that our server was given, else
+    // the dialect's.
+    let started = child.as_ref().and(plan.server.heartbeat);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
+    shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
     let metronome = Metronome::start();
     let director = Director {
@@ -152,9 +163,12 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        child: &child,
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.set_http(None);
+    pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.

@@ -39,6 +39,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
+    /// A file with a line for each client.
+    pub(crate) users: Option<At<String>>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
@@ -192,7 +194,7 @@ pub(crate) struct Traffic {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
     pub(crate) heartbeat: Option<At<HeartbeatWord>>,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<At<String>>,
 }
 
 /// `200ms/600ms`: the interval and the timeout.
