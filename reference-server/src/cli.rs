@@ -4,13 +4,14 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     net::TcpListener,
+    panic,
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, builder::FalseyValueParser};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -71,12 +72,12 @@ pub struct Options {
     watch: Option<PathBuf>,
 
     /// Let clients on this machine publish on the channels of `events`: POST /publish/{channel}
-    #[arg(long, env = "TIDEMARK_PUBLISH")]
+    #[arg(long, env = "TIDEMARK_PUBLISH", value_parser = FalseyValueParser::new())]
     publish: bool,
 
     /// Let clients on this machine see connections and rooms, and evict: /admin/connections,
     /// /admin/rooms
-    #[arg(long, env = "TIDEMARK_ADMIN")]
+    #[arg(long, env = "TIDEMARK_ADMIN", value_parser = FalseyValueParser::new())]
     admin: bool,
 
     /// Connections at a time; more are refused with 503 [default: 20000, or what the descriptor
@@ -266,7 +267,12 @@ fn affordable_connections(asked: Option<usize>) -> Result<usize, String> {
 }
 
 fn open_data(dir: &Path) -> Result<Data, (u8, String)> {
-    Data::open(dir).map_err(|error| {
+    // Where the store finds its files so damaged that it panics, the error says it all.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let data = Data::open(dir);
+    panic::set_hook(hook);
+    data.map_err(|error| {
         let code = if matches!(error, CannotOpen::NotADirectory) { USAGE } else { CANNOT_START };
         (code, format!("--data {}: {error}", dir.display()))
     })

@@ -92,7 +92,7 @@ pub(crate) async fn run(
         })
         .await;
         turn.flush().await;
-        turn.wait_for_readers(&connection).await;
+        turn.wait_for_readers(Some(&connection)).await;
         match step {
             Some(order) => break order,
             None => future::yield_now().await,
