@@ -50,9 +50,8 @@ impl Client {
 
 /// Whether a message is one of ours that was said after a time.
 fn said_after(said: &Said, room: RoomId, since: Time, books: &Books) -> bool {
-    let after = |message: MessageId| {
-        books.recall(message).is_some_and(|(sent, ..)| sent.at > since)
-    };
+    let after =
+        |message: MessageId| books.recall(message).is_some_and(|(sent, ..)| sent.at > since);
     match said.stamp {
         Some(stamp) => books.is_ours(&stamp) && after(stamp.message),
         None => {
