@@ -207,6 +207,7 @@ impl Runner<'_> {
         let mut options = Options::now();
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
+        options.target = given.target.is_some();
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
             options.clients = args.clients.iter().cloned().collect();

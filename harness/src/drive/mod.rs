@@ -7,9 +7,12 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod hearing;
+mod http;
 mod link;
 mod load;
 mod probe;
+mod scratch;
 mod stage;
 mod swarm;
 mod tls;
@@ -27,6 +30,8 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
+use self::http::{Pool, Road};
+use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -98,25 +103,32 @@ pub struct Outcome {
 /// started. In words for the user.
 pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
+    let mut args = server_args(plan, job.heartbeat);
+    // It goes last of all, when the server has gone.
+    let _scratch = Scratch::fill(&mut args, &plan.run).map_err(|error| error.to_string())?;
     let child = match job.target {
         Some(_) => None,
-        None => {
-            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
-        }
+        None => Some(ChildServer::start(&args).map_err(|error| error.to_string())?),
     };
     let url = job
         .target
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, job, &vars)?;
-    // Timers: the user's word, else the target's own, else the dialect's.
-    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    let (target, greeted) = probe::probe(&url, job)?;
+    // Timers: the user's word, else the target's own, else those that our server was given, else
+    // the dialect's.
+    let started = child.as_ref().and(plan.server.heartbeat);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
+    let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
+    shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
     let metronome = Metronome::start();
     let director = Director {
@@ -128,9 +140,13 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        road,
+        child: &child,
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.set_http(None);
+    pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
@@ -173,6 +189,12 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
         args.push("--heartbeat".to_owned());
         args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
     }
+    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
+    for always in ["--publish", "--admin"] {
+        if !plan.server.args.iter().any(|arg| arg == always) {
+            args.push(always.to_owned());
+        }
+    }
     args.extend(plan.server.args.iter().cloned());
     args
 }
@@ -183,12 +205,13 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let books = Books::new(plan.run_number, judge, names);
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
-        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
         let dialect = Arc::clone(&plan.dialect);
         let vars = Arc::clone(&client.vars);
-        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        let mut made = Client::new(ClientId(id), name, dialect, vars, facts.wanted);
         made.pongs = client.pongs;
+        made.keeps_frames = facts.frames;
         made
     });
     Shared::new(clients.collect(), books)
