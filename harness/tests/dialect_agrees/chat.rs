@@ -151,12 +151,13 @@ fn run(bench: &mut Bench, model: &mut Model, step: &Step) {
         }
         Step::Typing(who, on) => {
             let (_, told) = bench.ask(*who, Verb::Typing, &json!({ "on": on }));
-            let news = model.rooms[*who].is_some() && model.typing[*who] != *on;
+            // Where nobody can be told, nothing is noted.
+            let news = model.typing[*who] != *on;
             let told_of: Vec<usize> =
                 of(&told, EventKind::Typing).iter().map(|it| it.client).collect();
             let partner = model.partner(*who).filter(|_| news);
             assert_eq!(told_of, Vec::from_iter(partner));
-            model.typing[*who] = model.rooms[*who].is_some() && *on;
+            model.typing[*who] = model.partner(*who).is_some() && *on;
             told
         }
         Step::Cut(who) => {
