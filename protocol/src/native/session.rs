@@ -372,14 +372,14 @@ fn in_room<W: World, R>(
 }
 
 fn check_name(room: &str, limit: usize) -> Result<(), Refusal> {
-    if passes(room.len(), limit) {
-        let why = format!("a room's name has up to {limit} bytes");
-        return Err(Refusal::new(Code::TooLarge, why));
-    }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
     if room.is_empty() || !room.bytes().all(fits) {
         let why = "a room's name is made of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`";
         return Err(Refusal::new(Code::BadMessage, why));
+    }
+    if passes(room.len(), limit) {
+        let why = format!("a room's name has up to {limit} bytes");
+        return Err(Refusal::new(Code::TooLarge, why));
     }
     Ok(())
 }
