@@ -17,6 +17,7 @@ pub mod dialect;
 pub mod drive;
 pub mod handshake;
 pub mod heard;
+pub mod http;
 pub mod latency;
 pub mod observe;
 pub mod pacer;

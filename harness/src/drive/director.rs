@@ -5,9 +5,11 @@
 
 mod acts;
 mod below;
+mod exchange;
 mod expects;
 mod frames;
 mod rounds;
+mod server;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,8 +21,10 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use futures_lite::future::{self, poll_fn};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::child::ChildServer;
 use super::facts::Facts;
 use super::load;
 use super::stage::Shared;
@@ -63,6 +67,8 @@ pub(super) struct Director<'a> {
     pub(super) heartbeat: Heartbeat,
     pub(super) facts: Vec<Facts>,
     pub(super) say: &'a (dyn Fn(&str) + Sync),
+    /// The run's own server, if it has one.
+    pub(super) child: &'a Mutex<Option<ChildServer>>,
 }
 
 /// The deadline of a step, and where it stands.
@@ -149,6 +155,7 @@ impl Director<'_> {
                 }
                 Ok(())
             }
+            Action::Server(act) => self.server(frame, *act).await,
             Action::Settle(most) => {
                 self.settle(*most).await;
                 Ok(())

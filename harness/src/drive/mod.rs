@@ -152,6 +152,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        child: &child,
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
@@ -196,6 +197,12 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     if let Some(heartbeat) = heartbeat.or(plan.server.heartbeat) {
         args.push("--heartbeat".to_owned());
         args.push(heartbeat_text(heartbeat));
+    }
+    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
+    for always in ["--publish", "--admin"] {
+        if !plan.server.args.iter().any(|arg| arg == always) {
+            args.push(always.to_owned());
+        }
     }
     args.extend(plan.server.args.iter().cloned());
     args

@@ -61,10 +61,7 @@ impl Director<'_> {
             Action::Compare(Comparison::Values(values, same)) => {
                 self.compare(frame, id, values, *same)
             }
-            Action::Http(_) => {
-                let detail = "HTTP steps cannot be carried out yet";
-                Err(self.fail(frame.step.place, id, Class::Reply, detail))
-            }
+            Action::Http(exchange) => self.exchange(frame, id, exchange).await,
             Action::Each(steps) => {
                 let scope = super::Scope { only: Some(id), round: frame.round };
                 self.steps(steps, scope).await
