@@ -271,7 +271,7 @@ impl Bench {
             Step::Wait(seconds) => {
                 self.clock += Duration::from_secs(*seconds);
                 while let Some(name) = self.world.due(self.now().time) {
-                    protocol::native::tick_room(self.now(), &name, &self.world);
+                    protocol::tick_room(self.now(), &name, &self.world);
                 }
                 self.heard();
             }

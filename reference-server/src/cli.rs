@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     net::TcpListener,
+    panic,
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
@@ -266,7 +267,12 @@ fn affordable_connections(asked: Option<usize>) -> Result<usize, String> {
 }
 
 fn open_data(dir: &Path) -> Result<Data, (u8, String)> {
-    Data::open(dir).map_err(|error| {
+    // Where the store finds its files so damaged that it panics, the error says it all.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let data = Data::open(dir);
+    panic::set_hook(hook);
+    data.map_err(|error| {
         let code = if matches!(error, CannotOpen::NotADirectory) { USAGE } else { CANNOT_START };
         (code, format!("--data {}: {error}", dir.display()))
     })

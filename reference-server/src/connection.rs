@@ -41,8 +41,9 @@ pub(crate) struct Connection {
     /// What the task is to do next, if not to read on.
     order: Mutex<Option<Order>>,
     pub(crate) task: AtomicWaker,
-    /// When the last sign of life came, in microseconds since the server's start.
-    seen_us: AtomicU64,
+    /// When the last sign of life came, in nanoseconds since the server's start: were it any coarser,
+    /// a silence of exactly the timeout would seem longer than that.
+    seen_ns: AtomicU64,
 }
 
 /// Why a connection ends.
@@ -71,7 +72,7 @@ impl Connection {
             outbound: Mutex::default(),
             order: Mutex::default(),
             task: AtomicWaker::new(),
-            seen_us: AtomicU64::new(0),
+            seen_ns: AtomicU64::new(0),
             server,
         });
         connection.see(connection.opened);
@@ -171,7 +172,7 @@ impl Connection {
     }
 
     pub(crate) fn last_seen(&self) -> Time {
-        Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)))
+        Time::after_start(Duration::from_nanos(self.seen_ns.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn set_order(&self, order: Order) {
@@ -179,8 +180,8 @@ impl Connection {
     }
 
     pub(crate) fn see(&self, now: Time) {
-        let micros = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX);
-        self.seen_us.store(micros, Ordering::Relaxed);
+        let nanos = u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX);
+        self.seen_ns.store(nanos, Ordering::Relaxed);
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {

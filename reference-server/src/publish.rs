@@ -62,9 +62,13 @@ fn is_json(request: &Request<Arc<Server>>) -> bool {
 
 /// The refusal of a request that does not come from this machine.
 pub(crate) fn unless_local(request: &Request<Arc<Server>>) -> Option<Response> {
-    let peer = request.peer_addr().and_then(|peer| peer.parse::<SocketAddr>().ok());
-    let is_local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    (!is_local).then(|| error(StatusCode::Forbidden, "only from this machine itself", None))
+    let refused = || error(StatusCode::Forbidden, "only from this machine itself", None);
+    (!is_local(request.peer_addr())).then(refused)
+}
+
+fn is_local(peer: Option<&str>) -> bool {
+    let peer = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 /// An error as JSON, with the field at fault if it is one.
@@ -82,4 +86,27 @@ pub(crate) fn json_response(status: StatusCode, body: &impl serde::Serialize) ->
     response.set_body(serde_json::to_string(body).unwrap_or_default());
     response.insert_header("content-type", "application/json");
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_loopback_interface_are_local() {
+        for (peer, expected) in [
+            (Some("127.0.0.1:80"), true),
+            (Some("127.9.8.7:80"), true),
+            (Some("[::1]:80"), true),
+            (Some("[::ffff:127.0.0.1]:80"), true),
+            (Some("[::ffff:192.0.2.1]:80"), false),
+            (Some("192.0.2.1:80"), false),
+            (Some("[2001:db8::1]:80"), false),
+            (Some("0.0.0.0:80"), false),
+            (Some("localhost:80"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_local(peer), expected, "{peer:?}");
+        }
+    }
 }

@@ -47,7 +47,9 @@ impl Prepared {
     pub(crate) fn new(config: Config, listener: TcpListener) -> io::Result<Self> {
         let endpoints = routes::endpoints(&config)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let listener = accept::prepare(listener)?;
+        let listener = accept::prepare(listener).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on this address: {error}"))
+        })?;
         let server = Arc::new(Server::new(config)?);
         let watch = match &server.config.watch {
             Some(dir) => Some(Watch::start(dir, tell_of_files(server.clone()))?),
