@@ -3,6 +3,7 @@
 //! Its messages are what serde makes of plain enums: `"LeaveRoom"`, `{"JoinRoom":"r"}`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -26,6 +27,8 @@ const KEY_BYTES: usize = 256;
 /// The two fields of a presence that every presence has, if only as `null`.
 const CURSOR: &str = "cursor_position";
 const STATUS: &str = "status";
+/// What a cleared one is.
+const NULL: &str = "null";
 /// What a status may be.
 const STATUSES: [&str; 3] = ["Active", "Idle", "Away"];
 
@@ -33,10 +36,13 @@ const STATUSES: [&str; 3] = ["Active", "Idle", "Away"];
 enum Request<'a> {
     JoinRoom(String),
     LeaveRoom,
-    UpdatePresence(&'a RawValue),
+    UpdatePresence(Presence<'a>),
     UpdateStorage(Operation<'a>),
     Pong,
 }
+
+/// A presence or a change of one, by field.
+type Presence<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 /// One change of the storage, shown as it came.
 #[derive(Deserialize, Serialize)]
@@ -278,13 +284,13 @@ fn leave<W: World>(act: &mut Act<'_, W>, seat: Seat, reason: Reason) {
 fn update_presence<W: World>(
     act: &mut Act<'_, W>,
     seat: Seat,
-    update: &RawValue,
+    update: Presence<'_>,
 ) -> Result<(), Refusal> {
     let limit = act.world.limits().state_bytes;
     let at = act.room.time_to_tell(act.now.unix);
     let member = act.room.member_mut(seat).ok_or_else(not_in_a_room)?;
-    let presence =
-        updated(&member.state, update).map_err(|why| Refusal::new(Code::PresenceError, why))?;
+    let presence = updated(&member.state, update)
+        .map_err(|error| Refusal::new(Code::PresenceError, error.to_string()))?;
     let bytes = presence.get().len();
     if passes(bytes, limit) {
         let why = format!("the presence would be {bytes} bytes long");
@@ -343,7 +349,7 @@ fn read(text: &str) -> Result<Request<'_>, Refusal> {
             "JoinRoom" => join_room(content),
             "UpdatePresence" => presence(content),
             "UpdateStorage" => storage(content),
-            tag => Ok(unit(tag).filter(|_| content.get() == "null")?),
+            tag => Ok(unit(tag).filter(|_| content.get() == NULL)?),
         })
     });
     match (found.next(), found.next()) {
@@ -367,10 +373,19 @@ fn join_room<'a>(content: &RawValue) -> Result<Request<'a>, Refusal> {
 }
 
 fn presence(content: &RawValue) -> Result<Request<'_>, Refusal> {
+    let wrong = |why: &'static str| Err(Refusal::new(Code::PresenceError, why));
     if !content.get().starts_with('{') {
-        return Err(Refusal::new(Code::PresenceError, "a presence is an object"));
+        return wrong("a presence is an object");
     }
-    Ok(Request::UpdatePresence(content))
+    let update = json::fields(content.get());
+    let set = |name| update.get(name).filter(|value| value.get() != NULL);
+    if set(CURSOR).is_some_and(|value| !is_point(value)) {
+        return wrong("`cursor_position` is an object with the numbers `x` and `y`");
+    }
+    if set(STATUS).is_some_and(|value| !is_status(value)) {
+        return wrong("`status` is `Active`, `Idle` or `Away`");
+    }
+    Ok(Request::UpdatePresence(update))
 }
 
 fn storage(content: &RawValue) -> Result<Request<'_>, Refusal> {
@@ -380,26 +395,19 @@ fn storage(content: &RawValue) -> Result<Request<'_>, Refusal> {
 
 /// A presence after an update: what the update leaves out is as it was, `null` clears, and fields
 /// that this protocol does not know are kept as they came.
-fn updated(presence: &RawValue, update: &RawValue) -> Result<Box<RawValue>, String> {
+fn updated(presence: &RawValue, update: Presence<'_>) -> Result<Box<RawValue>, serde_json::Error> {
     let mut fields = json::fields(presence.get());
     for known in [CURSOR, STATUS] {
         fields.entry(Cow::Borrowed(known)).or_insert(RawValue::NULL);
     }
-    for (name, value) in json::fields(update.get()) {
-        let clears = value.get() == "null";
-        match &*name {
-            CURSOR if !clears && !is_point(value) => {
-                return Err("`cursor_position` is an object with the numbers `x` and `y`".into());
-            }
-            STATUS if !clears && !is_status(value) => {
-                return Err("`status` is `Active`, `Idle` or `Away`".into());
-            }
-            CURSOR | STATUS => drop(fields.insert(name, value)),
-            _ if clears => drop(fields.remove(&name)),
-            _ => drop(fields.insert(name, value)),
+    for (name, value) in update {
+        if value.get() == NULL && ![CURSOR, STATUS].contains(&&*name) {
+            fields.remove(&name);
+        } else {
+            fields.insert(name, value);
         }
     }
-    to_raw_value(&fields).map_err(|error| error.to_string())
+    to_raw_value(&fields)
 }
 
 fn is_point(value: &RawValue) -> bool {

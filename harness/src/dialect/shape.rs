@@ -95,7 +95,7 @@ impl Shape {
 }
 
 /// Whether a key is an operation.
-pub(super) fn is_shape(key: &str) -> bool {
+fn is_shape(key: &str) -> bool {
     SHAPES.iter().any(|(name, _)| *name == key)
 }
 

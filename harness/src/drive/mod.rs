@@ -10,6 +10,7 @@ mod facts;
 mod link;
 mod load;
 mod probe;
+mod scratch;
 mod stage;
 mod swarm;
 mod tls;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
+use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -120,11 +122,12 @@ pub struct Outcome {
 /// started. In words for the user.
 pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
+    let mut args = server_args(plan, job.heartbeat);
+    // It goes last of all, when the server has gone.
+    let _scratch = Scratch::fill(&mut args, &plan.run).map_err(|error| error.to_string())?;
     let child = match job.target {
         Some(_) => None,
-        None => {
-            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
-        }
+        None => Some(ChildServer::start(&args).map_err(|error| error.to_string())?),
     };
     let url = job
         .target

@@ -6,11 +6,13 @@
 )]
 
 mod chat;
+mod crowd;
 mod document;
 mod events;
 mod faulty;
 mod guarantees;
 mod heartbeats;
+mod noise;
 mod project;
 mod refusals;
 mod requests;

@@ -73,11 +73,15 @@ impl Run {
             return Ok(());
         }
         let world = &self.server.world;
-        match line {
-            "the world keeps storage" => return Ok(world.keeps.set(true)),
-            "the disk is full" => return Ok(world.disk_full.set(true)),
-            "the disk has room" => return Ok(world.disk_full.set(false)),
-            _ => {}
+        let setting = match line {
+            "the world keeps storage" => Some((&world.keeps, true)),
+            "the disk is full" => Some((&world.disk_full, true)),
+            "the disk has room" => Some((&world.disk_full, false)),
+            _ => None,
+        };
+        if let Some((setting, on)) = setting {
+            setting.set(on);
+            return Ok(());
         }
         if let Some(dialect) = line.strip_prefix("in ") {
             self.dialect = Dialect::named(dialect).ok_or("no such dialect")?;

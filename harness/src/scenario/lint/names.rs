@@ -58,7 +58,7 @@ impl Names {
         }
     }
 
-    fn known(&self, who: &str) -> BTreeSet<String> {
+    pub(super) fn known(&self, who: &str) -> BTreeSet<String> {
         let of = |names: &BTreeMap<String, BTreeSet<String>>| names.get(who).cloned();
         let mut known = of(&self.set).unwrap_or_default();
         known.extend(of(&self.saved).unwrap_or_default());
