@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod http;
 mod link;
 mod load;
 mod probe;
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
+use self::http::{Pool, Road};
 use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
@@ -88,9 +90,7 @@ pub struct Reached {
 /// # Errors
 /// It cannot be reached, or refuses the upgrade. In words for the user.
 pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
-    let first = job.plan.clients.first();
-    let vars = first.map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(url, job, &vars)?;
+    let (target, greeted) = probe::probe(url, job)?;
     Ok(Reached { target, greeted })
 }
 
@@ -138,12 +138,19 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else the dialect's.
-    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    // Timers: the user's word, else the target's own, else those that our server was given, else
+    // the dialect's.
+    let started = child.as_ref().and(plan.server.heartbeat);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
+    shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
     let metronome = Metronome::start();
     let director = Director {
@@ -159,6 +166,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.set_http(None);
+    pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
