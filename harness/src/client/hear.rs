@@ -48,13 +48,6 @@ impl Client {
         reply.filter(|_| self.can_message())
     }
 
-    /// Bytes came.
-    pub fn hear_binary(&mut self, now: Time, bytes: &[u8], books: &mut Books) {
-        let text = format!("{} bytes of binary", bytes.len()).into();
-        books.observe(now, self.id, What::Unknown { text });
-        self.got(now, Kept::Binary(bytes.into()), false);
-    }
-
     fn understand(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
         let whole = match heard.event() {
             Some(event) if event.is_partial() => self.whole(heard, event, books)?,
