@@ -99,8 +99,12 @@ impl Client {
     ) {
         let none = Vars::new();
         let fields = heard.fields().unwrap_or(&none);
-        if self.state == State::Opening && self.dialect.connect.ready == Some(kind) {
+        let greets = self.dialect.connect.ready == Some(kind);
+        if greets && self.state == State::Opening {
+            self.answered_by_frame = true;
             self.ready(now, text(fields, "connection"), books);
+        } else if greets && self.bare {
+            self.bare = false;
         } else if kind == EventKind::Welcome {
             let code = "a second greeting".into();
             books.observe(now, self.id, What::Complaint { code });

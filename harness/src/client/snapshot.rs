@@ -9,7 +9,7 @@ use super::hear::integer;
 use crate::books::Books;
 use crate::dialect::EventKind;
 use crate::heard::{Content, Heard, Said};
-use crate::observe::{Time, What};
+use crate::observe::{MessageId, RoomId, Time, What};
 
 impl Client {
     /// Takes the first frame about the room's content after an entry for what it then is: the
@@ -34,16 +34,7 @@ impl Client {
         let version = integer(&event.fields, "version").or(integer(&event.fields, "number"));
         let version = version.unwrap_or_default();
         let change = match &heard.content {
-            Content::Message(Said { stamp: Some(stamp), .. }) => {
-                let sent = books.recall(stamp.message).filter(|_| books.is_ours(stamp));
-                sent.is_some_and(|(sent, ..)| sent.at > since)
-            }
-            Content::Message(_) => {
-                let text = event.fields.get("text").and_then(Value::as_str).unwrap_or_default();
-                let said = books.fixed_by_anybody(room, text).iter();
-                let mut said = said.filter_map(|message| Some(books.recall(*message)?.0.at));
-                version == 1 && !said.any(|at| at <= since)
-            }
+            Content::Message(said) => said_after(said, room, since, books),
             _ => version == 1,
         };
         if change {
@@ -54,6 +45,21 @@ impl Client {
         books.observe(now, self.id, What::Snapshot { room, version, entries });
         self.keep(now, EventKind::Stored, Some(heard));
         true
+    }
+}
+
+/// Whether a message is one of ours that was said after a time.
+fn said_after(said: &Said, room: RoomId, since: Time, books: &Books) -> bool {
+    let after =
+        |message: MessageId| books.recall(message).is_some_and(|(sent, ..)| sent.at > since);
+    match said.stamp {
+        Some(stamp) => books.is_ours(&stamp) && after(stamp.message),
+        None => {
+            let fields = said.event.as_ref().map(|event| &event.fields);
+            let words = fields.and_then(|fields| fields.get("text")).and_then(Value::as_str);
+            let known = books.fixed_by_anybody(room, words.unwrap_or_default());
+            known.iter().any(|message| after(*message))
+        }
     }
 }
 

@@ -149,7 +149,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let road = Road::new(&target, job.tls);
-    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
     let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
     shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
@@ -163,6 +163,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        road,
         child: &child,
     };
     let played = block_on(play(&director, &child, job));

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a JSON value that is not there is null")]
 
 mod accounts;
+mod dialects;
 mod ends;
 mod faults;
 mod proxy;
@@ -11,4 +12,6 @@ mod quick;
 mod runs;
 mod scenarios;
 mod secure;
+#[cfg(feature = "tide-websockets")]
+mod transports;
 mod words;

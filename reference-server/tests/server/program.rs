@@ -167,6 +167,12 @@ fn mistakes_are_told_in_one_line() {
     fails(&["--drain", "soon"], 2, "--drain");
     fails(&["--log", "loud"], 2, "--log");
     fails(&["--max-connections", "100000000"], 2, "ulimit -n 100000");
+    fails(&["--transport", "quic"], 2, "naive");
+    if cfg!(feature = "tide-websockets") {
+        fails(&["--transport", "naive", "--watch", "."], 2, "--watch");
+    } else {
+        fails(&["--transport", "naive"], 2, "--features tide-websockets");
+    }
     fails(&["--tls-cert", "cert.pem"], 2, "--tls-key");
     fails(&["--tls-key", "key.pem"], 2, "--tls-cert");
     fails(&["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"], 2, "--tls-cert nowhere.pem: ");
@@ -196,7 +202,13 @@ fn help_names_the_environment_and_the_environment_counts() {
     }
     let mut command = program(&[]);
     command.env("TIDEMARK_LISTEN", "127.0.0.1:0").env("TIDEMARK_MAX_CONNECTIONS", "1");
+    command.env("TIDEMARK_ADMIN", "1").env("TIDEMARK_PUBLISH", "0");
+    command.env("TIDEMARK_MOUNT", "chat=/a,rooms=/b");
     let serving = Serving::of(command);
+    assert!(serving.get("/admin/rooms").starts_with("HTTP/1.1 200 "));
+    assert!(serving.get("/publish/files").starts_with("HTTP/1.1 404 "));
+    assert!(serving.get("/a").starts_with("HTTP/1.1 426 "));
+    assert!(serving.get("/b/lobby").starts_with("HTTP/1.1 426 "));
     let _only = serving.client("/echo");
     let mut stream = TcpStream::connect(serving.address).expect("it listens");
     stream.write_all(handshake("/echo", "").as_bytes()).expect("sent");
