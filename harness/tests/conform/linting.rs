@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use harness::conform::lint::{lint, unwritten};
+use harness::conform::lint::{file, lint, unwritten};
 use harness::conform::suite::{Suite, SuiteFile, files_of};
 use harness::plan::Source;
-use harness::scenario::files;
+use harness::scenario::Scenario;
+use harness::scenario::files::{self, Kind};
 
 use super::suites::case;
 
@@ -34,12 +35,12 @@ fn right() -> Vec<(String, String)> {
 
 /// What is said of the suite, a line each.
 fn said(files: &[(String, String)]) -> String {
-    let file = |(path, text): &(String, String)| SuiteFile {
+    let as_file = |(path, text): &(String, String)| SuiteFile {
         path: path.clone(),
         source: Source { name: path.clone(), text: text.as_str().into() },
         own: true,
     };
-    let (suite, wrong) = Suite::read(files.iter().map(file).collect());
+    let (suite, wrong) = Suite::read(files.iter().map(as_file).collect());
     let found = if wrong.is_empty() { lint(&suite) } else { wrong };
     found.iter().map(|problems| problems.lines()).collect()
 }
@@ -144,12 +145,12 @@ fn while_cases_are_written_what_is_missing_is_told_and_no_mistake() {
     let list = "untestable: {}\nincomplete: true\n";
     files.push(("requirements/untestable.yaml".to_owned(), list.to_owned()));
     assert_eq!(said(&files), "");
-    let file = |(path, text): (String, String)| SuiteFile {
+    let as_file = |(path, text): (String, String)| SuiteFile {
         source: Source { name: path.clone(), text: text.as_str().into() },
         path,
         own: true,
     };
-    let (suite, _) = Suite::read(files.into_iter().map(file).collect());
+    let (suite, _) = Suite::read(files.into_iter().map(as_file).collect());
     assert_eq!(unwritten(&suite), ["MINI-3"]);
 }
 
@@ -168,6 +169,36 @@ fn the_suite_that_comes_with_the_program_is_right_and_whole() {
     for dialect in suite.dialect_names() {
         assert!(suite.sanity(&dialect).is_some(), "{dialect} has a sanity case");
         assert!(suite.profile(&dialect).is_some(), "{dialect} has a profile");
+    }
+}
+
+/// The YAML blocks of docs/CONFORMANCE.md are right.
+#[test]
+fn every_example_of_the_page_is_right() {
+    let page = include_str!("../../../docs/CONFORMANCE.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut kinds = Vec::new();
+    for text in blocks {
+        let kind = files::kind(text);
+        // The name of a file of requirements is that of its set.
+        let source = Source { name: "requirements/rooms.yaml".into(), text: text.into() };
+        let right = match kind {
+            Kind::Scenario => Scenario::parse(source).map(drop),
+            kind => file(kind, &source),
+        };
+        right.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        kinds.push(kind);
+    }
+    use Kind::{Baseline, Profile, Requirements, Scenario as Case, Untestable};
+    assert_eq!(kinds, [Requirements, Untestable, Case, Profile, Baseline]);
+}
+
+/// Every outcome, and what it means, is on the page.
+#[test]
+fn every_outcome_is_documented() {
+    let page = include_str!("../../../docs/CONFORMANCE.md");
+    for (_, word, meaning) in harness::conform::outcome::OUTCOMES {
+        assert!(page.contains(&format!("| `{word}` | {meaning}")), "{word}");
     }
 }
 

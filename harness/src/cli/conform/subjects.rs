@@ -217,11 +217,9 @@ impl Finder<'_> {
 /// Short timers for a server of this kind. Where a connection is given up by the tick that finds no
 /// sign of life since the one before, its interval is its timeout, and must not be shorter.
 fn short(dialect: &Dialect) -> Heartbeat {
-    match dialect.heartbeat {
-        Some(usual) if usual.every == usual.timeout => {
-            Heartbeat { every: SHORT.timeout, timeout: SHORT.timeout }
-        }
-        _ => SHORT,
+    match dialect.timers(SHORT) == SHORT {
+        true => SHORT,
+        false => Heartbeat { every: SHORT.timeout, timeout: SHORT.timeout },
     }
 }
 
