@@ -19,8 +19,8 @@ use signal_hook::{
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, config::dialect_named,
-    run::Prepared,
+    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, Transport,
+    config::dialect_named, run::Prepared,
 };
 
 /// The options were wrong, or ask for what this system does not allow.
@@ -105,6 +105,11 @@ pub struct Options {
     /// The certificate's key (PEM)
     #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_KEY")]
     tls_key: Option<PathBuf>,
+
+    /// How bytes move: direct; tide-websockets (the crate, with guards around it) and naive (the crate
+    /// as its README shows it) are in builds with the feature tide-websockets
+    #[arg(long, value_name = "NAME", env = "TIDEMARK_TRANSPORT", default_value = "direct")]
+    transport: Transport,
 
     /// How long a client may take for its handshake
     #[arg(long, value_name = "DURATION", env = "TIDEMARK_HANDSHAKE", default_value = "5s",
@@ -214,6 +219,7 @@ impl Options {
             drain: self.drain,
             allow_origins: self.allow_origin,
             handshake: self.handshake,
+            transport: self.transport,
             tls: tls(self.tls_cert.as_deref(), self.tls_key.as_deref()).map_err(usage)?,
             mounts: self.mount,
             publish: self.publish,
@@ -234,6 +240,7 @@ impl Options {
         if let Some(dir) = config.watch.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("--watch {}: it is not a directory", dir.display())));
         }
+        config.check_transport(self.data.is_some()).map_err(usage)?;
         // Last of all: whatever else is wrong, the data is left alone.
         config.data = self.data.as_deref().map(open_data).transpose()?;
         Ok(config)

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) server: Arc<Server>,
     pub(crate) outbound: Mutex<Outbound>,
+    #[cfg(feature = "tide-websockets")]
+    pub(crate) through_crate: crate::transport::guarded::Outlet,
     /// What the task is to do next, if not to read on.
     order: Mutex<Option<Order>>,
     pub(crate) task: AtomicWaker,
@@ -70,6 +72,8 @@ impl Connection {
             told_id: OnceLock::new(),
             stream,
             outbound: Mutex::default(),
+            #[cfg(feature = "tide-websockets")]
+            through_crate: Default::default(),
             order: Mutex::default(),
             task: AtomicWaker::new(),
             seen_ns: AtomicU64::new(0),
@@ -83,6 +87,15 @@ impl Connection {
 
     /// Puts whole frames into the queue; says whether the caller has to flush it.
     pub(crate) fn push(&self, frame: Bytes) -> Pushed {
+        #[cfg(feature = "tide-websockets")]
+        if let Some(pushed) = self.through_crate.push(&frame) {
+            return pushed;
+        }
+        self.enqueue(frame)
+    }
+
+    /// Puts what is ready to leave into the queue.
+    pub(crate) fn enqueue(&self, frame: Bytes) -> Pushed {
         let mut outbound = self.outbound.lock();
         let pushed = outbound.push(frame, self.queue_bytes());
         self.server.metrics.queued(outbound.bytes());

@@ -10,30 +10,45 @@ use tide::{Request, Response, StatusCode};
 use crate::{server::Server, world::Turn};
 
 /// Publishes the body of the request, and answers when it has been sent to all who get it.
-pub(crate) async fn answer(mut request: Request<Arc<Server>>) -> Response {
+pub(crate) async fn answer(request: Request<Arc<Server>>) -> Response {
+    let server = request.state().clone();
+    let (channel, body) = match wanted(request).await {
+        Ok(wanted) => wanted,
+        Err(refused) => return refused,
+    };
+    let mut turn = Turn::new(server.clone());
+    let published = events::publish(server.now(), &channel, &body, &turn);
+    turn.flush().await;
+    turn.wait_for_readers(None).await;
+    told(&server, published)
+}
+
+/// The channel and the body of a request that may publish.
+pub(crate) async fn wanted(
+    mut request: Request<Arc<Server>>,
+) -> Result<(String, String), Response> {
     if let Some(refused) = unless_local(&request) {
-        return refused;
+        return Err(refused);
     }
     // Browsers ask before they send this type to another site than their page's own, and nothing here
     // answers yes: so no page can publish.
     if !is_json(&request) {
         let why = "the content type must be application/json";
-        return error(StatusCode::UnsupportedMediaType, why, None);
+        return Err(error(StatusCode::UnsupportedMediaType, why, None));
     }
     let body = request.body_string().await;
     let channel = request.param("channel").map(|name| percent_decode_str(name).decode_utf8());
-    let (Ok(body), Ok(Ok(channel))) = (body, channel) else {
-        return error(
-            StatusCode::BadRequest,
-            "neither channel nor body may be other than UTF-8",
-            None,
-        );
-    };
-    let server = request.state().clone();
-    let mut turn = Turn::new(server.clone());
-    let published = events::publish(server.now(), &channel, &body, &turn);
-    turn.flush().await;
-    turn.wait_for_readers(None).await;
+    match (body, channel) {
+        (Ok(body), Ok(Ok(channel))) => Ok((channel.into_owned(), body)),
+        _ => {
+            let why = "neither channel nor body may be other than UTF-8";
+            Err(error(StatusCode::BadRequest, why, None))
+        }
+    }
+}
+
+/// What came of it.
+pub(crate) fn told(server: &Server, published: Result<u64, NotPublished>) -> Response {
     match published {
         Ok(subscribers) => {
             server.metrics.published_over_http.inc();

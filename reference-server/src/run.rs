@@ -60,6 +60,11 @@ impl Prepared {
 
     pub(crate) async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let Self { server, endpoints, listener, watch } = self;
+        #[cfg(feature = "tide-websockets")]
+        if server.config.transport.is_naive() {
+            let listener = listener.into_inner()?;
+            return crate::transport::naive::serve(server, endpoints, listener, &shutdown).await;
+        }
         let app = routes::app(server.clone(), endpoints);
         let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
         let ticking = async_std::task::spawn(keep_time(server.clone()));

@@ -94,14 +94,25 @@ impl Shape {
     }
 }
 
+/// The first operation in a value.
+pub(super) fn first_in(value: &Value) -> Option<&str> {
+    match value {
+        Value::Array(list) => list.iter().find_map(first_in),
+        Value::Object(entries) => entries.iter().find_map(|(key, value)| {
+            Some(key.as_str()).filter(|key| is_shape(key)).or_else(|| first_in(value))
+        }),
+        _ => None,
+    }
+}
+
 /// Whether a key is an operation.
-pub(super) fn is_shape(key: &str) -> bool {
+fn is_shape(key: &str) -> bool {
     SHAPES.iter().any(|(name, _)| *name == key)
 }
 
 impl Test {
     fn read(name: &str, value: &Value) -> Result<Self, String> {
-        let number = || value.as_f64().ok_or(format!("`{name}` wants a number"));
+        let number = || value.as_f64().ok_or_else(|| format!("`{name}` wants a number"));
         let yes = |test| match value {
             Value::Bool(true) => Ok(test),
             _ => Err(format!("write `{name}: true`")),

@@ -236,7 +236,7 @@ impl Road {
     }
 
     /// The server of an address, and the path there.
-    fn to(&self, address: &str) -> Result<(Target, String), String> {
+    pub(super) fn to(&self, address: &str) -> Result<(Target, String), String> {
         if address.starts_with('/') {
             return Ok((self.target.clone(), address.to_owned()));
         }

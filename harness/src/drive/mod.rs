@@ -7,10 +7,12 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod hearing;
 mod http;
 mod link;
 mod load;
 mod probe;
+mod scratch;
 mod stage;
 mod swarm;
 mod tls;
@@ -29,6 +31,7 @@ pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
 use self::http::{Pool, Road};
+use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -100,11 +103,12 @@ pub struct Outcome {
 /// started. In words for the user.
 pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
+    let mut args = server_args(plan, job.heartbeat);
+    // It goes last of all, when the server has gone.
+    let _scratch = Scratch::fill(&mut args, &plan.run).map_err(|error| error.to_string())?;
     let child = match job.target {
         Some(_) => None,
-        None => {
-            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
-        }
+        None => Some(ChildServer::start(&args).map_err(|error| error.to_string())?),
     };
     let url = job
         .target
@@ -122,7 +126,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let road = Road::new(&target, job.tls);
-    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
     let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
     shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
@@ -136,6 +140,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        road,
         child: &child,
     };
     let played = block_on(play(&director, &child, job));

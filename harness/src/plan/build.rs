@@ -130,7 +130,7 @@ impl Plan {
                 heartbeat: options
                     .heartbeat
                     .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
-                args: file.server.args.clone(),
+                args: file.server.args.iter().map(|arg| arg.value.clone()).collect(),
             },
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),

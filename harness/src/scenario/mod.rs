@@ -89,7 +89,7 @@ impl Scenario {
     pub fn server(&self) -> ServerSetup {
         ServerSetup {
             heartbeat: self.file.server.heartbeat.as_ref().map(|word| word.0),
-            args: self.file.server.args.clone(),
+            args: self.file.server.args.iter().map(|arg| arg.value.clone()).collect(),
         }
     }
 

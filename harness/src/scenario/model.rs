@@ -170,7 +170,7 @@ pub(crate) struct Traffic {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
     pub(crate) heartbeat: Option<At<HeartbeatWord>>,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<At<String>>,
 }
 
 /// `200ms/600ms`: the interval and the timeout.

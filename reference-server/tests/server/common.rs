@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use reference_server::{Config, Shutdown, serve};
+use reference_server::{Config, Shutdown, Transport, serve};
 use serde_json::Value;
 
 /// How long anything may take before a test fails: never waited for when all is well.
@@ -33,7 +33,13 @@ impl Server {
         Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config)
     }
 
-    pub(crate) fn on(listener: TcpListener, config: Config) -> Self {
+    pub(crate) fn on(listener: TcpListener, mut config: Config) -> Self {
+        // All tests can be passed with another transport than the default: see transports.rs.
+        if let Ok(transport) = std::env::var("TIDEMARK_TRANSPORT")
+            && config.transport == Transport::Direct
+        {
+            config.transport = transport.parse().expect("a transport of this build");
+        }
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new();
         let task = async_std::task::spawn(serve(config, listener, shutdown.clone()));

@@ -11,4 +11,6 @@ mod program;
 mod publish;
 mod rooms;
 mod tls;
+#[cfg(feature = "tide-websockets")]
+mod transports;
 mod watch;

@@ -54,7 +54,7 @@ impl Names {
             }
             if let Some(who) = who {
                 let kept = self.saved.entry(who.to_owned()).or_default();
-                kept.extend(patterns_of(step).flat_map(|it| pattern::captures(it)));
+                kept.extend(patterns_of(step).flat_map(pattern::captures));
             }
             for inner in step.inner() {
                 self.saves(inner, who);
@@ -62,7 +62,7 @@ impl Names {
         }
     }
 
-    fn known(&self, who: &str) -> BTreeSet<String> {
+    pub(super) fn known(&self, who: &str) -> BTreeSet<String> {
         let of = |names: &BTreeMap<String, BTreeSet<String>>| names.get(who).cloned();
         let mut known = of(&self.set).unwrap_or_default();
         known.extend(of(&self.saved).unwrap_or_default());

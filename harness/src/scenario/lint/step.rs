@@ -8,7 +8,7 @@ use crate::plan::Place;
 use crate::scenario::expectations::{Expect, Fields};
 use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::steps::{Join, NOBODYS, Phase, Say, Step, Steps};
+use crate::scenario::steps::{Join, NOBODYS, ON_SERVER, Phase, Say, Step, Steps};
 
 /// A stamp with the largest numbers has so many bytes; a stamped text cannot be smaller.
 pub(crate) const STAMP_BYTES: usize = 64;
@@ -118,7 +118,8 @@ impl Linter<'_> {
                 Problem::new(format!("`{action}` cannot be repeated at a rate")).at(place);
             self.tell(problem.help("a phase repeats what is sent to the server"));
         }
-        if around.in_each && ["phase", "settle"].contains(&action) {
+        let whole = ["phase", "settle"].contains(&action) || ON_SERVER.contains(&action);
+        if around.in_each && whole {
             let problem = Problem::new(format!("`{action}` is for the whole run")).at(place);
             self.tell(problem.help("take it out of the `each`"));
         }
