@@ -1,5 +1,7 @@
 //! Histories by hand, good and bad, with what must be said of each.
 
+mod returns;
+
 use std::sync::Arc;
 use std::time::Duration;
 

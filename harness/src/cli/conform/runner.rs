@@ -229,7 +229,9 @@ impl<'a> Runner<'a> {
 
     /// Whether the case's server will not come back: then it says nothing.
     fn is_gone(&self, unit: &Unit<'_>) -> bool {
-        let Some(reason) = unit.seat.gone().filter(|_| !unit.has_own_server()) else { return false };
+        let Some(reason) = unit.seat.gone().filter(|_| !unit.has_own_server()) else {
+            return false;
+        };
         self.void(unit, &format!("the target is gone: {reason}"));
         true
     }
