@@ -1,5 +1,7 @@
 //! Histories by hand, good and bad, with what must be said of each.
 
+mod returns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -431,6 +433,10 @@ fn one_slow_reader_delays_nobody() {
     };
     check("at once", &history(5), &[]);
     check("after a second", &history(1_000), &[("slow", Class::Slow)]);
+    // Who reads again gets late what was said until then, by his own doing.
+    let mut again = history(5);
+    again.extend([(900, 2, What::Reads(true)), (950, 2, received(0, 1))]);
+    check("read late by the one who did not read", &again, &[]);
 }
 
 #[test]
