@@ -434,8 +434,8 @@ fn one_slow_reader_delays_nobody() {
     check("at once", &history(5), &[]);
     check("after a second", &history(1_000), &[("slow", Class::Slow)]);
     // Who reads again gets late what was said until then, by his own doing.
-    let mut again = history(5);
-    again.extend([(900, 2, What::Reads(true)), (950, 2, received(0, 1))]);
+    let mut again = with(vec![(8, 1, What::Reads(false)), (10, 0, sending(0))]);
+    again.extend([(11, 0, received(0, 1)), (900, 1, What::Reads(true)), (950, 1, received(0, 1))]);
     check("read late by the one who did not read", &again, &[]);
 }
 
