@@ -105,6 +105,15 @@ pub enum What {
         /// The server's number of this membership change, if it numbers them.
         view: Option<u64>,
     },
+    /// It was told that somebody has another name.
+    Renamed {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        who: Who,
+        /// The server's number of this membership change, if it numbers them.
+        view: Option<u64>,
+    },
     /// It was told that somebody left.
     Left {
         /// The room.
@@ -236,6 +245,16 @@ pub enum What {
         number: Option<u64>,
     },
 
+    /// It was told, on the way in, what the room holds, in an event of its own.
+    Snapshot {
+        /// The room.
+        room: RoomId,
+        /// The version of the content.
+        version: u64,
+        /// The content, by key.
+        entries: Arc<Value>,
+    },
+
     /// It received a WebSocket ping.
     Ping,
     /// It received the answer to a ping of its own, or any other sign of life that is no event.
@@ -259,6 +278,11 @@ pub enum What {
     },
     /// Bytes that are not WebSocket, or a frame that breaks RFC 6455.
     Malformed {
+        /// What is wrong with it.
+        fact: Arc<str>,
+    },
+    /// A frame that is not even of the dialect's encoding.
+    Garbled {
         /// What is wrong with it.
         fact: Arc<str>,
     },

@@ -76,6 +76,13 @@ impl Link {
         out.keep(bytes.get(taken..).unwrap_or_default());
     }
 
+    /// Ends the write half, in order; the read half goes on.
+    pub(super) fn end_of_writing(&self) -> io::Result<()> {
+        self.say_end();
+        self.break_off();
+        self.stream.shutdown(std::net::Shutdown::Write)
+    }
+
     /// Writes what was kept. Called when the socket takes more.
     pub(super) fn flush(&self) {
         self.out.lock().send_waiting(&self.stream);

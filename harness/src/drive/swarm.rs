@@ -15,8 +15,9 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::hearing::{Hearing, broke};
 use super::link::Link;
-use super::stage::{Parcel, Shared, Stage};
+use super::stage::Shared;
 use super::tls::{Got, Secure, Session};
 use crate::books::Books;
 use crate::client::Client;
@@ -24,10 +25,9 @@ use crate::dialect::Dialect;
 use crate::handshake::{self, Progress, Request};
 use crate::heard::Ears;
 use crate::latency::Metric;
-use crate::observe::{ClientId, Ending, What};
-use crate::plan::Vars;
-use crate::summary::Direction;
-use crate::wire::{Breach, Frames, Incoming, Outgoing};
+use crate::observe::{ClientId, Ending};
+use crate::plan::TcpEnd;
+use crate::wire::Frames;
 
 const WAKE: Token = Token(usize::MAX);
 const EVENTS_AT_ONCE: usize = 1024;
@@ -233,8 +233,12 @@ impl Reader {
             if matches!(seat.phase, Phase::Open(_)) && seat.link.is_paused() {
                 return;
             }
+            let mut tcp = None;
             let after = match seat.link.read(&mut self.buffer) {
-                Ok(Got { bytes: 0, .. }) => seat.finished(),
+                Ok(Got { bytes: 0, .. }) => {
+                    tcp = Some(TcpEnd::Fin);
+                    seat.finished()
+                }
                 Ok(got) => {
                     let bytes = self.buffer.get(..got.bytes).unwrap_or_default();
                     let after = seat.take(client, bytes, &self.shared, &mut self.ears);
@@ -245,28 +249,35 @@ impl Reader {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => After::Goes,
-                Err(error) => After::Ended(Ending {
-                    asked: false,
-                    code: None,
-                    reason: explain(&error).into(),
-                    clean: false,
-                }),
+                Err(error) => {
+                    tcp = (error.kind() == io::ErrorKind::ConnectionReset).then_some(TcpEnd::Rst);
+                    After::Ended(broke(explain(&error)))
+                }
             };
             match after {
                 After::Goes => {}
-                After::Ended(ending) => return self.ended(client, ending),
+                After::Ended(ending) => return self.ended(client, ending, tcp),
                 After::Failed(reason) => return self.fail(client, &reason),
             }
         }
     }
 
     /// The connection has ended, and its client is told.
-    fn ended(&mut self, client: ClientId, ending: Ending) {
+    fn ended(&mut self, client: ClientId, ending: Ending, tcp: Option<TcpEnd>) {
+        let mut told = false;
         if let Some(Some(seat)) = self.seats.get(client.0 as usize) {
             seat.link.say_end();
+            told = matches!(seat.phase, Phase::Draining);
         }
         let now = self.shared.now();
-        self.leave(client, |client, books| client.closed(now, ending, books));
+        self.leave(client, |client, books| {
+            // Who has heard of this end before may have begun to open another connection.
+            if told && !client.is_over() {
+                return;
+            }
+            client.closed(now, ending, books);
+            tcp.into_iter().for_each(|tcp| client.tcp_ended(tcp));
+        });
     }
 
     fn fail(&mut self, client: ClientId, reason: &str) {
@@ -284,7 +295,7 @@ impl Reader {
         }
         let reason = if reset { "reset by us" } else { "given up by us" };
         let ending = Ending { asked: true, code: None, reason: reason.into(), clean: false };
-        self.ended(client, ending);
+        self.ended(client, ending, None);
     }
 
     /// Empties a seat, and tells its client. The socket closes when nobody writes to it any more.
@@ -306,16 +317,14 @@ impl Reader {
 impl Seat {
     /// The server has closed its half.
     fn finished(&self) -> After {
-        let ending =
-            |reason: &str| Ending { asked: false, code: None, reason: reason.into(), clean: false };
         match &self.phase {
             Phase::Connecting(_) => After::Failed("the connection ended at once".to_owned()),
             Phase::Shaking(request, bytes) => match handshake::read_answer(request, bytes, true) {
                 Err(refusal) => After::Failed(refusal.to_string()),
                 Ok(_) => After::Failed("the connection ended in the handshake".to_owned()),
             },
-            Phase::Open(_) => After::Ended(ending("end of TCP without a Close frame")),
-            Phase::Draining => After::Ended(ending("")),
+            Phase::Open(_) => After::Ended(broke("end of TCP without a Close frame")),
+            Phase::Draining => After::Ended(broke("")),
         }
     }
 
@@ -332,25 +341,20 @@ impl Seat {
                         self.phase = Phase::Open(Frames::default());
                         let now = shared.now();
                         let mut stage = shared.lock();
-                        if let Some((client, books)) = stage.client(client) {
-                            client.upgraded(now, books);
-                        }
+                        let told = stage.client(client);
+                        let asks = told.is_some_and(|(client, books)| client.upgraded(now, books));
                         let wakers = stage.take_wakers(client);
                         drop(stage);
                         wakers.into_iter().for_each(std::task::Waker::wake);
+                        if asks {
+                            shared.greet(client);
+                        }
                         self.take(client, &early, shared, ears)
                     }
                 }
             }
             Phase::Open(frames) => {
-                let mut hearing = Hearing {
-                    shared,
-                    ears,
-                    id: client,
-                    stage: shared.lock(),
-                    parcels: Vec::new(),
-                    over: false,
-                };
+                let mut hearing = Hearing::new(client, shared, ears);
                 let fed = frames.feed(bytes, |incoming| hearing.take(incoming));
                 if let Err(breach) = &fed {
                     hearing.broken(breach);
@@ -362,100 +366,6 @@ impl Seat {
                 After::Goes
             }
         }
-    }
-}
-
-/// One read's frames, while the stage is locked.
-struct Hearing<'a> {
-    shared: &'a Shared,
-    ears: &'a mut Ears,
-    id: ClientId,
-    stage: parking_lot::MutexGuard<'a, Stage>,
-    parcels: Vec<Parcel>,
-    over: bool,
-}
-
-impl Hearing<'_> {
-    fn take(&mut self, incoming: Incoming<'_>) {
-        if self.over {
-            return;
-        }
-        let (now, id) = (self.shared.now(), self.id);
-        self.stage.heard_at = now;
-        match incoming {
-            Incoming::Text(text) => {
-                let heard = self.ears.hear(text);
-                self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.shown));
-                let Some((client, books)) = self.stage.client(id) else { return };
-                let Some(verb) = client.hear(now, &heard, books) else { return };
-                if let Ok(asked) = client.ask(now, verb, &Vars::new(), false, books) {
-                    let parcel = self.stage.pack(now, id, &asked);
-                    self.parcels.extend(parcel);
-                }
-            }
-            Incoming::Ping(payload) => {
-                self.stage.books.frame(now, id, Direction::In, "(ping)".into());
-                let Some((client, books)) = self.stage.client(id) else { return };
-                if client.pinged(now, books) {
-                    let parcel = self.stage.frame(now, id, Outgoing::Pong(payload));
-                    self.parcels.extend(parcel);
-                }
-            }
-            Incoming::Pong(payload) => {
-                self.stage.books.frame(now, id, Direction::In, "(pong)".into());
-                let Some((client, books)) = self.stage.client(id) else { return };
-                client.pong(now, payload, books);
-            }
-            Incoming::Close { code, reason } => self.close(code, reason),
-            Incoming::Binary(bytes) => {
-                let text = format!("{} bytes of binary", bytes.len()).into();
-                self.stage.books.observe(now, id, What::Unknown { text });
-            }
-        }
-    }
-
-    /// The server's Close frame: it is answered, and the connection is over.
-    fn close(&mut self, code: Option<u16>, reason: &str) {
-        let (now, id) = (self.shared.now(), self.id);
-        let shown =
-            code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
-        self.stage.books.frame(now, id, Direction::In, shown);
-        let answer = Outgoing::Close { code: code.unwrap_or(1000), reason: "" };
-        let asked = self.stage.client(id).is_some_and(|(client, _)| !client.is_open());
-        if !asked {
-            let parcel = self.stage.frame(now, id, answer);
-            self.parcels.extend(parcel);
-        }
-        let ending = Ending { asked: false, code, reason: reason.into(), clean: true };
-        if let Some((client, books)) = self.stage.client(id) {
-            client.closed(now, ending, books);
-        }
-        self.over = true;
-    }
-
-    /// The server broke RFC 6455: the connection is failed (7.1.7).
-    fn broken(&mut self, breach: &Breach) {
-        let (now, id) = (self.shared.now(), self.id);
-        let fact: Arc<str> = breach.to_string().into();
-        self.stage.books.observe(now, id, What::Malformed { fact: Arc::clone(&fact) });
-        let code = if *breach == Breach::Utf8 { 1007 } else { 1002 };
-        let parcel = self.stage.frame(now, id, Outgoing::Close { code, reason: "" });
-        self.parcels.extend(parcel);
-        let ending = Ending { asked: false, code: None, reason: fact, clean: false };
-        if let Some((client, books)) = self.stage.client(id) {
-            client.closed(now, ending, books);
-        }
-        self.over = true;
-    }
-
-    /// Unlocks, then writes and wakes. Says whether the connection is over.
-    fn done(mut self) -> bool {
-        let wakers = self.stage.take_wakers(self.id);
-        let Self { stage, parcels, shared, over, .. } = self;
-        drop(stage);
-        parcels.into_iter().for_each(|parcel| shared.deliver(Some(parcel)));
-        wakers.into_iter().for_each(std::task::Waker::wake);
-        over
     }
 }
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::below;
 use super::build::line_of;
-use super::{
-    Action, Ask, ClosedPattern, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars,
-};
+use super::{Action, Ask, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars};
 use crate::dialect::{EventKind, Verb};
-use crate::scenario::expectations::{self, Save, Side};
+use crate::scenario::expectations::{self, Save};
 use crate::scenario::marked::At;
 use crate::scenario::model::File;
 use crate::scenario::steps::{self as written, Membership, Steps};
@@ -29,12 +28,13 @@ fn one(text: &str, file: &File, step: &At<written::Step>, around: Option<usize>)
         step.who.as_ref().and_then(|who| file.clients.keys().position(|key| key == who.as_str()));
     let who = own.or(around);
     let (name, place) = step.actions().into_iter().next()?;
-    let control = matches!(name, "wait" | "repeat" | "together" | "phase" | "settle");
+    let control = written::NOBODYS.contains(&name);
     Some(Step {
         place: line_of(text, place),
         note: step.note.clone(),
         who: who.filter(|_| !control),
         within: step.within.as_ref().map(|within| within.value.clone()),
+        needs: step.needs.iter().map(|need| need.value.clone()).collect(),
         action: action(text, file, step, who)?,
     })
 }
@@ -54,9 +54,7 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
         return Some(Action::Expect(expected(expect)));
     }
     if let Some(none) = &step.expect_none {
-        let of = none.of.iter().map(|kind| kind.value).collect();
-        let wait = none.span.map_or(Duration::ZERO, |span| span.0);
-        return Some(Action::ExpectNone { of, wait });
+        return Some(Action::ExpectNone(below::none(none)));
     }
     if let Some(wait) = &step.wait {
         return Some(Action::Wait(wait.value.clone()));
@@ -83,7 +81,7 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
             streams: inner.filter_map(|step| stream(text, file, step, who)).collect(),
         });
     }
-    step.settle.as_ref().map(|settle| Action::Settle(settle.0))
+    step.settle.as_ref().map(|settle| Action::Settle(settle.0)).or_else(|| below::action(step))
 }
 
 fn connection(step: &written::Step) -> Option<Action> {
@@ -91,7 +89,7 @@ fn connection(step: &written::Step) -> Option<Action> {
         let headers = open.headers.iter();
         let headers = headers.map(|(name, value)| (name.value.clone(), value.value.clone()));
         let path = open.path.as_ref().map(|path| path.value.clone());
-        return Some(Action::Open { path, headers: headers.collect() });
+        return Some(Action::Open { path, headers: headers.collect(), bare: open.bare });
     }
     if let Some(close) = &step.close {
         let reason = close.reason.as_ref().map(|reason| reason.value.clone()).unwrap_or_default();
@@ -118,13 +116,13 @@ fn stream(
     step: &At<written::Step>,
     around: Option<usize>,
 ) -> Option<Stream> {
-    let Step { place, who, action, .. } = one(text, file, step, around)?;
+    let Step { place, who, needs, action, .. } = one(text, file, step, around)?;
     let action = match action {
         Action::Say(say) => StreamAction::Say(say),
         Action::Ask(ask) => StreamAction::Ask(ask),
         _ => return None,
     };
-    Some(Stream { place, who: who?, rate: step.every.as_ref()?.0, action })
+    Some(Stream { place, who: who?, rate: step.every.as_ref()?.0, needs, action })
 }
 
 fn said(say: &written::Say, step: &written::Step) -> Say {
@@ -216,7 +214,11 @@ fn expected(expect: &At<expectations::Expect>) -> Expect {
         }
         for (name, value) in fields.fields.iter() {
             // `from` reads better for a message; it is the same hole.
-            let name = if name.as_str() == "from" { "who" } else { name.as_str() };
+            let name = match name.as_str() {
+                "from" => "who",
+                "from?" => "who?",
+                name => name,
+            };
             values.insert(name.to_owned(), value.value.clone());
         }
         events.push(pattern(kind, values));
@@ -226,10 +228,11 @@ fn expected(expect: &At<expectations::Expect>) -> Expect {
     }
     let members = expect.members.as_ref();
     let members = members.map(|all| all.iter().map(|name| name.value.clone()).collect());
-    let closed = expect.closed.as_ref().map(|closed| ClosedPattern {
-        by_server: closed.by == Some(Side::Server),
-        code: closed.code,
-        not_before: closed.not_before.clone(),
-    });
-    Expect { events, members, closed }
+    Expect {
+        events,
+        members,
+        frames: below::frames(expect, count),
+        pong: expect.pong.as_ref().map(|pong| pong.0.clone()),
+        closed: expect.closed.as_ref().map(below::closed),
+    }
 }

@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
-use crate::plan::Level;
+use super::wire::OneOrList;
+use crate::plan::{Echo, Level, Ordering};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -25,11 +26,27 @@ pub(crate) struct File {
     pub(crate) dialect: Option<At<String>>,
     #[serde(default)]
     pub(crate) needs: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) requires: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) options: Keyed<At<OneOrList>>,
+    #[serde(default)]
+    pub(crate) traffic: Traffic,
+    #[serde(default)]
+    pub(crate) alone: bool,
+    #[serde(default)]
+    pub(crate) own_server: bool,
+    #[serde(default)]
+    pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
+    /// A file with a line for each client.
+    pub(crate) users: Option<At<String>>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
     pub(crate) steps: Vec<Tried<At<Step>>>,
+    #[serde(default)]
+    pub(crate) refusal: Vec<Tried<At<Step>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) checks: Checks,
     #[serde(default)]
@@ -102,6 +119,30 @@ pub(crate) enum EchoWord {
     Any,
 }
 
+impl OrderWord {
+    /// None: any order will do.
+    pub(crate) fn meaning(self) -> Option<Ordering> {
+        match self {
+            Self::PerSender => Some(Ordering::PerSender),
+            Self::Total => Some(Ordering::Total),
+            Self::TotalAmongOthers => Some(Ordering::TotalAmongOthers),
+            Self::Any => None,
+        }
+    }
+}
+
+impl EchoWord {
+    /// None: it does not matter.
+    pub(crate) fn meaning(self) -> Option<Echo> {
+        match self {
+            Self::Once => Some(Echo::Once),
+            Self::Never => Some(Echo::Never),
+            Self::Apart => Some(Echo::Apart),
+            Self::Any => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LevelWord {
@@ -139,12 +180,21 @@ pub(crate) struct Slack {
     pub(crate) slack: Length,
 }
 
+/// How much must be seen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traffic {
+    pub(crate) deliveries: Option<At<u64>>,
+    pub(crate) frames: Option<At<u64>>,
+    pub(crate) events: Option<At<u64>>,
+}
+
 /// How the child server is set up.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
     pub(crate) heartbeat: Option<At<HeartbeatWord>>,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<At<String>>,
 }
 
 /// `200ms/600ms`: the interval and the timeout.

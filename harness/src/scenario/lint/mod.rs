@@ -2,13 +2,14 @@
 
 mod names;
 mod step;
+mod wire;
 
 use super::marked::{At, Keyed, Tried};
 use super::metrics::{self, METRICS, STATS};
 use super::model::{File, Group};
 use super::problem::Problem;
 use super::units::Limit;
-use crate::dialect::{FEATURES, Verb};
+use crate::dialect::{EventKind, FEATURES, Verb};
 use names::Names;
 
 /// More clients than this in one scenario are a slip of the pen.
@@ -17,8 +18,9 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 /// All that is wrong with a scenario.
 pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
     let names = Names::of(file);
-    let mut linter = Linter { text, file, names, problems: Vec::new() };
+    let mut linter = Linter { text, file, names, problems: Vec::new(), in_repeat: false };
     linter.head();
+    linter.case();
     linter.vars("scenario", &file.vars, &[]);
     for (name, group) in file.clients.iter() {
         if let Tried(Some(group)) = group {
@@ -26,6 +28,7 @@ pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
         }
     }
     linter.steps(&file.steps, step::Around::default());
+    linter.steps(&file.refusal, step::Around::default());
     for (name, stats) in file.thresholds.iter() {
         linter.threshold(name, stats);
     }
@@ -37,6 +40,8 @@ struct Linter<'a> {
     file: &'a File,
     names: Names,
     problems: Vec<Problem>,
+    /// The step stands in a `repeat`: `$round` has a value.
+    in_repeat: bool,
 }
 
 impl Linter<'_> {
@@ -59,14 +64,15 @@ impl Linter<'_> {
         if self.file.steps.is_empty() {
             self.tell(Problem::new("the scenario has no steps").at(name.place));
         }
-        for need in &self.file.needs {
-            let known =
-                || Verb::WORDS.iter().chain(FEATURES).copied().filter(|word| *word != "pong");
-            if !known().any(|word| word == need.as_str()) {
-                let problem =
-                    Problem::new(format!("nothing that a server can do is called `{}`", **need));
-                self.tell(problem.at(need.place).did_you_mean(need, known()));
-            }
+        self.needs(&self.file.needs);
+    }
+
+    fn needs(&mut self, needs: &[At<String>]) {
+        let known = || Verb::WORDS.iter().chain(FEATURES).chain(EventKind::WORDS).copied();
+        for need in needs.iter().filter(|need| !known().any(|word| word == need.as_str())) {
+            let problem =
+                Problem::new(format!("nothing that a server can do is called `{}`", **need));
+            self.tell(problem.at(need.place).did_you_mean(need, known()));
         }
     }
 

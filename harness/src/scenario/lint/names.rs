@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Linter;
-use crate::dialect::RECEIVED;
+use crate::dialect::{RECEIVED, pattern};
 use crate::scenario::expectations::Save;
 use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::model::File;
@@ -15,6 +15,9 @@ use crate::scenario::template::{Hole, holes};
 
 /// Names that every client has.
 pub(crate) const BUILT_IN: &[&str] = &["me", "index", "run"];
+
+/// What a line of the users' file is called.
+const USER: &str = "user";
 
 /// What can be meant by a name.
 #[derive(Debug, Default)]
@@ -34,9 +37,11 @@ impl Names {
                 set.extend(settings.vars.keys().map(str::to_owned));
             }
             set.extend(BUILT_IN.iter().map(|name| (*name).to_owned()));
+            set.extend(file.users.iter().map(|_| USER.to_owned()));
             names.set.insert(group.value.clone(), set);
         }
         names.saves(&file.steps, None);
+        names.saves(&file.refusal, None);
         names
     }
 
@@ -47,13 +52,17 @@ impl Names {
                 let kept = self.saved.entry(who.to_owned()).or_default();
                 kept.extend(save.0.iter().map(|(variable, _)| variable.value.clone()));
             }
+            if let Some(who) = who {
+                let kept = self.saved.entry(who.to_owned()).or_default();
+                kept.extend(patterns_of(step).flat_map(pattern::captures));
+            }
             for inner in step.inner() {
                 self.saves(inner, who);
             }
         }
     }
 
-    fn known(&self, who: &str) -> BTreeSet<String> {
+    pub(super) fn known(&self, who: &str) -> BTreeSet<String> {
         let of = |names: &BTreeMap<String, BTreeSet<String>>| names.get(who).cloned();
         let mut known = of(&self.set).unwrap_or_default();
         known.extend(of(&self.saved).unwrap_or_default());
@@ -68,18 +77,33 @@ fn save_of(step: &Step) -> Option<&At<Save>> {
     create.or(join).or(expect)
 }
 
+/// The patterns of a step whose holes are given values.
+fn patterns_of(step: &Step) -> impl Iterator<Item = &Value> {
+    let frames = step.expect.iter().flat_map(|expect| expect.frames());
+    let answer = step.answer.iter().flat_map(|answer| {
+        let headers = answer.headers.iter().map(|(_, pattern)| pattern);
+        headers.chain(&answer.json).chain(&answer.body)
+    });
+    frames.chain(answer).map(|pattern| &pattern.value)
+}
+
 impl Linter<'_> {
     /// Variables may use those around them, each other, and what every client has.
     pub(super) fn vars(&mut self, owner: &str, vars: &Keyed<At<Value>>, around: &[&str]) {
         for (name, value) in vars.iter() {
-            if BUILT_IN.contains(&name.as_str()) || name.as_str() == "n" {
+            let user = self.file.users.as_ref().filter(|_| name.as_str() == USER);
+            let taken = BUILT_IN.contains(&name.as_str()) || user.is_some();
+            if taken || ["n", "round"].contains(&name.as_str()) {
                 let problem = Problem::new(format!("`{}` is a name that every client has", **name));
                 self.tell(problem.at(name.place).help("give the variable another name"));
             }
             for hole in holes(value) {
                 let place = self.locate(value.place, &hole);
-                let known =
-                    || BUILT_IN.iter().copied().chain(around.iter().copied()).chain(vars.keys());
+                let user = self.file.users.as_ref().map(|_| USER);
+                let known = || {
+                    let around = around.iter().copied().chain(user);
+                    BUILT_IN.iter().copied().chain(around).chain(vars.keys())
+                };
                 let first = hole.name.split('.').next().unwrap_or("");
                 let wanted = hole.argument.as_deref().unwrap_or(first);
                 if self.file.clients.get(first).is_some() {
@@ -154,11 +178,13 @@ impl Linter<'_> {
         in_stream: bool,
     ) {
         let wanted = hole.argument.as_deref().unwrap_or(first);
-        if known.contains(wanted) || (in_stream && wanted == "n") {
+        let counted = (in_stream && wanted == "n") || (self.in_repeat && wanted == "round");
+        if known.contains(wanted) || counted {
             return;
         }
         let problem = Problem::new(match wanted {
             "n" => "`$n` counts the actions of an `every`; there is none here".to_owned(),
+            "round" => "`$round` counts the rounds of a `repeat`; there is none here".to_owned(),
             "heartbeat" => "`$heartbeat` is for times: `within`, `wait`, `not_before`".to_owned(),
             "shard" => "`$shard` wants the name of a number: `$shard(rooms)`".to_owned(),
             _ => format!("no variable is called `{wanted}`"),
