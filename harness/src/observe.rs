@@ -236,6 +236,16 @@ pub enum What {
         number: Option<u64>,
     },
 
+    /// It was told, on the way in, what the room holds, in an event of its own.
+    Snapshot {
+        /// The room.
+        room: RoomId,
+        /// The version of the content.
+        version: u64,
+        /// The content, by key.
+        entries: Arc<Value>,
+    },
+
     /// It received a WebSocket ping.
     Ping,
     /// It received the answer to a ping of its own, or any other sign of life that is no event.

@@ -120,6 +120,8 @@ pub struct Step {
     pub who: Option<usize>,
     /// How long it may take. None: the default of 5 s.
     pub within: Option<Span>,
+    /// It is left out at servers that lack one of these.
+    pub needs: Vec<String>,
     /// What is done.
     pub action: Action,
 }
@@ -208,6 +210,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// Nothing: servers of this kind lack what the step needs. Why.
+    LeftOut(String),
 }
 
 /// How a client goes back to its rooms after a reconnect.
@@ -287,6 +291,8 @@ pub struct Stream {
     pub who: usize,
     /// How many a second, for the whole group.
     pub rate: f64,
+    /// It is left out at servers that lack one of these.
+    pub needs: Vec<String>,
     /// What.
     pub action: StreamAction,
 }
@@ -473,6 +479,7 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::LeftOut(_) => "left out",
         }
     }
 }

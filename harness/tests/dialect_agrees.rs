@@ -3,6 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::dialect::{Decoded, Dialect, Event, EventKind, Verb};
@@ -133,7 +134,7 @@ fn meaning(frame: &Value) -> Event {
         }
         fields.insert("members".into(), Value::Array(list));
     }
-    Event { kind: *kind, fields, remember: Vec::new(), reply: None }
+    Event { kind: *kind, fields, means: Arc::default() }
 }
 
 #[derive(Clone, Debug)]

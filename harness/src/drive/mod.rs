@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod http;
 mod link;
 mod load;
 mod probe;
@@ -29,6 +30,7 @@ pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
 use self::scratch::Scratch;
+use self::http::{Pool, Road};
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -112,14 +114,20 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, job, &vars)?;
-    // Timers: the user's word, else the target's own, else the dialect's.
-    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    let (target, greeted) = probe::probe(&url, job)?;
+    // Timers: the user's word, else the target's own, else those that our server was given, else
+    // the dialect's.
+    let started = child.as_ref().and(plan.server.heartbeat);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
+    shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
     let metronome = Metronome::start();
     let director = Director {
@@ -135,6 +143,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.set_http(None);
+    pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.

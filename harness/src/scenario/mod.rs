@@ -13,6 +13,7 @@ pub(crate) mod steps;
 pub mod template;
 pub(crate) mod tree;
 pub mod units;
+pub(crate) mod users;
 pub(crate) mod wire;
 
 pub use problem::{Problem, Problems};

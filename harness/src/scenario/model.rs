@@ -39,6 +39,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
+    /// A file with a line for each client.
+    pub(crate) users: Option<At<String>>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
