@@ -180,6 +180,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "head.rs",
         "lib.rs",
         "outbound.rs",
+        "publish.rs",
         "routes.rs",
         "run.rs",
         "server.rs",

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, builder::FalseyValueParser};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -72,12 +72,12 @@ pub struct Options {
     watch: Option<PathBuf>,
 
     /// Let clients on this machine publish on the channels of `events`: POST /publish/{channel}
-    #[arg(long, env = "TIDEMARK_PUBLISH")]
+    #[arg(long, env = "TIDEMARK_PUBLISH", value_parser = FalseyValueParser::new())]
     publish: bool,
 
     /// Let clients on this machine see connections and rooms, and evict: /admin/connections,
     /// /admin/rooms
-    #[arg(long, env = "TIDEMARK_ADMIN")]
+    #[arg(long, env = "TIDEMARK_ADMIN", value_parser = FalseyValueParser::new())]
     admin: bool,
 
     /// Connections at a time; more are refused with 503 [default: 20000, or what the descriptor

@@ -117,7 +117,7 @@ async fn converse(connection: Arc<Connection>, mut inlet: impl Inlet, name: Opti
         })
         .await;
         turn.flush().await;
-        turn.wait_for_readers(&connection).await;
+        turn.wait_for_readers(Some(&connection)).await;
         match step {
             Some(order) => break order,
             None => future::yield_now().await,

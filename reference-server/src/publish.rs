@@ -19,7 +19,7 @@ pub(crate) async fn answer(request: Request<Arc<Server>>) -> Response {
     let mut turn = Turn::new(server.clone());
     let published = events::publish(server.now(), &channel, &body, &turn);
     turn.flush().await;
-    turn.wait_for_nobody();
+    turn.wait_for_readers(None).await;
     told(&server, published)
 }
 

@@ -146,17 +146,19 @@ fn a_silent_client_is_given_up_in_every_dialect() {
     let server = Server::start(with_heartbeat(100, 350));
     in_each(&server, |path, mut client| {
         // In `events` the second tick without a pong is the end, whatever the timeout.
-        let expected = if path == "/ws/events" { 1 } else { 3 };
-        assert_eq!(end_of(&mut client, |_| {}), (4000, expected), "{path}");
+        let most = if path == "/ws/events" { 1 } else { 3 };
+        let (code, pings) = end_of(&mut client, |_| {});
+        // A server that was late skips ticks, and never adds one.
+        assert!(code == 4000 && (1..=most).contains(&pings), "{path}: {code}, {pings} pings");
     });
 }
 
 #[test]
 fn a_client_that_answers_pings_lives_on_in_every_dialect() {
-    let server = Server::start(with_heartbeat(100, 350));
+    let server = Server::start(with_heartbeat(400, 1200));
     in_each(&server, |path, mut client| {
         let mut pings = 0;
-        while pings < 8 {
+        while pings < 5 {
             let frame = client.frame().unwrap_or_else(|| panic!("the end: {path}"));
             assert_ne!(frame.opcode, CLOSE, "{path} {pings}: {frame:?}");
             if frame.opcode == PING {
@@ -169,7 +171,7 @@ fn a_client_that_answers_pings_lives_on_in_every_dialect() {
 
 #[test]
 fn talking_is_a_sign_of_life_only_where_the_dialect_says_so() {
-    let server = Server::start(with_heartbeat(100, 250));
+    let server = Server::start(with_heartbeat(200, 600));
     in_each(&server, |path, mut client| {
         // One word at each of six pings, and no pong.
         let mut said = 0;
@@ -181,7 +183,7 @@ fn talking_is_a_sign_of_life_only_where_the_dialect_says_so() {
         });
         assert_eq!(code, 4000, "{path}");
         match path {
-            "/ws" | "/ws/chat" => assert!(pings >= 8, "{path}: {pings}"),
+            "/ws" | "/ws/chat" => assert!(pings >= 6, "{path}: {pings}"),
             _ => assert!(pings <= 3, "{path}: {pings}"),
         }
     });
@@ -189,10 +191,10 @@ fn talking_is_a_sign_of_life_only_where_the_dialect_says_so() {
 
 #[test]
 fn the_message_pong_keeps_a_client_of_rooms_alive_and_ticks_bring_the_message_ping() {
-    let server = Server::start(with_heartbeat(100, 250));
+    let server = Server::start(with_heartbeat(200, 600));
     let mut client = server.client("/ws/rooms");
     let mut texts = 0;
-    while texts < 8 {
+    while texts < 6 {
         let frame = client.frame().expect("a frame");
         assert_ne!(frame.opcode, CLOSE, "{frame:?} after {texts}");
         if frame.opcode == TEXT {
@@ -206,10 +208,8 @@ fn the_message_pong_keeps_a_client_of_rooms_alive_and_ticks_bring_the_message_pi
 #[test]
 fn heartbeats_are_set_for_each_dialect_apart() {
     let mut config = Config::default();
-    let heartbeat = |ms| Heartbeat {
-        interval: Duration::from_millis(ms),
-        timeout: Duration::from_millis(ms * 10),
-    };
+    let heartbeat =
+        |ms| Heartbeat { interval: Duration::from_millis(ms), timeout: Duration::from_secs(60) };
     config.set_heartbeat(Some(Dialect::Chat), heartbeat(40));
     let server = Server::start(config);
     let mut quiet = server.client("/ws/events");

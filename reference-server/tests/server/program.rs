@@ -196,7 +196,13 @@ fn help_names_the_environment_and_the_environment_counts() {
     }
     let mut command = program(&[]);
     command.env("TIDEMARK_LISTEN", "127.0.0.1:0").env("TIDEMARK_MAX_CONNECTIONS", "1");
+    command.env("TIDEMARK_ADMIN", "1").env("TIDEMARK_PUBLISH", "0");
+    command.env("TIDEMARK_MOUNT", "chat=/a,rooms=/b");
     let serving = Serving::of(command);
+    assert!(serving.get("/admin/rooms").starts_with("HTTP/1.1 200 "));
+    assert!(serving.get("/publish/files").starts_with("HTTP/1.1 404 "));
+    assert!(serving.get("/a").starts_with("HTTP/1.1 426 "));
+    assert!(serving.get("/b/lobby").starts_with("HTTP/1.1 426 "));
     let _only = serving.client("/echo");
     let mut stream = TcpStream::connect(serving.address).expect("it listens");
     stream.write_all(handshake("/echo", "").as_bytes()).expect("sent");
