@@ -15,7 +15,9 @@ use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::scenario::Scenario;
 
+pub(crate) use build::mix;
 pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use wire::{
@@ -482,4 +484,14 @@ impl Action {
             Self::LeftOut(_) => "left out",
         }
     }
+}
+
+/// The first thing that a scenario needs and a dialect lacks, as a sentence.
+pub(crate) fn missing(scenario: &Scenario, dialect: &Dialect) -> Option<String> {
+    needs::missing(&scenario.file, &scenario.file.steps, dialect)
+}
+
+/// Whether a scenario uses something: a verb or a feature.
+pub(crate) fn uses(scenario: &Scenario, need: &str) -> bool {
+    needs::uses(&scenario.file, need)
 }

@@ -28,12 +28,6 @@ pub(super) fn main(args: &Args) -> Exit {
     exit
 }
 
-/// More files than this are not looked for in one directory.
-const FILES_MAX: usize = 10_000;
-
-/// How deep directories are searched.
-const DIRECTORIES_DEEP: usize = 8;
-
 /// Checks files: the text to show (in colour, with drawn lines, if `fancy`), and the exit.
 fn run(args: &Args, fancy: bool) -> (String, Exit) {
     if args.list {
@@ -91,10 +85,7 @@ struct Report {
 impl Report {
     fn path(&mut self, path: &Path) {
         if path.is_dir() {
-            let mut found = Vec::new();
-            yaml_below(path, DIRECTORIES_DEEP, &mut found);
-            found.sort();
-            found.iter().for_each(|path| self.read(path));
+            files::yaml_below(path).iter().for_each(|path| self.read(path));
         } else {
             self.read(path);
         }
@@ -146,22 +137,6 @@ fn scenario(source: Source) -> Problems {
     match planned {
         Ok(Built::Ready(..) | Built::Skipped(_)) => Problems::new(source, Vec::new()),
         Err(problems) => problems,
-    }
-}
-
-fn yaml_below(directory: &Path, deep: usize, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if found.len() >= FILES_MAX {
-            return;
-        }
-        let yaml =
-            path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if path.is_dir() && deep > 0 {
-            yaml_below(&path, deep - 1, found);
-        } else if yaml {
-            found.push(path);
-        }
     }
 }
 
