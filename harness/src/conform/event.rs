@@ -24,6 +24,8 @@ pub enum Event {
     Suite(Box<Opening>),
     /// Something about a target: it was reached, it died, it is back, it is gone.
     Target {
+        /// When, in milliseconds since the suite began.
+        at_ms: u64,
         /// Its name.
         target: String,
         /// What.
@@ -33,6 +35,8 @@ pub enum Event {
     LeftOut(LeftOut),
     /// A case has begun.
     Started {
+        /// When, in milliseconds since the suite began.
+        at_ms: u64,
         /// Its id.
         case: String,
         /// The target's name.

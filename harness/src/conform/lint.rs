@@ -2,14 +2,29 @@
 //! names that name nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use super::baseline;
 use super::fit::{is_need, plan};
 use super::profile::Profile;
-use super::requirement::{Level, Requirement};
+use super::requirement::{self, Level, Requirement};
 use super::suite::{COMMON, Case, Set, Suite};
 use crate::dialect::Dialect;
 use crate::plan::{Options, Place, Source};
+use crate::scenario::files::Kind;
 use crate::scenario::problem::{Problem, Problems};
+
+/// Reads a file of a suite by itself.
+pub fn file(kind: Kind, source: &Source) -> Result<(), Problems> {
+    let stem = Path::new(&source.name).file_stem().and_then(|stem| stem.to_str());
+    match kind {
+        Kind::Profile => Profile::read(source).map(drop),
+        Kind::Requirements => requirement::read(stem.unwrap_or(""), source).map(drop),
+        Kind::Untestable => requirement::read_untestable(source).map(drop),
+        Kind::Baseline => baseline::read(source, None).map(drop),
+        Kind::Scenario | Kind::Dialect => Ok(()),
+    }
+}
 
 /// Everything that is wrong with the suite's own files taken together.
 pub fn lint(suite: &Suite) -> Vec<Problems> {
@@ -179,7 +194,8 @@ fn profile(suite: &Suite, profile: &Profile) -> Vec<Problem> {
         }
     }
     let known = options_of(suite, &profile.dialect);
-    for name in profile.options.keys().filter(|name| !known.contains(name.as_str())) {
+    let unknown = |name: &&String| !known.contains(name.as_str()) && !incomplete;
+    for name in profile.options.keys().filter(unknown) {
         let problem = Problem::new(format!("no requirement and no case asks for `{name}`"));
         problems.push(problem.did_you_mean(name, known.iter().copied()));
     }

@@ -216,7 +216,8 @@ pub fn ended(endings: &[(Ending, u64)]) -> Vec<Ended> {
         match all.iter_mut().find(same) {
             Some(known) => known.connections += connections,
             None => {
-                all.push(Ended { by: by.to_owned(), code, clean, tcp, connections: *connections })
+                let (by, connections) = (by.to_owned(), *connections);
+                all.push(Ended { by, code, clean, tcp, connections });
             }
         }
     }

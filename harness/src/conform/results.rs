@@ -95,7 +95,7 @@ impl Results {
                 Event::Over { duration_s, signal } => {
                     (results.duration_s, results.signal) = (*duration_s, *signal);
                 }
-                Event::Target { target, what } => {
+                Event::Target { target, what, .. } => {
                     results.incidents.push((target.clone(), what.clone()));
                 }
                 Event::Started { .. } | Event::Again { .. } => {}

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -15,6 +16,7 @@ pub(super) struct Log {
     inner: Mutex<Inner>,
     quiet: bool,
     planned: usize,
+    begun: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +31,12 @@ impl Log {
     /// An empty log for so many cases.
     pub(super) fn new(file: File, planned: usize, quiet: bool) -> Self {
         let inner = Inner { file: Some(file), ..Inner::default() };
-        Self { inner: Mutex::new(inner), quiet, planned }
+        Self { inner: Mutex::new(inner), quiet, planned, begun: Instant::now() }
+    }
+
+    /// For how long it has been kept, in milliseconds.
+    pub(super) fn at_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn add(&self, event: Event) {

@@ -170,7 +170,7 @@ fn read_baseline(args: &Args, suite: &Suite) -> Result<Vec<baseline::Waiver>, Ex
     let ids = names.iter().flat_map(|name| suite.cases_of(name));
     let ids: Vec<String> = ids.map(|(id, _)| id).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let read = files::read(path).and_then(|source| baseline::read(&source, &ids));
+    let read = files::read(path).and_then(|source| baseline::read(&source, Some(&ids)));
     read.map_err(|problems: Problems| wrong(&problems))
 }
 

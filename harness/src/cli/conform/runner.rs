@@ -73,6 +73,7 @@ impl<'a> Runner<'a> {
         let (alone, mut beside): (Vec<_>, Vec<_>) = units.into_iter().partition(|it| it.case.alone);
         let mut open = Vec::new();
         while !beside.is_empty() {
+            beside.iter().for_each(|unit| self.bring_back(unit.seat));
             let rest = self.beside(beside);
             self.suspects(rest.suspects);
             open.extend(rest.open);
@@ -104,6 +105,9 @@ impl<'a> Runner<'a> {
 
     fn one_beside(&self, mut unit: Unit<'a>, rest: &Mutex<Rest<'a>>) {
         if self.left_out(&unit) {
+            return;
+        }
+        if self.is_gone(&unit) {
             return;
         }
         if unit.seat.is_down() && !unit.case.own_server {
@@ -160,9 +164,7 @@ impl<'a> Runner<'a> {
             if !unit.case.own_server {
                 self.bring_back(unit.seat);
             }
-            if let Some(reason) = unit.seat.gone().filter(|_| !unit.case.own_server) {
-                let judged = Judged::inconclusive(format!("the target is gone: {reason}"));
-                self.finish(&unit, Tried::only(judged));
+            if self.is_gone(&unit) {
                 return false;
             }
             let Some(tried) = self.attempt(&mut unit) else { return false };
@@ -184,6 +186,7 @@ impl<'a> Runner<'a> {
     fn attempt(&self, unit: &mut Unit<'a>) -> Option<Tried> {
         unit.tries += 1;
         self.log.add(Event::Started {
+            at_ms: self.log.at_ms(),
             case: unit.id.to_owned(),
             target: unit.target().to_owned(),
             attempt: unit.tries,
@@ -218,6 +221,13 @@ impl<'a> Runner<'a> {
         over
     }
 
+    /// Whether the case's server will not come back: then it says nothing.
+    fn is_gone(&self, unit: &Unit<'_>) -> bool {
+        let Some(reason) = unit.seat.gone().filter(|_| !unit.case.own_server) else { return false };
+        self.void(unit, &format!("the target is gone: {reason}"));
+        true
+    }
+
     fn leave_out(&self, unit: &Unit<'_>, why: &str) {
         let (case, target) = (unit.id.to_owned(), unit.target().to_owned());
         self.log.add(Event::LeftOut(LeftOut { case, target, why: why.to_owned() }));
@@ -230,7 +240,8 @@ impl<'a> Runner<'a> {
 
     fn bring_back(&self, seat: &Seat) {
         if let Some(what) = self.servers.revive(seat) {
-            self.log.add(Event::Target { target: seat.subject.entry.target.clone(), what });
+            let (at_ms, target) = (self.log.at_ms(), seat.subject.entry.target.clone());
+            self.log.add(Event::Target { at_ms, target, what });
         }
     }
 

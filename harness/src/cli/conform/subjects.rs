@@ -145,8 +145,11 @@ impl Finder<'_> {
         let name = dialect.name.clone();
         let fits = |it: &&Profile| it.dialect == name || it.dialect == source.name;
         let given = || self.given.iter().find(fits).cloned();
-        let own = profile.or_else(given).unwrap_or_else(|| Profile::of_dialect(&name));
-        let mut profile = own.over(&self.suite.default_profile(&name));
+        let default = self.suite.default_profile(&name);
+        let mut profile = match profile.or_else(given) {
+            Some(own) => own.over(&default),
+            None => default,
+        };
         profile.dialect.clone_from(&name);
         let dialect = profile.shape(dialect);
         let heartbeat = self.args.common.heartbeat.or_else(|| {

@@ -86,17 +86,32 @@ impl Tried {
     }
 }
 
+/// Why a try did not take place, and what that says.
+struct Void {
+    judged: Judged,
+    server_gone: bool,
+}
+
+impl Void {
+    fn of(judged: Judged) -> Self {
+        Self { judged, server_gone: false }
+    }
+}
+
 impl Bench<'_> {
     /// Plans, runs and judges.
     pub(super) fn attempt(&self, it: Try<'_>) -> Tried {
         let begun = Instant::now();
-        let mut tried = self.run(it).unwrap_or_else(|tried| tried);
+        let mut tried = self.run(it).unwrap_or_else(|void| Tried {
+            server_gone: void.server_gone,
+            ..Tried::only(void.judged)
+        });
         tried.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tried
     }
 
-    fn run(&self, it: Try<'_>) -> Result<Tried, Tried> {
-        let error = |reason: String| Tried::only(Judged::error(reason));
+    fn run(&self, it: Try<'_>) -> Result<Tried, Void> {
+        let error = |reason: String| Void::of(Judged::error(reason));
         let own = matches!(it.place, Place::Own);
         // What a case says of a server of its own stands over what all others are started with.
         let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
@@ -112,7 +127,7 @@ impl Bench<'_> {
                 None => plan,
             },
             // The dialect has not even words for what the server lacks.
-            Built::Skipped(_) if it.refusal => return Err(Tried::only(Judged::pass())),
+            Built::Skipped(_) if it.refusal => return Err(Void::of(Judged::pass())),
             Built::Skipped(reason) => return Err(error(reason)),
         };
         if it.refusal {
@@ -173,7 +188,7 @@ impl Bench<'_> {
         url: &str,
         place: &Mutex<Option<Reached>>,
         job: &Job<'_>,
-    ) -> Result<Reached, Tried> {
+    ) -> Result<Reached, Void> {
         let known = place.lock().clone();
         if let Some(reached) = known {
             return Ok(reached);
@@ -183,7 +198,7 @@ impl Bench<'_> {
             Err(reason) => {
                 let judged =
                     Judged::inconclusive(format!("the target cannot be reached: {reason}"));
-                Err(Tried { server_gone: true, ..Tried::only(judged) })
+                Err(Void { server_gone: true, judged })
             }
         }
     }
