@@ -101,7 +101,7 @@ fn is_shape(key: &str) -> bool {
 
 impl Test {
     fn read(name: &str, value: &Value) -> Result<Self, String> {
-        let number = || value.as_f64().ok_or(format!("`{name}` wants a number"));
+        let number = || value.as_f64().ok_or_else(|| format!("`{name}` wants a number"));
         let yes = |test| match value {
             Value::Bool(true) => Ok(test),
             _ => Err(format!("write `{name}: true`")),

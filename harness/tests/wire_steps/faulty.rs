@@ -123,8 +123,9 @@ fn an_end_is_seen_as_it_is() {
     upgraded(say_nothing_and_end, &closed("clean: false, end: fin")).passed();
     let ran = upgraded(say_nothing_and_end, &closed("clean: true"));
     ran.failed("close", "ended without a Close frame");
-    upgraded(reset, &closed("clean: false, end: rst")).passed();
-    upgraded(reset, &closed("end: fin")).failed("close", "with a reset (RST), not in order");
+    upgraded(|stream| reset(&stream), &closed("clean: false, end: rst")).passed();
+    upgraded(|stream| reset(&stream), &closed("end: fin"))
+        .failed("close", "with a reset (RST), not in order");
     let open = closed("code: 1000").replace("2s", "200ms");
     upgraded(|stream| polite(stream, b""), &open).failed("timeout", "still open");
     // The Close frame comes, and TCP goes on.
@@ -150,8 +151,8 @@ fn say_nothing_and_end(stream: TcpStream) {
     say_and_end(stream, b"");
 }
 
-fn reset(stream: TcpStream) {
-    SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("our socket");
+fn reset(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO)).expect("our socket");
 }
 
 #[test]

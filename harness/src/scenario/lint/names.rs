@@ -54,7 +54,7 @@ impl Names {
             }
             if let Some(who) = who {
                 let kept = self.saved.entry(who.to_owned()).or_default();
-                kept.extend(patterns_of(step).flat_map(|it| pattern::captures(it)));
+                kept.extend(patterns_of(step).flat_map(pattern::captures));
             }
             for inner in step.inner() {
                 self.saves(inner, who);
