@@ -115,20 +115,8 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         routes::endpoints(self).map(drop)
     }
-}
 
-#[cfg(not(feature = "tide-websockets"))]
-impl Config {
-    /// Sees whether bytes can move in the way that is asked for.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "here they always can")]
-    pub(crate) fn check_transport(&self, _keeps_data: bool) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-#[cfg(feature = "tide-websockets")]
-impl Config {
-    /// Sees whether bytes can move in the way that is asked for.
+    /// Sees whether what is asked for is to be had with the transport that is asked for.
     pub(crate) fn check_transport(&self, keeps_data: bool) -> Result<(), String> {
         let asked = [
             ("--tls-cert", self.tls.is_some()),
@@ -136,7 +124,7 @@ impl Config {
             ("--watch", self.watch.is_some()),
         ];
         match asked.iter().find(|(_, is_asked)| *is_asked) {
-            Some((option, _)) if self.transport == Transport::Naive => {
+            Some((option, _)) if self.transport.is_naive() => {
                 Err(format!("--transport naive knows nothing of {option}"))
             }
             _ => Ok(()),

@@ -61,7 +61,7 @@ impl Prepared {
     pub(crate) async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let Self { server, endpoints, listener, watch } = self;
         #[cfg(feature = "tide-websockets")]
-        if server.config.transport == crate::Transport::Naive {
+        if server.config.transport.is_naive() {
             let listener = listener.into_inner()?;
             return crate::transport::naive::serve(server, endpoints, listener, &shutdown).await;
         }

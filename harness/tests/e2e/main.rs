@@ -11,4 +11,6 @@ mod quick;
 mod runs;
 mod scenarios;
 mod secure;
+#[cfg(feature = "tide-websockets")]
+mod transports;
 mod words;

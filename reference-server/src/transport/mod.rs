@@ -24,6 +24,15 @@ pub enum Transport {
     Naive,
 }
 
+impl Transport {
+    pub(crate) fn is_naive(self) -> bool {
+        #[cfg(feature = "tide-websockets")]
+        return self == Self::Naive;
+        #[cfg(not(feature = "tide-websockets"))]
+        false
+    }
+}
+
 impl FromStr for Transport {
     type Err = &'static str;
 

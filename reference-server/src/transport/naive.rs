@@ -133,8 +133,11 @@ async fn publish(hall: Arc<Hall>, request: Request<Arc<Server>>) -> tide::Result
 /// All rooms, under one lock.
 struct Hall {
     server: Arc<Server>,
-    rooms: Mutex<HashMap<Box<str>, (Room<Peer>, Arc<Post>)>>,
+    rooms: Mutex<HashMap<Box<str>, Place>>,
 }
+
+/// A room, and its post.
+type Place = (Room<Peer>, Arc<Post>);
 
 /// What the members of a room are to be sent, one after the other.
 #[derive(Debug, Default)]

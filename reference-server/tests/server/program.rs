@@ -167,6 +167,12 @@ fn mistakes_are_told_in_one_line() {
     fails(&["--drain", "soon"], 2, "--drain");
     fails(&["--log", "loud"], 2, "--log");
     fails(&["--max-connections", "100000000"], 2, "ulimit -n 100000");
+    fails(&["--transport", "quic"], 2, "naive");
+    if cfg!(feature = "tide-websockets") {
+        fails(&["--transport", "naive", "--watch", "."], 2, "--watch");
+    } else {
+        fails(&["--transport", "naive"], 2, "--features tide-websockets");
+    }
     fails(&["--tls-cert", "cert.pem"], 2, "--tls-key");
     fails(&["--tls-key", "key.pem"], 2, "--tls-cert");
     fails(&["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"], 2, "--tls-cert nowhere.pem: ");
