@@ -293,12 +293,13 @@ impl Linter<'_> {
         }
         for (name, value) in fields.fields.iter() {
             let known = || RECEIVED.iter().map(|(name, _)| *name).chain(["from"]);
-            if !known().any(|known| known == name.as_str()) {
-                let problem = Problem::new(format!("no event has a field `{}`", **name));
-                self.tell(problem.at(name.place).did_you_mean(name, known()));
+            let plain = name.strip_suffix('?').unwrap_or(name);
+            if !known().any(|known| known == plain) {
+                let problem = Problem::new(format!("no event has a field `{plain}`"));
+                self.tell(problem.at(name.place).did_you_mean(plain, known()));
             }
             match value.as_str() {
-                Some(named) if ["who", "from"].contains(&name.as_str()) => {
+                Some(named) if ["who", "from"].contains(&plain) => {
                     self.somebody(&At { value: named.to_owned(), place: value.place }, who);
                 }
                 _ => self.holes(value, who, false),
