@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod hearing;
 mod http;
 mod link;
 mod load;
