@@ -8,7 +8,7 @@ use super::Client;
 use super::hear::integer;
 use crate::books::Books;
 use crate::dialect::EventKind;
-use crate::heard::{Content, Heard};
+use crate::heard::{Content, Heard, Said};
 use crate::observe::{Time, What};
 
 impl Client {
@@ -34,10 +34,16 @@ impl Client {
         let version = integer(&event.fields, "version").or(integer(&event.fields, "number"));
         let version = version.unwrap_or_default();
         let change = match &heard.content {
-            Content::Message(said) => said.stamp.is_some_and(|stamp| {
-                let sent = books.recall(stamp.message).filter(|_| books.is_ours(&stamp));
+            Content::Message(Said { stamp: Some(stamp), .. }) => {
+                let sent = books.recall(stamp.message).filter(|_| books.is_ours(stamp));
                 sent.is_some_and(|(sent, ..)| sent.at > since)
-            }),
+            }
+            Content::Message(_) => {
+                let text = event.fields.get("text").and_then(Value::as_str).unwrap_or_default();
+                let said = books.fixed_by_anybody(room, text).iter();
+                let mut said = said.filter_map(|message| Some(books.recall(*message)?.0.at));
+                version == 1 && !said.any(|at| at <= since)
+            }
             _ => version == 1,
         };
         if change {

@@ -2,7 +2,8 @@
 //! those of dialects, so that neither the swarm, nor the load, nor the director ever waits for one
 //! (docs/decisions/0011-http-in-dialects.md).
 
-use std::io;
+use std::collections::{BTreeMap, VecDeque};
+use std::{fmt, io};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -93,6 +94,50 @@ pub(super) fn submit(queue: &SyncSender<Work>, work: Work) -> Result<(), Work> {
     queue.try_send(work).map_err(|error| match error {
         TrySendError::Full(work) | TrySendError::Disconnected(work) => work,
     })
+}
+
+/// The requests of each client: one after the other, like what it says on its connection. Two at a
+/// time could overtake each other, and the target would be blamed for their order.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<BTreeMap<ClientId, VecDeque<(u64, Work)>>>);
+
+impl Lanes {
+    /// Takes a request in. Given back, it is to be made now, and [`Lanes::next`] to be asked after it.
+    pub(super) fn enter(&self, client: ClientId, request: u64, work: Work) -> Option<Work> {
+        let mut lanes = self.0.lock();
+        match lanes.get_mut(&client) {
+            Some(waiting) => {
+                waiting.push_back((request, work));
+                None
+            }
+            None => {
+                lanes.insert(client, VecDeque::new());
+                Some(work)
+            }
+        }
+    }
+
+    /// What the client wants next; if that is nothing, its lane is free.
+    pub(super) fn next(&self, client: ClientId) -> Option<Work> {
+        let mut lanes = self.0.lock();
+        let next = lanes.get_mut(&client).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            lanes.remove(&client);
+        }
+        next.map(|(_, work)| work)
+    }
+
+    /// Gives up a client's lane; says which requests will not be made.
+    pub(super) fn close(&self, client: ClientId) -> Vec<u64> {
+        let waiting = self.0.lock().remove(&client).unwrap_or_default();
+        waiting.into_iter().map(|(request, _)| request).collect()
+    }
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lanes").field(&self.0.lock().keys().collect::<Vec<_>>()).finish()
+    }
 }
 
 impl Worker {
@@ -250,5 +295,28 @@ pub(super) async fn read_answer(
                 return Err(broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work() -> Work {
+        Box::new(|_| {})
+    }
+
+    #[test]
+    fn a_client_makes_one_request_at_a_time_in_its_order() {
+        let lanes = Lanes::default();
+        let (one, other) = (ClientId(1), ClientId(2));
+        assert!(lanes.enter(one, 10, work()).is_some(), "nothing is under way");
+        assert!(lanes.enter(one, 11, work()).is_none(), "one is");
+        assert!(lanes.enter(one, 12, work()).is_none());
+        assert!(lanes.enter(other, 20, work()).is_some(), "others do not wait");
+        assert!(lanes.next(one).is_some());
+        assert_eq!(lanes.close(one), [12]);
+        assert!(lanes.next(other).is_none());
+        assert!(lanes.enter(other, 21, work()).is_some(), "its lane was free again");
     }
 }

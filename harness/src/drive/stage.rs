@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 
-use super::http::{self, Work};
+use super::http::{self, Lanes, Work};
 use super::link::Link;
 use crate::books::Books;
 use crate::client::{Asked, Client, Errand, State};
@@ -62,6 +62,7 @@ pub(super) struct Shared {
     stopping: AtomicBool,
     /// The way to the threads that make HTTP requests, while there are any.
     http: Mutex<Option<SyncSender<Work>>>,
+    lanes: Lanes,
 }
 
 impl Shared {
@@ -71,7 +72,8 @@ impl Shared {
         let masks = StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(0));
         let stage = Stage { clients, books, links, heard_at: Time(0), wakers, masks };
         let (stage, stopping) = (Mutex::new(stage), AtomicBool::new(false));
-        Self { stage, start: Instant::now(), stopping, http: Mutex::new(None) }
+        let (http, lanes) = (Mutex::new(None), Lanes::default());
+        Self { stage, start: Instant::now(), stopping, http, lanes }
     }
 
     /// Opens or closes the way to the threads that make HTTP requests.
@@ -190,9 +192,18 @@ impl Shared {
             let errand = worker.perform(client, &exchange);
             worker.with(|shared| shared.answered(client, id, &errand));
         });
-        if self.errand(work).is_err() {
-            let reason = "more HTTP requests are waiting than are ever made in time".into();
-            self.answered(client, id, &Errand::NeverLeft(reason));
+        let Some(work) = self.lanes.enter(client, id, work) else { return };
+        let in_turn: Work = Box::new(move |worker| {
+            work(worker);
+            while let Some(next) = worker.with(|shared| shared.lanes.next(client)).flatten() {
+                next(worker);
+            }
+        });
+        if self.errand(in_turn).is_err() {
+            let reason = "more HTTP requests are waiting than are ever made in time";
+            for id in self.lanes.close(client).into_iter().chain([id]) {
+                self.answered(client, id, &Errand::NeverLeft(reason.into()));
+            }
         }
     }
 
