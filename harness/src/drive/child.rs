@@ -51,7 +51,8 @@ impl ChildServer {
     fn begin(listen: &str, args: &[String]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--listen", listen, "--until-stdin-closes"]).args(args);
-        // It listens on loopback only, and what is said by HTTP and seen from outside is tested, too.
+        // It listens on the loopback interface only: these are for whoever can run programs here
+        // anyway.
         let more = ["--publish", "--admin"].into_iter();
         command.args(more.filter(|flag| !args.iter().any(|arg| arg == flag)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

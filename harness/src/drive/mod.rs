@@ -211,12 +211,6 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
         args.push("--heartbeat".to_owned());
         args.push(heartbeat_text(heartbeat));
     }
-    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
-    for always in ["--publish", "--admin"] {
-        if !plan.server.args.iter().any(|arg| arg == always) {
-            args.push(always.to_owned());
-        }
-    }
     args.extend(plan.server.args.iter().cloned());
     args
 }

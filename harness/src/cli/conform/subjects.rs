@@ -154,7 +154,7 @@ impl Finder<'_> {
         let dialect = profile.shape(dialect);
         let heartbeat = self.args.common.heartbeat.or_else(|| {
             // A target's own timers are what it greets with, or its profile says.
-            target.url.is_empty().then(|| short(&dialect))
+            target.url.is_empty().then_some(SHORT)
         });
         let label = match (&target.word, target.url.as_str()) {
             (_, "") => OWN.to_owned(),
@@ -211,17 +211,6 @@ impl Finder<'_> {
             add("--server-args", args);
         }
         words.join(" ")
-    }
-}
-
-/// Short timers for a server of this kind. Where a connection is given up by the tick that finds no
-/// sign of life since the one before, its timeout is the interval.
-fn short(dialect: &Dialect) -> Heartbeat {
-    match dialect.heartbeat {
-        Some(usual) if usual.every == usual.timeout => {
-            Heartbeat { every: SHORT.every, timeout: SHORT.every }
-        }
-        _ => SHORT,
     }
 }
 
