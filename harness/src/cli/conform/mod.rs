@@ -31,7 +31,6 @@ use crate::drive::Interrupt;
 use crate::plan::mix;
 use crate::report::conform as report;
 use crate::report::write::Place;
-use crate::scenario::units::heartbeat_text;
 use crate::scenario::{Problems, files};
 use crate::verdict::Exit;
 
@@ -126,8 +125,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     };
     let server_args: Vec<String> =
         args.common.server_args.iter().flat_map(|it| words(it)).collect();
-    let timers = heartbeat_text(server_timers(args.common.heartbeat));
-    let child_args = ["--heartbeat".to_owned(), timers].into_iter().chain(server_args.clone());
+    let timers = server_timers(args.common.heartbeat, &subjects);
+    let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
     let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
     let servers =
