@@ -154,7 +154,7 @@ impl Finder<'_> {
         let dialect = profile.shape(dialect);
         let heartbeat = self.args.common.heartbeat.or_else(|| {
             // A target's own timers are what it greets with, or its profile says.
-            target.url.is_empty().then_some(SHORT)
+            target.url.is_empty().then(|| short(&dialect))
         });
         let label = match (&target.word, target.url.as_str()) {
             (_, "") => OWN.to_owned(),
