@@ -3,11 +3,11 @@
 //! (docs/decisions/0011-http-in-dialects.md).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::{fmt, io};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{fmt, io};
 
 use async_io::Timer;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
