@@ -1,6 +1,6 @@
 //! A reader that stops delays nobody else: the check `slow`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::numbered::Mix;
@@ -17,6 +17,8 @@ const FOLLOWED_MAX: usize = 100_000;
 pub(super) struct Slow {
     limit: Duration,
     stuck: BTreeSet<ClientId>,
+    /// Since when those read again that had stopped: what was sent before then waited for themselves.
+    awake: BTreeMap<ClientId, Time>,
     /// When each message was sent, and whether somebody did not read then.
     sent: HashMap<MessageId, (Time, bool), Mix>,
     /// The worst delay while everybody read: what this machine and this target need anyway.
@@ -30,6 +32,7 @@ impl Slow {
         Some(Box::new(Self {
             limit: plan.slow?,
             stuck: BTreeSet::new(),
+            awake: BTreeMap::new(),
             sent: HashMap::default(),
             usual: Duration::ZERO,
             late: Vec::new(),
@@ -39,6 +42,9 @@ impl Slow {
 
     fn delivered(&mut self, at: Time, client: ClientId, id: MessageId) {
         let Some((sent, judged)) = self.sent.get(&id) else { return };
+        if self.awake.get(&client).is_some_and(|awake| sent <= awake) {
+            return;
+        }
         let took = Duration::from_micros(at.0.saturating_sub(sent.0));
         if !judged {
             if self.stuck.is_empty() {
@@ -64,7 +70,12 @@ impl Check for Slow {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Reads(false) => drop(self.stuck.insert(client)),
-            What::Reads(true) | What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Reads(true) => {
+                if self.stuck.remove(&client) {
+                    self.awake.insert(client, at);
+                }
+            }
             What::Sending { message, .. }
                 if !self.stuck.contains(&client) && self.sent.len() < FOLLOWED_MAX =>
             {
