@@ -2,6 +2,7 @@
 
 It knows RFC 6455 and no protocol above it. A service has `path`, `subprotocol` and `open(connection)`,
 which returns a session: `message(text or bytes)` for each message, and `left(why)` once at the end.
+When the server is told to stop, the service's `draining` becomes true.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Opcode
 from websockets.protocol import State
 
-LINGER = 1.0  # seconds that a connection which is told to close may take
+LINGER = 2.0  # seconds that a connection which is told to close may take
 LATE = "the reader is too slow"
 
 
@@ -247,12 +248,13 @@ async def until_told(service, settings, message_bytes, drain):
     print(f"listening on ws://127.0.0.1:{port}", flush=True)
     await told.wait()
 
+    service.draining = True
     server.close(close_connections=False)
     connections = list(server.connections)
     for index, connection in enumerate(connections):
         when = drain * index / len(connections)
         loop.call_later(when, connection.end, 1001, "the server stops")
-    await asyncio.wait_for(server.wait_closed(), drain + 2 * LINGER)
+    await server.wait_closed()
 
 
 def await_end_of_input(loop, told):
