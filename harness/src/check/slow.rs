@@ -1,6 +1,6 @@
 //! A reader that stops delays nobody else: the check `slow`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::numbered::Mix;
@@ -17,6 +17,8 @@ const FOLLOWED_MAX: usize = 100_000;
 pub(super) struct Slow {
     limit: Duration,
     stuck: BTreeSet<ClientId>,
+    /// Since when those read again that had stopped: what was sent before then waited for themselves.
+    awake: BTreeMap<ClientId, Time>,
     sent: HashMap<MessageId, Time, Mix>,
     late: Vec<(Duration, Finding)>,
     judged: u64,
@@ -27,6 +29,7 @@ impl Slow {
         Some(Box::new(Self {
             limit: plan.slow?,
             stuck: BTreeSet::new(),
+            awake: BTreeMap::new(),
             sent: HashMap::default(),
             late: Vec::new(),
             judged: 0,
@@ -35,6 +38,9 @@ impl Slow {
 
     fn delivered(&mut self, at: Time, client: ClientId, id: MessageId) {
         let Some(sent) = self.sent.get(&id) else { return };
+        if self.awake.get(&client).is_some_and(|awake| sent <= awake) {
+            return;
+        }
         self.judged += 1;
         let took = Duration::from_micros(at.0.saturating_sub(sent.0));
         if took > self.limit + SLACK && self.late.len() < FOLLOWED_MAX {
@@ -54,7 +60,12 @@ impl Check for Slow {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Reads(false) => drop(self.stuck.insert(client)),
-            What::Reads(true) | What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Reads(true) => {
+                if self.stuck.remove(&client) {
+                    self.awake.insert(client, at);
+                }
+            }
             What::Sending { message, .. }
                 if !self.stuck.is_empty()
                     && !self.stuck.contains(&client)
