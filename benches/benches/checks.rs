@@ -74,6 +74,8 @@ fn plan(ordering: Ordering) -> ChecksPlan {
         heartbeat: None,
         recovery: false,
         slow: None,
+        messages: true,
+        manners: true,
     }
 }
 

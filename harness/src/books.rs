@@ -31,6 +31,10 @@ pub struct Books {
     pub measuring: bool,
     /// For how long load was measured.
     pub measured_for: Duration,
+    /// Frames with data that came, all clients together.
+    pub frames: u64,
+    /// Frames that the dialect knows, all clients together.
+    pub events: u64,
     run: u64,
     closed: bool,
     connected: (u64, u64),
@@ -100,6 +104,8 @@ impl Books {
             measured: Measured::default(),
             measuring: true,
             measured_for: Duration::ZERO,
+            frames: 0,
+            events: 0,
             run,
             closed: false,
             connected: (0, 0),

@@ -262,6 +262,11 @@ pub enum What {
         /// What is wrong with it.
         fact: Arc<str>,
     },
+    /// A frame that is not even of the dialect's encoding.
+    Garbled {
+        /// What is wrong with it.
+        fact: Arc<str>,
+    },
     /// A step of the scenario waited for the end of its connection, and it has ended as expected.
     Foreseen,
 }

@@ -1,9 +1,11 @@
 //! A scenario made runnable: resolved, bounded, counted.
 
+mod below;
 mod build;
 mod cost;
 mod needs;
 mod timeline;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,10 @@ use crate::observe::ClientId;
 
 pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
+pub use wire::{
+    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
+    Minimum, NonePattern, Part, Payload, ServerAct, Side, Statuses, TcpEnd,
+};
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
 pub type Vars = BTreeMap<String, Value>;
@@ -49,6 +55,10 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// How the child server is set up, when there is no target.
     pub server: ServerSetup,
+    /// Frames like these are never the next frame: patterns.
+    pub ignore: Vec<Value>,
+    /// With less seen than this the run is inconclusive.
+    pub traffic: Minimum,
 }
 
 /// Where a scenario came from.
@@ -123,6 +133,8 @@ pub enum Action {
         path: Option<String>,
         /// More headers of the upgrade request.
         headers: BTreeMap<String, String>,
+        /// It is open with the upgrade: no greeting is waited for, and nothing is said.
+        bare: bool,
     },
     /// Closes with a Close frame.
     Close {
@@ -152,15 +164,22 @@ pub enum Action {
     Ask(Ask),
     /// Says something in a room.
     Say(Say),
-    /// Waits until these events have come.
+    /// Writes frames or bytes as they are given, in one piece.
+    Transmit(Vec<Part>),
+    /// Ends the client's half of the TCP connection, without a Close frame.
+    HalfClose,
+    /// An HTTP request on a connection of its own, or an upgrade that goes no further.
+    Http(Box<Exchange>),
+    /// Waits until these events and frames have come.
     Expect(Expect),
-    /// Proves by a fence that none of these events comes.
-    ExpectNone {
-        /// Which.
-        of: Vec<EventKind>,
-        /// Waits so long before the fence.
-        wait: Duration,
-    },
+    /// Proves by a fence that none of these events and frames comes.
+    ExpectNone(NonePattern),
+    /// Forgets all that has come so far, up to a fence.
+    Drain,
+    /// Compares values.
+    Compare(Comparison),
+    /// Does something to the run's own server.
+    Server(ServerAct),
     /// Lets time pass.
     Wait(Span),
     /// Repeats steps.
@@ -237,6 +256,10 @@ pub struct Expect {
     pub events: Vec<Pattern>,
     /// Exactly these members are in the client's room (names of groups or templates).
     pub members: Option<Vec<String>>,
+    /// Frames.
+    pub frames: Option<FramesPattern>,
+    /// The answer to a WebSocket ping of this content.
+    pub pong: Option<Payload>,
     /// The connection ends.
     pub closed: Option<ClosedPattern>,
 }
@@ -253,17 +276,6 @@ pub struct Pattern {
     pub count: u32,
     /// Keeps values: variable name → field of the (last) event.
     pub save: BTreeMap<String, String>,
-}
-
-/// How a connection must end.
-#[derive(Clone, Debug, Default)]
-pub struct ClosedPattern {
-    /// The server began it.
-    pub by_server: bool,
-    /// With this code.
-    pub code: Option<u16>,
-    /// Not earlier than this after the client fell silent (else: after the step began).
-    pub not_before: Option<Span>,
 }
 
 /// Something done at a rate, whatever the server does.
@@ -339,6 +351,10 @@ pub struct ChecksPlan {
     pub recovery: bool,
     /// A reader that stops delays nobody by more than this.
     pub slow: Option<Duration>,
+    /// Messages, their order and their numbers are judged.
+    pub messages: bool,
+    /// Replies that answer nothing and endings that nobody asked for are judged.
+    pub manners: bool,
 }
 
 /// What delivery is promised.
@@ -440,8 +456,17 @@ impl Action {
             Self::Reads(_) => "reads",
             Self::Ask(ask) => ask.verb.as_str(),
             Self::Say(_) => "say",
+            Self::Transmit(parts) => parts.first().map_or("send", Part::word),
+            Self::HalfClose => "half_close",
+            Self::Http(exchange) => match exchange.request {
+                HttpPlan::Plain { .. } => "http",
+                HttpPlan::Raw(_) | HttpPlan::Upgrade { .. } => "handshake",
+            },
             Self::Expect(_) => "expect",
-            Self::ExpectNone { .. } => "expect_none",
+            Self::ExpectNone(_) => "expect_none",
+            Self::Drain => "drain",
+            Self::Compare(comparison) => comparison.word(),
+            Self::Server(act) => act.word(),
             Self::Wait(_) => "wait",
             Self::Repeat { .. } => "repeat",
             Self::Together(_) => "together",

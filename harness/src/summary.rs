@@ -117,6 +117,10 @@ pub struct Summary {
     pub sent: u64,
     /// The account of deliveries.
     pub deliveries: Deliveries,
+    /// Expectations of the steps that were met.
+    pub expectations: u64,
+    /// What was seen too little of for a verdict to mean anything, in words.
+    pub too_little: Option<String>,
     /// The steps, in order.
     pub steps: Vec<StepResult>,
     /// What came of the checks.
@@ -146,13 +150,18 @@ impl Summary {
         let checks = self.checks.iter().map(|check| check.verdict);
         let worst = Verdict::gravest(steps.chain(thresholds).chain(self.check_verdict(checks)));
         let cut_short = self.interrupted.is_some() || self.error.is_some();
-        if cut_short { worst.max(Verdict::Inconclusive) } else { worst }
+        if cut_short || self.too_little.is_some() {
+            worst.max(Verdict::Inconclusive)
+        } else {
+            worst
+        }
     }
 
     /// A check that judged nothing says nothing, and does not spoil what others say; that all of
     /// them judged nothing does.
     fn check_verdict(&self, checks: impl Iterator<Item = Verdict>) -> Option<Verdict> {
         let facts: u64 = self.checks.iter().map(|check| check.facts).sum();
+        let facts = facts + self.expectations;
         let worst = checks.filter(|verdict| *verdict != Verdict::Skipped).max();
         if facts == 0 {
             Some(worst.unwrap_or(Verdict::Inconclusive).max(Verdict::Inconclusive))

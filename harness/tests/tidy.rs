@@ -171,7 +171,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "async move",
         "await",
     ];
-    const MOVERS: [&str; 15] = [
+    const MOVERS: [&str; 16] = [
         "accept.rs",
         "cli.rs",
         "connection.rs",
@@ -185,6 +185,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "server.rs",
         "shutdown.rs",
         "socket.rs",
+        "stream.rs",
         "upgrade.rs",
         "world.rs",
     ];

@@ -80,6 +80,8 @@ pub enum Reason {
 pub enum Flow {
     /// It goes on.
     Continue,
+    /// It goes on, and the message was a sign of life, whatever its kind of frame is worth.
+    Alive,
     /// It is closed with this code. The caller calls `end` as well, with
     /// [`Ending::reason_told`].
     Close(Ending),

@@ -12,6 +12,7 @@ const HEADER_MAX: usize = 10;
 
 const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
@@ -20,6 +21,11 @@ impl Frame {
     /// A text message in one frame.
     pub fn text(text: impl AsRef<str>) -> Self {
         Self::whole(TEXT, &[text.as_ref().as_bytes()])
+    }
+
+    /// A binary message in one frame.
+    pub fn binary(bytes: &[u8]) -> Self {
+        Self::whole(BINARY, &[bytes])
     }
 
     /// A text message in one frame, encoded straight behind the place of its header.

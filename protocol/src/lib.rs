@@ -27,7 +27,10 @@
 //! assert_eq!(sent[1].as_text(), r#"{"type":"pong","re":1}"#);
 //! ```
 
+pub mod chat;
+mod dialect;
 mod ending;
+pub mod events;
 mod frame;
 mod ids;
 mod limits;
@@ -35,18 +38,28 @@ mod liveness;
 mod local;
 mod log;
 pub mod native;
+pub mod project;
 mod rate;
 mod room;
+pub mod rooms;
+mod session;
 mod storage;
 mod time;
 mod world;
 
+/// JSON text that is known to be JSON.
+pub use serde_json::value::RawValue;
+
+pub use crate::dialect::{Dialect, Heartbeat, Sign};
 pub use crate::ending::{Ending, Flow, Reason};
 pub use crate::frame::Frame;
 pub use crate::ids::Ids;
 pub use crate::limits::Limits;
 pub use crate::liveness::{Beat, Liveness};
 pub use crate::local::{ConnId, LocalWorld};
-pub use crate::room::Room;
+pub use crate::native::tick_room;
+pub use crate::room::{Occupant, Room};
+pub use crate::session::{Incoming, Session};
+pub use crate::storage::{Change, NotKept};
 pub use crate::time::{Now, Time};
 pub use crate::world::{EventKind, Make, Outlet, Tally, World};

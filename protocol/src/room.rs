@@ -47,6 +47,19 @@ pub(crate) struct Member<P> {
     pub(crate) read: u64,
 }
 
+/// A member, as whoever runs the server may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Occupant<'a, P> {
+    /// Its id in the room.
+    pub id: &'a str,
+    /// What it calls itself.
+    pub username: &'a str,
+    /// Whether it takes part in the membership: else it is counted, and that is all.
+    pub is_full: bool,
+    /// Its connection.
+    pub peer: &'a P,
+}
+
 /// Whether a member takes part in the room's membership.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -74,6 +87,16 @@ impl<P> Room<P> {
             dead: false,
             awaited: None,
         }
+    }
+
+    /// Gives a new life of the room the storage that its last one had. To be called right after
+    /// [`Room::new`], by a world that [keeps](crate::World::keeps).
+    pub fn restore(
+        &mut self,
+        version: u64,
+        entries: impl IntoIterator<Item = (String, Box<RawValue>)>,
+    ) {
+        self.storage = Storage::restored(version, entries);
     }
 
     /// Its name.
@@ -104,6 +127,26 @@ impl<P> Room<P> {
     /// Whether this life of the room is over. It never comes back: the next one is a new `Room`.
     pub const fn is_dead(&self) -> bool {
         self.dead
+    }
+
+    /// Who is in it, in the order of joining.
+    pub fn occupants(&self) -> impl Iterator<Item = Occupant<'_, P>> {
+        self.members().map(|(_, member)| Occupant {
+            id: &member.id,
+            username: &member.username,
+            is_full: member.membership == Membership::Full,
+            peer: &member.peer,
+        })
+    }
+
+    /// The version of its storage.
+    pub const fn storage_version(&self) -> u64 {
+        self.storage.version()
+    }
+
+    /// How many it takes, if that is bounded.
+    pub const fn capacity(&self) -> Option<usize> {
+        self.capacity
     }
 
     /// From now on no more than this many are let in.
@@ -189,7 +232,10 @@ impl<P> Room<P> {
     }
 
     /// Ends this life. The caller holds the lock, so that nobody enters in between.
-    pub(crate) fn die(&mut self) {
+    ///
+    /// # Panics
+    /// If somebody is in it.
+    pub fn die(&mut self) {
         assert!(self.members.is_empty(), "a room with members does not die");
         self.dead = true;
     }

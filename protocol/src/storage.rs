@@ -16,12 +16,19 @@ pub(crate) struct Storage {
     charged: usize,
 }
 
-/// What becomes of one key: its new value, or none.
+/// What becomes of one key of a room's storage.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Change<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) value: Option<&'a RawValue>,
+pub struct Change<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// Its new value as JSON text, or none.
+    pub value: Option<&'a RawValue>,
 }
+
+/// A change could not be written down where it outlives the process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the storage could not be written down")]
+pub struct NotKept;
 
 /// The storage would pass its limit.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -31,6 +38,16 @@ pub(crate) struct TooLarge {
 }
 
 impl Storage {
+    /// What was kept of an earlier life.
+    pub(crate) fn restored(
+        version: u64,
+        entries: impl IntoIterator<Item = (String, Box<RawValue>)>,
+    ) -> Self {
+        let entries: BTreeMap<_, _> = entries.into_iter().collect();
+        let charged = entries.iter().map(|(key, value)| charge(key, value)).sum();
+        Self { version, entries, charged }
+    }
+
     /// How many times it has been changed.
     pub(crate) const fn version(&self) -> u64 {
         self.version

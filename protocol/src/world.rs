@@ -11,6 +11,7 @@ use crate::frame::Frame;
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::room::Room;
+use crate::storage::{Change, NotKept};
 use crate::time::Time;
 
 /// Where frames go out.
@@ -64,10 +65,33 @@ pub trait World: Outlet {
     /// Whether the server is about to stop, and lets nobody in any more.
     fn draining(&self) -> bool;
 
-    /// Asks that the room be ticked ([`native::tick_room`](crate::native::tick_room)) at `at` or
+    /// Asks that the room be ticked ([`tick_room`](crate::tick_room)) at `at` or
     /// soon after, and not before: a tick that comes early is not asked for again. Requests need
     /// not be merged, nor forgotten with the room: a tick too many does nothing.
     fn wake_room(&self, name: &str, at: Time);
+
+    /// Whether storage outlives its room: then a new life of a room begins with
+    /// [what was kept](Room::restore) of the last one.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// Keeps a change of the storage of the room of this name, before anybody is told of it: once
+    /// this has succeeded, the change is there whatever happens to the process. Called under the
+    /// room's lock, with the version that the changes make, and only by worlds that
+    /// [keep](World::keeps).
+    ///
+    /// # Errors
+    /// If it could not be kept: then nothing is changed, and the client is told so.
+    fn keep<'a>(
+        &self,
+        room: &str,
+        version: u64,
+        changes: impl Iterator<Item = Change<'a>>,
+    ) -> Result<(), NotKept> {
+        let _ = (room, version, changes.count()); // Nothing is kept here.
+        Ok(())
+    }
 
     /// Counts something. Called under locks: cheap, and by default nothing.
     fn tally(&self, what: Tally) {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use futures_lite::{AsyncWriteExt, FutureExt, future};
+use futures_lite::{FutureExt, future};
 use tide::{
     Response, StatusCode,
     http::{self, Method, Request},
@@ -26,6 +26,7 @@ use crate::{
     head::{self, Refusal},
     server::Server,
     socket::discard,
+    stream::{Stream, Unshaken},
     upgrade::Upgraded,
 };
 
@@ -122,24 +123,30 @@ async fn greet(
     socket: Async<TcpStream>,
     place: Place,
 ) {
+    let mut stream = match Stream::new(socket, server.config.tls.as_ref()) {
+        Ok(stream) => stream,
+        Err(error) => return error!(%error, "TLS cannot begin"),
+    };
     let alarm = server.wheel.alarm(server.in_future(server.config.handshake));
-    let asked = future::or(ask(&server, &app, &socket), async {
+    let asked = future::or(ask(&server, &app, &mut stream), async {
         alarm.await;
         Asked::Answer(plain(StatusCode::RequestTimeout))
     })
     .await;
     match asked {
         Asked::Gone => {}
-        Asked::Answer(response) => farewell(&server, &socket, response, true).await,
-        Asked::HeadOnly(response) => farewell(&server, &socket, response, false).await,
-        Asked::Upgrade { response, speaks, early } => {
-            let connection = Connection::new(socket, server);
+        Asked::Unshaken => farewell(&server, &stream, &[]).await,
+        Asked::Answer(response) => {
+            farewell(&server, &stream, &encode(response, true).await).await;
+        }
+        Asked::HeadOnly(response) => {
+            farewell(&server, &stream, &encode(response, false).await).await;
+        }
+        Asked::Upgrade { response, upgraded, early } => {
+            let connection = Connection::new(stream, server, &upgraded);
             let answer = encode_head(&response, None);
             let run = async move {
-                conversation::run(connection, answer.into(), early, |connection, turn| {
-                    speaks.open(turn.server.now(), connection, turn)
-                })
-                .await;
+                conversation::run(connection, answer.into(), early, upgraded.name).await;
                 drop(place);
             };
             // A task of its own: this one's memory is sized for a handshake. It ends when its
@@ -155,18 +162,28 @@ enum Asked {
     HeadOnly(http::Response),
     Upgrade {
         response: http::Response,
-        speaks: crate::handler::Speaks,
+        upgraded: Upgraded,
         early: Vec<u8>,
     },
+    /// No TLS came about.
+    Unshaken,
     Gone,
 }
 
-async fn ask(
-    server: &Arc<Server>,
-    app: &tide::Server<Arc<Server>>,
-    socket: &Async<TcpStream>,
-) -> Asked {
-    let mut head = match head::read(socket).await {
+async fn ask(server: &Arc<Server>, app: &tide::Server<Arc<Server>>, stream: &mut Stream) -> Asked {
+    match stream.handshake().await {
+        Ok(()) => {}
+        Err(Unshaken::NoTls) => {
+            stream.give_up_tls();
+            return Asked::Answer(no_tls());
+        }
+        Err(Unshaken::Failed(error)) => {
+            debug!(%error, "no TLS");
+            server.metrics.tls_failed.inc();
+            return Asked::Unshaken;
+        }
+    }
+    let mut head = match head::read(stream).await {
         Ok(head) => head,
         Err(Refusal::Gone) => return Asked::Gone,
         Err(Refusal::Status(status)) => return Asked::Answer(plain(status)),
@@ -175,29 +192,26 @@ async fn ask(
         return Asked::Answer(plain(StatusCode::PayloadTooLarge));
     }
     if head.body_bytes > 0 {
-        match body(socket, std::mem::take(&mut head.rest), head.body_bytes).await {
+        match body(stream, std::mem::take(&mut head.rest), head.body_bytes).await {
             Ok(body) => head.request.set_body(body),
             Err(_) => return Asked::Gone,
         }
     }
+    head.request.set_peer_addr(stream.socket().peer_addr().ok());
     let head_only = head.request.method() == Method::Head;
     let response = respond(app, head.request).await;
     if response.status() == StatusCode::SwitchingProtocols
-        && let Some(Upgraded(speaks)) = response.ext().get::<Upgraded>().copied()
+        && let Some(upgraded) = response.ext().get::<Upgraded>().cloned()
     {
-        return Asked::Upgrade { response, speaks, early: head.rest };
+        return Asked::Upgrade { response, upgraded, early: head.rest };
     }
     if head_only { Asked::HeadOnly(response) } else { Asked::Answer(response) }
 }
 
-async fn body(
-    socket: &Async<TcpStream>,
-    mut bytes: Vec<u8>,
-    length: u64,
-) -> Result<Vec<u8>, Refusal> {
+async fn body(stream: &Stream, mut bytes: Vec<u8>, length: u64) -> Result<Vec<u8>, Refusal> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     while bytes.len() < length {
-        if head::read_more(socket, &mut bytes).await? == 0 {
+        if head::read_more(stream, &mut bytes).await? == 0 {
             return Err(Refusal::Gone);
         }
     }
@@ -216,29 +230,34 @@ fn plain(status: StatusCode) -> http::Response {
     response.into()
 }
 
+/// For a client that speaks plain HTTP where TLS is spoken.
+fn no_tls() -> http::Response {
+    let mut response = Response::new(StatusCode::BadRequest);
+    response.set_body("TLS is spoken here: use wss:// or https://\n");
+    response.into()
+}
+
 /// Sends an answer and closes, without a reset that could destroy it.
-async fn farewell(
-    server: &Server,
-    socket: &Async<TcpStream>,
-    mut response: http::Response,
-    with_body: bool,
-) {
+async fn farewell(server: &Server, stream: &Stream, answer: &[u8]) {
+    let alarm = server.wheel.alarm(server.in_future(server.config.linger));
+    let answered = async {
+        if stream.write_all(answer).await.is_ok()
+            && future::poll_fn(|cx| stream.poll_shut(cx)).await.is_ok()
+        {
+            // Whatever comes of it, the socket is closed next.
+            future::poll_fn(|cx| discard(stream, cx).map(drop)).await;
+        }
+    };
+    future::or(answered, alarm).await;
+}
+
+async fn encode(mut response: http::Response, with_body: bool) -> Vec<u8> {
     let body = response.take_body().into_bytes().await.unwrap_or_default();
     let mut bytes = encode_head(&response, Some(body.len()));
     if with_body {
         bytes.extend_from_slice(&body);
     }
-    let alarm = server.wheel.alarm(server.in_future(server.config.linger));
-    let mut writer = socket;
-    let answer = async {
-        if writer.write_all(&bytes).await.is_ok()
-            && socket.get_ref().shutdown(std::net::Shutdown::Write).is_ok()
-        {
-            // Whatever comes of it, the socket is closed next.
-            future::poll_fn(|cx| discard(socket, cx).map(drop)).await;
-        }
-    };
-    future::or(answer, alarm).await;
+    bytes
 }
 
 /// The status line and headers. A length is given for all but a 101, which has no body: "A server

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     net::TcpListener,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::Duration,
@@ -16,12 +17,15 @@ use signal_hook::{
 };
 use tracing::level_filters::LevelFilter;
 
-use crate::{Config, Heartbeat, Shutdown, serve};
+use crate::{
+    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, config::dialect_named,
+    run::Prepared,
+};
 
 /// The options were wrong, or ask for what this system does not allow.
 const USAGE: u8 = 2;
-/// The address cannot be listened on.
-const CANNOT_BIND: u8 = 3;
+/// The options are right, but what they ask for cannot be had now: the address, the data.
+const CANNOT_START: u8 = 3;
 /// Descriptors besides those of connections: listener, poller, standard streams, spare sockets.
 const OTHER_DESCRIPTORS: u64 = 192;
 /// How long a server whose parent has gone takes to say goodbye.
@@ -48,10 +52,32 @@ pub struct Options {
     listen: String,
 
     /// When clients are pinged, and after what silence given up, e.g. 200ms/500ms; for one dialect
-    /// native=200ms/500ms
+    /// chat=200ms/500ms; repeatable, the later stands
     #[arg(long, value_name = "[DIALECT=]INTERVAL/TIMEOUT", env = "TIDEMARK_HEARTBEAT",
           value_delimiter = ',', value_parser = parse_heartbeat)]
-    heartbeat: Vec<(Option<String>, Heartbeat)>,
+    heartbeat: Vec<(Option<Dialect>, Heartbeat)>,
+
+    /// Serve a dialect at one more path, e.g. events=/live; repeatable
+    #[arg(long, value_name = "DIALECT=PATH", env = "TIDEMARK_MOUNT", value_delimiter = ',',
+          value_parser = parse_mount)]
+    mount: Vec<Mount>,
+
+    /// Keep the storage of rooms (in `native` and `rooms`) in this directory, through restarts
+    #[arg(long, value_name = "DIR", env = "TIDEMARK_DATA")]
+    data: Option<PathBuf>,
+
+    /// Publish changes of files below this directory on the channel `files` of `events`
+    #[arg(long, value_name = "DIR", env = "TIDEMARK_WATCH")]
+    watch: Option<PathBuf>,
+
+    /// Let clients on this machine publish on the channels of `events`: POST /publish/{channel}
+    #[arg(long, env = "TIDEMARK_PUBLISH")]
+    publish: bool,
+
+    /// Let clients on this machine see connections and rooms, and evict: /admin/connections,
+    /// /admin/rooms
+    #[arg(long, env = "TIDEMARK_ADMIN")]
+    admin: bool,
 
     /// Connections at a time; more are refused with 503 [default: 20000, or what the descriptor
     /// limit allows]
@@ -70,6 +96,14 @@ pub struct Options {
     /// An origin that browsers may connect from; repeatable; without it all may
     #[arg(long, value_name = "ORIGIN", env = "TIDEMARK_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
+
+    /// Serve wss:// and https:// with this certificate chain (PEM, the server's own first)
+    #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_KEY")]
+    tls_key: Option<PathBuf>,
 
     /// How long a client may take for its handshake
     #[arg(long, value_name = "DURATION", env = "TIDEMARK_HANDSHAKE", default_value = "5s",
@@ -113,7 +147,8 @@ pub struct Options {
 
 /// Parses a command line, program name first, and serves until told to stop.
 ///
-/// Exit codes: 0 clean stop, 2 usage, 3 cannot bind.
+/// Exit codes: 0 clean stop, 2 usage, 3 cannot start: the address is taken, the data in use or
+/// damaged.
 pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let parsed = Program::command()
         .try_get_matches_from(args)
@@ -135,8 +170,9 @@ pub fn run(options: Options) -> ExitCode {
     let address = options.listen.clone();
     let config = match options.into_config() {
         Ok(config) => config,
-        Err(error) => return fail(USAGE, &error),
+        Err((code, error)) => return fail(code, &error),
     };
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     let listener = match listen(&address) {
         Ok(listener) => listener,
         Err((code, error)) => return fail(code, &error),
@@ -148,29 +184,40 @@ pub fn run(options: Options) -> ExitCode {
     if until_stdin_closes {
         watch_stdin(shutdown.clone());
     }
-    if let Ok(address) = listener.local_addr() {
-        say(&format!("listening on ws://{address}\n"));
+    let bound = listener.local_addr();
+    let prepared = match Prepared::new(config, listener) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(CANNOT_START, &error.to_string()),
+    };
+    if let Ok(address) = bound {
+        say(&format!("listening on {scheme}://{address}\n"));
     }
     // The main thread only waits; spawned tasks run on the executor's own threads.
-    let serving = async_std::task::spawn(serve(config, listener, shutdown));
+    let serving = async_std::task::spawn(prepared.serve(shutdown));
     match async_std::task::block_on(serving) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(CANNOT_BIND, &format!("cannot listen on {address}: {error}")),
+        Err(error) => fail(CANNOT_START, &error.to_string()),
     }
 }
 
 impl Options {
-    /// What the options come to on this system; may raise the descriptor limit.
+    /// What the options come to on this system; may raise the descriptor limit, and opens the data.
     ///
     /// # Errors
-    /// One line for the user: what is wrong, and how to put it right.
-    pub fn into_config(self) -> Result<Config, String> {
+    /// An exit code, and one line for the user: what is wrong, and how to put it right.
+    pub fn into_config(self) -> Result<Config, (u8, String)> {
+        let usage = |error| (USAGE, error);
         let mut config = Config {
-            max_connections: affordable_connections(self.max_connections)?,
+            max_connections: affordable_connections(self.max_connections).map_err(usage)?,
             max_rooms: self.max_rooms,
             drain: self.drain,
             allow_origins: self.allow_origin,
             handshake: self.handshake,
+            tls: tls(self.tls_cert.as_deref(), self.tls_key.as_deref()).map_err(usage)?,
+            mounts: self.mount,
+            publish: self.publish,
+            admin: self.admin,
+            watch: self.watch,
             ..Config::default()
         };
         config.limits.message_bytes = self.message_bytes;
@@ -180,11 +227,24 @@ impl Options {
         config.limits.history_events = self.history_events;
         config.limits.history_window = self.history_window;
         for (dialect, heartbeat) in self.heartbeat {
-            config
-                .set_heartbeat(dialect.as_deref(), heartbeat)
-                .map_err(|error| format!("--heartbeat: {error}"))?;
+            config.set_heartbeat(dialect, heartbeat);
         }
+        config.check().map_err(|error| usage(format!("--mount: {error}")))?;
+        if let Some(dir) = config.watch.as_ref().filter(|dir| !dir.is_dir()) {
+            return Err(usage(format!("--watch {}: it is not a directory", dir.display())));
+        }
+        // Last of all: whatever else is wrong, the data is left alone.
+        config.data = self.data.as_deref().map(open_data).transpose()?;
         Ok(config)
+    }
+}
+
+fn tls(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Tls>, String> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Tls::from_files(cert, key).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err("--tls-cert needs --tls-key beside it".to_owned()),
+        (None, Some(_)) => Err("--tls-key needs --tls-cert beside it".to_owned()),
     }
 }
 
@@ -205,9 +265,21 @@ fn affordable_connections(asked: Option<usize>) -> Result<usize, String> {
     Ok(usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(wanted).max(1))
 }
 
-fn parse_heartbeat(text: &str) -> Result<(Option<String>, Heartbeat), String> {
+fn open_data(dir: &Path) -> Result<Data, (u8, String)> {
+    Data::open(dir).map_err(|error| {
+        let code = if matches!(error, CannotOpen::NotADirectory) { USAGE } else { CANNOT_START };
+        (code, format!("--data {}: {error}", dir.display()))
+    })
+}
+
+fn parse_mount(text: &str) -> Result<Mount, String> {
+    let (dialect, path) = text.split_once('=').ok_or("write DIALECT=PATH, e.g. events=/live")?;
+    Ok(Mount { dialect: dialect_named(dialect)?, path: path.to_owned() })
+}
+
+fn parse_heartbeat(text: &str) -> Result<(Option<Dialect>, Heartbeat), String> {
     let (dialect, times) = match text.split_once('=') {
-        Some((dialect, times)) => (Some(dialect.to_owned()), times),
+        Some((dialect, times)) => (Some(dialect_named(dialect)?), times),
         None => (None, text),
     };
     let (interval, timeout) =
@@ -223,12 +295,12 @@ fn listen(address: &str) -> Result<TcpListener, (u8, String)> {
             (USAGE, format!("--listen {address}: {error}; write ADDR:PORT, e.g. 127.0.0.1:9001"))
         }
         io::ErrorKind::AddrInUse => (
-            CANNOT_BIND,
+            CANNOT_START,
             format!(
                 "cannot listen on {address}: the port is in use; --listen takes another, or port 0"
             ),
         ),
-        _ => (CANNOT_BIND, format!("cannot listen on {address}: {error}; --listen takes another")),
+        _ => (CANNOT_START, format!("cannot listen on {address}: {error}; --listen takes another")),
     })
 }
 

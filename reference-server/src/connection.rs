@@ -1,24 +1,26 @@
 //! One WebSocket connection as others see it: an id, and a queue to push onto.
 
 use std::{
-    net::TcpStream,
+    net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_io::Async;
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Beat, Ending, Liveness, Time};
 
 use crate::{
+    handler::Speaks,
     outbound::{Flushed, Outbound, Pushed},
     server::Server,
+    stream::Stream,
+    upgrade::Upgraded,
     wheel::Due,
     world::Turn,
 };
@@ -27,13 +29,19 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
-    pub(crate) socket: Async<TcpStream>,
+    pub(crate) speaks: Speaks,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) user_agent: Option<Box<str>>,
+    pub(crate) opened: Time,
+    /// The id that its client was told.
+    told_id: OnceLock<Box<str>>,
+    pub(crate) stream: Stream,
     pub(crate) server: Arc<Server>,
     pub(crate) outbound: Mutex<Outbound>,
     /// What the task is to do next, if not to read on.
     order: Mutex<Option<Order>>,
     pub(crate) task: AtomicWaker,
-    /// When the last frame came, in microseconds since the server's start.
+    /// When the last sign of life came, in microseconds since the server's start.
     seen_us: AtomicU64,
 }
 
@@ -51,17 +59,23 @@ pub(crate) enum Order {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Async<TcpStream>, server: Arc<Server>) -> Arc<Self> {
+    pub(crate) fn new(stream: Stream, server: Arc<Server>, upgraded: &Upgraded) -> Arc<Self> {
         let connection = Arc::new(Self {
             id: server.connections.next_id(),
-            socket,
+            speaks: upgraded.speaks,
+            address: stream.socket().peer_addr().ok(),
+            user_agent: upgraded.user_agent.clone(),
+            opened: server.now().time,
+            told_id: OnceLock::new(),
+            stream,
             outbound: Mutex::default(),
             order: Mutex::default(),
             task: AtomicWaker::new(),
             seen_us: AtomicU64::new(0),
             server,
         });
-        connection.see(connection.server.now().time);
+        connection.see(connection.opened);
+        connection.server.metrics.connected(connection.speaks);
         connection.server.connections.insert(&connection);
         connection
     }
@@ -99,20 +113,65 @@ impl Connection {
         self.task.wake();
     }
 
-    /// Does what the heartbeat asks for at its time.
-    pub(crate) fn beat(self: &Arc<Self>, mut liveness: Liveness, now: Time, turn: &Turn) {
-        let seen = Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)));
-        match liveness.tick(now, seen) {
-            Some(Beat::GiveUp) => {
+    /// Begins the heartbeat, which is counted from the connection's opening.
+    pub(crate) fn start_heartbeat(self: &Arc<Self>) {
+        let (interval, patience) = self.speaks.heartbeat(&self.server.config);
+        let liveness = Liveness::new(self.opened, interval, patience);
+        self.await_beat(liveness, None);
+    }
+
+    /// Does what the heartbeat asks for at its time. `pinged` is when the last ping left.
+    pub(crate) fn beat(
+        self: &Arc<Self>,
+        mut liveness: Liveness,
+        mut pinged: Option<Time>,
+        now: Time,
+        turn: &Turn,
+    ) {
+        match liveness.tick(now, self.last_seen()) {
+            Some(Beat::GiveUp) if !self.is_owed_time(pinged, now) => {
                 self.end(Order::Close(Ending::TIMEOUT));
                 return;
             }
-            Some(Beat::Ping) => protocol::Outlet::push(turn, self, &self.server.ping),
+            Some(Beat::Ping | Beat::GiveUp) => {
+                pinged = Some(now);
+                for frame in self.server.beat(self.speaks) {
+                    protocol::Outlet::push(turn, self, frame);
+                }
+            }
             None => {}
         }
+        self.await_beat(liveness, pinged);
+    }
+
+    fn await_beat(self: &Arc<Self>, liveness: Liveness, pinged: Option<Time>) {
         if let Some(next) = liveness.next() {
-            self.server.wheel.insert(next, Due::Beat(Arc::downgrade(self), liveness));
+            self.server.wheel.insert(next, Due::Beat(Arc::downgrade(self), liveness, pinged));
         }
+    }
+
+    /// Whether the last ping left so late that its pong cannot be expected yet. It matters where one
+    /// unanswered ping ends a connection: a server that stood still would give up its clients for it.
+    fn is_owed_time(&self, pinged: Option<Time>, now: Time) -> bool {
+        let (interval, _) = self.speaks.heartbeat(&self.server.config);
+        pinged.is_some_and(|pinged| now.since(pinged) < interval / 2)
+    }
+
+    /// Remembers the id that the client was told.
+    pub(crate) fn tell_id(&self, id: &str) {
+        self.told_id.get_or_init(|| id.into());
+    }
+
+    /// The id that its client knows, or one that nobody else has.
+    pub(crate) fn told_id(&self) -> String {
+        match self.told_id.get() {
+            Some(id) => id.to_string(),
+            None => format!("{}-{}", self.speaks.name(), self.id),
+        }
+    }
+
+    pub(crate) fn last_seen(&self) -> Time {
+        Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn set_order(&self, order: Order) {
@@ -130,8 +189,7 @@ impl Connection {
 
     fn write(&self) -> Flushed {
         let mut written = 0;
-        let flushed =
-            self.outbound.lock().flush(self.socket.get_ref(), self.queue_bytes(), &mut written);
+        let flushed = self.outbound.lock().flush(&self.stream, self.queue_bytes(), &mut written);
         if written > 0 {
             self.server.metrics.bytes_out.inc_by(written);
         }
@@ -145,7 +203,7 @@ impl Connection {
             if flushed != Flushed::Full {
                 return Poll::Ready(flushed);
             }
-            if ready!(self.socket.poll_writable(cx)).is_err() {
+            if ready!(self.stream.poll_writable(cx)).is_err() {
                 return Poll::Ready(Flushed::Broken);
             }
         }
@@ -182,7 +240,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.server.metrics.connections.dec();
+        self.server.metrics.disconnected(self.speaks);
         self.server.connections.remove(self.id);
     }
 }

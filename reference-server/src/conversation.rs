@@ -1,6 +1,7 @@
 //! The task of one connection: it reads, lets the session answer, and sees the connection to its end.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -18,7 +19,7 @@ use async_tungstenite::{
 };
 use bytes::Bytes;
 use futures_lite::{Stream, future};
-use protocol::{Ending, Frame, Liveness, Reason, Time};
+use protocol::{Ending, Frame, Reason, Sign, Time};
 use tracing::{debug, error};
 
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     outbound::Flushed,
     server::Server,
     socket::{Socket, discard},
-    wheel::Due,
     world::Turn,
 };
 
@@ -55,33 +55,33 @@ pub(crate) async fn run(
     connection: Arc<Connection>,
     answer: Bytes,
     early: Vec<u8>,
-    open: impl FnOnce(&Arc<Connection>, &Turn) -> Handler,
+    name: Option<Box<str>>,
 ) {
     let server = connection.server.clone();
-    server.metrics.connections.inc();
-    server.metrics.opened.inc();
     let mut turn = Turn::new(server.clone());
     // The handshake's answer is the first thing in the queue, so that whatever the session has to
     // say at once leaves together with it.
     connection.push(answer);
-    let mut handler = open(&connection, &turn);
-    debug!(conn = connection.id, handler = handler.name(), "open");
+    let speaks = connection.speaks;
+    let mut handler = speaks.open(server.now(), name.as_deref(), &connection, &turn);
+    debug!(conn = connection.id, speaks = speaks.name(), "open");
 
-    let limit = handler.message_bytes(&server.config.limits);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
-        .max_message_size(limit)
-        .max_frame_size(limit);
+        .max_message_size(speaks.message_bytes(&server.config.limits))
+        .max_frame_size(speaks.frame_bytes(&server.config.limits));
     let socket = Socket::new(connection.clone());
     let mut stream =
         WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-    start_heartbeat(&connection);
+    connection.start_heartbeat();
 
-    let mut pings = Pings::default();
+    let mut intake = Intake::default();
     let order = loop {
         let step = future::poll_fn(|cx| {
-            let step = poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn, &mut pings);
+            let step =
+                poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn, &mut intake);
+            server.metrics.heard(speaks, mem::take(&mut intake.messages));
             let done = turn.flush_some();
             connection.flush_own();
             match step {
@@ -106,16 +106,6 @@ pub(crate) async fn run(
     linger(&connection, order).await;
 }
 
-fn start_heartbeat(connection: &Arc<Connection>) {
-    let server = &connection.server;
-    let limits = &server.config.limits;
-    let opened = server.now().time;
-    let liveness = Liveness::new(opened, limits.heartbeat_interval, limits.heartbeat_timeout);
-    if let Some(next) = liveness.next() {
-        server.wheel.insert(next, Due::Beat(Arc::downgrade(connection), liveness));
-    }
-}
-
 /// Handles the messages that are there, up to a turn's worth. Ready with an order ends the
 /// connection, ready without one wants to go on after others have had their turn.
 fn poll_turn(
@@ -124,7 +114,7 @@ fn poll_turn(
     stream: &mut WebSocketStream<Socket>,
     handler: &mut Handler,
     turn: &mut Turn,
-    pings: &mut Pings,
+    intake: &mut Intake,
 ) -> Poll<Option<Order>> {
     if let Poll::Ready(order) = connection.poll_order(cx) {
         return Poll::Ready(Some(order));
@@ -137,9 +127,12 @@ fn poll_turn(
             None => return Poll::Ready(Some(Order::Lost)),
         };
         bytes += message.len();
+        intake.messages += u64::from(message.is_text() || message.is_binary());
         let now = connection.server.now();
-        connection.see(now.time);
-        if message.is_ping() && pings.is_flood(now.time, &connection.server) {
+        if sign_of(&message).is_none_or(|sign| connection.speaks.lives_by(sign)) {
+            connection.see(now.time);
+        }
+        if message.is_ping() && intake.is_ping_flood(now.time, &connection.server) {
             return Poll::Ready(Some(Order::Close(Ending::ABUSE)));
         }
         if let Message::Close(frame) = message {
@@ -154,6 +147,7 @@ fn poll_turn(
             catch_unwind(AssertUnwindSafe(|| handler.received(now, message, connection, turn)));
         match handled {
             Ok(Flow::Continue) => {}
+            Ok(Flow::Alive) => connection.see(now.time),
             Ok(Flow::Close(ending)) => {
                 return Poll::Ready(Some(Order::Close(ending)));
             }
@@ -170,20 +164,34 @@ fn poll_turn(
     Poll::Ready(None)
 }
 
-/// How many pings came in the present second: each makes us send, whoever reads it.
-#[derive(Debug, Default)]
-struct Pings {
-    since: Time,
-    count: u32,
+/// What a message is as a sign of life; a Close is not asked for one.
+fn sign_of(message: &Message) -> Option<Sign> {
+    match message {
+        Message::Text(_) => Some(Sign::Text),
+        Message::Binary(_) => Some(Sign::Binary),
+        Message::Ping(_) => Some(Sign::Ping),
+        Message::Pong(_) => Some(Sign::Pong),
+        Message::Close(_) | Message::Frame(_) => None,
+    }
 }
 
-impl Pings {
-    fn is_flood(&mut self, now: Time, server: &Server) -> bool {
+/// What came in on a connection, as far as it is counted.
+#[derive(Debug, Default)]
+struct Intake {
+    /// Whole messages since they were last added to the metrics.
+    messages: u64,
+    since: Time,
+    /// Pings since then, for a second: each makes us send, whoever reads it.
+    pings: u32,
+}
+
+impl Intake {
+    fn is_ping_flood(&mut self, now: Time, server: &Server) -> bool {
         if now.since(self.since) >= Duration::from_secs(1) {
-            *self = Self { since: now, count: 0 };
+            (self.since, self.pings) = (now, 0);
         }
-        self.count += 1;
-        server.config.limits.requests_per_s > 0 && self.count > PINGS_PER_S
+        self.pings += 1;
+        server.config.limits.requests_per_s > 0 && self.pings > PINGS_PER_S
     }
 }
 
@@ -242,17 +250,16 @@ async fn linger(connection: &Arc<Connection>, order: Order) {
         connection.task.register(cx.waker());
         if !shut {
             match connection.poll_written(cx) {
-                Poll::Ready(Flushed::Empty) => {
-                    shut = true;
-                    if connection.socket.get_ref().shutdown(std::net::Shutdown::Write).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
+                Poll::Ready(Flushed::Empty) => match connection.stream.poll_shut(cx) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                },
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
         }
-        match discard(&connection.socket, cx) {
+        match discard(&connection.stream, cx) {
             // The peer has stopped sending too: all that matters is whether everything has left.
             Poll::Ready(Ok(())) if shut => Poll::Ready(()),
             Poll::Ready(Err(_)) => Poll::Ready(()),
@@ -272,7 +279,7 @@ async fn linger(connection: &Arc<Connection>, order: Order) {
     .await;
     if !in_time && (order == Order::Slow || !connection.outbound.lock().is_empty()) {
         // It never read its Close: a reset frees what the kernel still holds for it.
-        let socket = socket2::SockRef::from(connection.socket.get_ref());
+        let socket = socket2::SockRef::from(connection.stream.socket());
         if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
             debug!(conn = connection.id, %error, "no reset");
         }

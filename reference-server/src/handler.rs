@@ -1,6 +1,6 @@
 //! What a connection speaks: a protocol's session, or plain echo.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_tungstenite::tungstenite::protocol::{
     Message,
@@ -10,11 +10,11 @@ use async_tungstenite::tungstenite::protocol::{
     },
 };
 use bytes::Bytes;
-use protocol::{Ending, Ids, Limits, Now, Reason, World, native::Session};
+use protocol::{Dialect, Incoming, Limits, Now, Reason, Session, Sign};
 
 pub(crate) use protocol::Flow;
 
-use crate::{connection::Connection, world::Turn};
+use crate::{config::Config, connection::Connection, world::Turn};
 
 /// Echoed messages may be longer than others: suites for RFC 6455 send long ones.
 const ECHO_BYTES: usize = 1024 * 1024;
@@ -22,23 +22,86 @@ const ECHO_BYTES: usize = 1024 * 1024;
 /// What an endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaks {
-    Native,
+    Dialect(Dialect),
+    /// Whatever comes goes back. In what it does not differ in, it is like `native`.
     Echo,
     #[cfg(test)]
     Panic,
 }
 
 impl Speaks {
-    /// Begins to speak on a connection.
-    pub(crate) fn open(self, now: Now, connection: &Arc<Connection>, turn: &Turn) -> Handler {
+    /// Begins to speak on a connection, in the room of this name if one was asked for.
+    pub(crate) fn open(
+        self,
+        now: Now,
+        name: Option<&str>,
+        connection: &Arc<Connection>,
+        turn: &Turn,
+    ) -> Handler {
         match self {
-            Self::Native => {
-                let id = turn.with_ids(Ids::connection);
-                Handler::Native(Box::new(Session::open(now, id, connection.clone(), turn)))
+            Self::Dialect(dialect) => {
+                let session = Session::open(dialect, now, name, connection.clone(), turn);
+                connection.tell_id(session.id());
+                Handler::Session(Box::new(session))
             }
             Self::Echo => Handler::Echo,
             #[cfg(test)]
             Self::Panic => Handler::Panic,
+        }
+    }
+
+    pub(crate) const fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Dialect(dialect) => Some(dialect),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Dialect(dialect) => dialect.name(),
+            Self::Echo => "echo",
+            #[cfg(test)]
+            Self::Panic => "panic",
+        }
+    }
+
+    /// Whether a room of this name may be asked for with the path.
+    pub(crate) fn admits(self, name: &str) -> bool {
+        self.dialect().is_some_and(|dialect| dialect.admits(name))
+    }
+
+    pub(crate) fn subprotocol(self) -> Option<&'static str> {
+        self.dialect().and_then(Dialect::subprotocol)
+    }
+
+    /// Whether such a frame is a sign of life.
+    pub(crate) fn lives_by(self, sign: Sign) -> bool {
+        self.dialect().unwrap_or(Dialect::Native).lives_by(sign)
+    }
+
+    /// How often it is pinged, and what silence is borne.
+    pub(crate) fn heartbeat(self, config: &Config) -> (Duration, Duration) {
+        let dialect = self.dialect().unwrap_or(Dialect::Native);
+        let heartbeat = config.heartbeat(dialect);
+        (heartbeat.interval, dialect.patience(heartbeat))
+    }
+
+    /// The longest message it takes, if there is one.
+    pub(crate) fn message_bytes(self, limits: &Limits) -> Option<usize> {
+        let bytes = match self {
+            Self::Dialect(dialect) => dialect.message_bytes(limits),
+            _ if limits.message_bytes == 0 => 0,
+            _ => limits.message_bytes.max(ECHO_BYTES),
+        };
+        (bytes > 0).then_some(bytes)
+    }
+
+    /// The longest frame it takes, if there is one.
+    pub(crate) fn frame_bytes(self, limits: &Limits) -> Option<usize> {
+        match self {
+            Self::Dialect(dialect) => Some(dialect.frame_bytes(limits)).filter(|&bytes| bytes > 0),
+            _ => self.message_bytes(limits),
         }
     }
 }
@@ -46,31 +109,13 @@ impl Speaks {
 /// One connection's part of its protocol.
 #[derive(Debug)]
 pub(crate) enum Handler {
-    Native(Box<Session<Arc<Connection>>>),
+    Session(Box<Session<Arc<Connection>>>),
     Echo,
     #[cfg(test)]
     Panic,
 }
 
 impl Handler {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Native(_) => "native",
-            Self::Echo => "echo",
-            #[cfg(test)]
-            Self::Panic => "panic",
-        }
-    }
-
-    /// The longest message it takes.
-    pub(crate) fn message_bytes(&self, limits: &Limits) -> Option<usize> {
-        let limit = match self {
-            Self::Echo => limits.message_bytes.max(ECHO_BYTES),
-            _ => limits.message_bytes,
-        };
-        (limits.message_bytes > 0).then_some(limit)
-    }
-
     /// Takes in one message; what there is to send is pushed through `turn`.
     pub(crate) fn received(
         &mut self,
@@ -80,8 +125,12 @@ impl Handler {
         turn: &Turn,
     ) -> Flow {
         match (self, message) {
-            (Self::Native(session), Message::Text(text)) => session.received(now, &text, turn),
-            (Self::Native(_), Message::Binary(_)) => Flow::Close(Ending::NOT_TEXT),
+            (Self::Session(session), Message::Text(text)) => {
+                session.received(now, Incoming::Text(&text), turn)
+            }
+            (Self::Session(session), Message::Binary(bytes)) => {
+                session.received(now, Incoming::Binary(&bytes), turn)
+            }
             (Self::Echo, Message::Text(text)) => {
                 echo(connection, text.into(), Data::Text);
                 Flow::Continue
@@ -98,7 +147,7 @@ impl Handler {
 
     /// Ends, however it came about.
     pub(crate) fn end(&mut self, now: Now, reason: Reason, turn: &Turn) {
-        if let Self::Native(session) = self {
+        if let Self::Session(session) = self {
             session.end(now, reason, turn);
         }
     }

@@ -2,10 +2,9 @@
 
 use std::future::poll_fn;
 
-use async_io::Async;
-use futures_lite::AsyncRead;
-use std::{net::TcpStream, pin::Pin};
 use tide::http::{Method, Request, StatusCode, Url};
+
+use crate::stream::Stream;
 
 /// RFC 9112 names no limit; eight kilobytes are what common servers take.
 pub(crate) const HEAD_BYTES: usize = 8 * 1024;
@@ -32,11 +31,11 @@ pub(crate) enum Refusal {
 }
 
 /// Reads until the empty line that ends the head.
-pub(crate) async fn read(socket: &Async<TcpStream>) -> Result<Head, Refusal> {
+pub(crate) async fn read(stream: &Stream) -> Result<Head, Refusal> {
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {
         let known = bytes.len();
-        if read_more(socket, &mut bytes).await? == 0 {
+        if read_more(stream, &mut bytes).await? == 0 {
             return Err(Refusal::Gone);
         }
         // Parsing again at every byte of a trickled head would be quadratic: only the first piece
@@ -55,15 +54,12 @@ pub(crate) async fn read(socket: &Async<TcpStream>) -> Result<Head, Refusal> {
 }
 
 /// Appends what the socket has, up to a buffer's worth; 0 at the end of the stream.
-pub(crate) async fn read_more(
-    mut socket: &Async<TcpStream>,
-    bytes: &mut Vec<u8>,
-) -> Result<usize, Refusal> {
+pub(crate) async fn read_more(stream: &Stream, bytes: &mut Vec<u8>) -> Result<usize, Refusal> {
     let known = bytes.len();
     bytes.resize(known + READ_BYTES, 0);
     let read = poll_fn(|cx| {
         let free = bytes.get_mut(known..).unwrap_or_default();
-        Pin::new(&mut socket).poll_read(cx, free)
+        stream.poll_read(cx, free)
     })
     .await;
     bytes.truncate(known + read.as_ref().copied().unwrap_or(0));

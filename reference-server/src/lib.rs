@@ -18,25 +18,33 @@
 //! ```
 
 mod accept;
+mod admin;
 pub mod cli;
 mod config;
 mod connection;
 mod conversation;
+mod data;
 mod handler;
 mod head;
 mod metrics;
 mod outbound;
+mod publish;
 mod routes;
 mod run;
 mod server;
 mod shutdown;
 mod socket;
+mod stream;
+mod tls;
 mod upgrade;
+mod watch;
 mod wheel;
 mod world;
 
 pub use crate::{
-    config::{Config, Heartbeat},
+    config::{Config, Dialect, Heartbeat, Mount},
+    data::{CannotOpen, Data},
     run::serve,
     shutdown::Shutdown,
+    tls::Tls,
 };

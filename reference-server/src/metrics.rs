@@ -1,13 +1,15 @@
 //! What a server counts, and how it tells.
 
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use protocol::{EventKind, Reason, Tally};
+use protocol::{Dialect, EventKind, Reason, Tally};
+
+use crate::handler::Speaks;
 
 /// The media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,14 +29,19 @@ const KINDS: [(EventKind, &str); 8] = [
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    pub(crate) connections: Gauge,
-    pub(crate) opened: Counter,
+    connections: Gauge,
+    opened: Counter,
+    by_dialect: Vec<(Dialect, ByDialect)>,
     pub(crate) messages: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) queue_high_water: Gauge,
+    pub(crate) published_over_http: Counter,
+    pub(crate) published_from_files: Counter,
+    pub(crate) not_kept: Counter,
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
+    pub(crate) tls_failed: Counter,
     rooms: Gauge,
     deliveries: Vec<(EventKind, Counter, Counter)>,
     requests_refused: Family<Code, Counter>,
@@ -80,21 +87,46 @@ struct Why {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Spoken {
+    dialect: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Source {
+    source: &'static str,
+}
+
+/// What is counted for each dialect apart.
+#[derive(Debug)]
+struct ByDialect {
+    connections: Gauge,
+    opened: Counter,
+    rooms: Gauge,
+    messages: Counter,
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tidemark");
         let deliveries = Family::<Delivery, Counter>::default();
         let bytes = Family::<Direction, Counter>::default();
+        let published = Family::<Source, Counter>::default();
         let counter = |to, kind| deliveries.get_or_create_owned(&Delivery { kind, to });
         let metrics = Self {
             connections: Gauge::default(),
             opened: Counter::default(),
+            by_dialect: Vec::new(),
             messages: Counter::default(),
             bytes_in: bytes.get_or_create_owned(&Direction { direction: "in" }),
             bytes_out: bytes.get_or_create_owned(&Direction { direction: "out" }),
             queue_high_water: Gauge::default(),
+            published_over_http: published.get_or_create_owned(&Source { source: "http" }),
+            published_from_files: published.get_or_create_owned(&Source { source: "files" }),
+            not_kept: Counter::default(),
             panics: Counter::default(),
             accept_errors: Counter::default(),
+            tls_failed: Counter::default(),
             rooms: Gauge::default(),
             deliveries: KINDS
                 .map(|(kind, name)| (kind, counter("others", name), counter("sender", name)))
@@ -127,9 +159,45 @@ impl Metrics {
             "Requests for a WebSocket answered with an error",
             m.handshakes_refused.clone(),
         );
+        registry.register("published", "Events published on channels", published);
+        registry.register(
+            "not_kept",
+            "Changes of storage that could not be kept",
+            m.not_kept.clone(),
+        );
         registry.register("panics", "Handlers that panicked", m.panics.clone());
         registry.register("accept_errors", "Failures to accept", m.accept_errors.clone());
-        Self { registry, ..metrics }
+        registry.register("tls_failed", "TLS handshakes that failed", m.tls_failed.clone());
+        let by_dialect = by_dialect(&mut registry);
+        Self { registry, by_dialect, ..metrics }
+    }
+
+    pub(crate) fn connected(&self, speaks: Speaks) {
+        self.connections.inc();
+        self.opened.inc();
+        if let Some(own) = self.of(speaks) {
+            own.connections.inc();
+            own.opened.inc();
+        }
+    }
+
+    pub(crate) fn disconnected(&self, speaks: Speaks) {
+        self.connections.dec();
+        if let Some(own) = self.of(speaks) {
+            own.connections.dec();
+        }
+    }
+
+    /// Counts whole messages that came in on a connection.
+    pub(crate) fn heard(&self, speaks: Speaks, messages: u64) {
+        if let Some(own) = self.of(speaks).filter(|_| messages > 0) {
+            own.messages.inc_by(messages);
+        }
+    }
+
+    fn of(&self, speaks: Speaks) -> Option<&ByDialect> {
+        let found = self.by_dialect.iter().find(|(dialect, _)| speaks.dialect() == Some(*dialect));
+        found.map(|(_, own)| own)
     }
 
     pub(crate) fn tally(&self, what: Tally) {
@@ -182,11 +250,40 @@ impl Metrics {
     }
 
     /// Everything, as OpenMetrics text.
-    pub(crate) fn text(&self, rooms: usize) -> String {
-        self.rooms.set(i64::try_from(rooms).unwrap_or(i64::MAX));
+    pub(crate) fn text(&self, rooms: &BTreeMap<Dialect, usize>) -> String {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.rooms.set(gauge(rooms.values().sum()));
+        for (dialect, own) in &self.by_dialect {
+            own.rooms.set(gauge(rooms.get(dialect).copied().unwrap_or_default()));
+        }
         let mut text = String::new();
         // Writing into a string does not fail.
         encode(&mut text, &self.registry).unwrap_or_default();
         text
     }
+}
+
+/// The counters of each dialect apart. They are names of their own, so that a sum over one name
+/// counts nothing twice.
+fn by_dialect(registry: &mut Registry) -> Vec<(Dialect, ByDialect)> {
+    let connections = Family::<Spoken, Gauge>::default();
+    let opened = Family::<Spoken, Counter>::default();
+    let rooms = Family::<Spoken, Gauge>::default();
+    let messages = Family::<Spoken, Counter>::default();
+    let counters = Dialect::ALL.iter().map(|&dialect| {
+        let spoken = Spoken { dialect: dialect.name() };
+        let own = ByDialect {
+            connections: connections.get_or_create_owned(&spoken),
+            opened: opened.get_or_create_owned(&spoken),
+            rooms: rooms.get_or_create_owned(&spoken),
+            messages: messages.get_or_create_owned(&spoken),
+        };
+        (dialect, own)
+    });
+    let counters = counters.collect();
+    registry.register("dialect_connections", "Open connections of a dialect", connections);
+    registry.register("dialect_connections_opened", "Connections of a dialect ever", opened);
+    registry.register("dialect_rooms", "Rooms of a dialect, empty ones included", rooms);
+    registry.register("dialect_messages", "Messages received in a dialect", messages);
+    counters
 }

@@ -163,16 +163,19 @@ impl Outbound {
                     self.advance(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.state == State::Cut {
-                        return Flushed::Full;
-                    }
-                    let over = self.is_over(limit_bytes) && !self.closed;
-                    self.state = if over { State::Cut } else { State::Full };
-                    return if over { Flushed::Over } else { Flushed::Full };
+                    return self.refused(limit_bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.break_off(),
             }
+        }
+        // Under TLS the last bytes may be encrypted and not have left.
+        match socket.flush() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return self.refused(limit_bytes);
+            }
+            Err(_) => return self.break_off(),
         }
         self.largest = 0;
         if self.frames.capacity() > FRAMES_KEPT {
@@ -182,6 +185,16 @@ impl Outbound {
             self.state = State::Idle;
         }
         Flushed::Empty
+    }
+
+    /// The socket takes no more for now.
+    fn refused(&mut self, limit_bytes: usize) -> Flushed {
+        if self.state == State::Cut {
+            return Flushed::Full;
+        }
+        let over = self.is_over(limit_bytes) && !self.closed;
+        self.state = if over { State::Cut } else { State::Full };
+        if over { Flushed::Over } else { Flushed::Full }
     }
 
     fn write_once(&self, socket: &mut impl Write) -> io::Result<usize> {
@@ -229,8 +242,9 @@ impl Outbound {
         true
     }
 
+    /// Whether everything has left, as far as is known.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.is_empty() && self.state != State::Full
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -369,6 +383,61 @@ mod tests {
         }
         assert!(socket.1 == expected);
         assert_eq!(queue.bytes(), 0);
+    }
+
+    /// Takes everything, and lets it out only later: as TLS does on a full socket.
+    #[derive(Default)]
+    struct Holds {
+        inside: usize,
+        lets_out: bool,
+    }
+
+    impl Write for &mut Holds {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.inside > 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.inside = bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            if self.inside > 0 && !self.lets_out {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.inside = 0;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_taken_and_has_not_left_keeps_the_queue_full() {
+        let (mut queue, mut socket) = (Outbound::default(), Holds::default());
+        queue.push("one".into(), 100);
+        assert_eq!(queue.flush(&mut socket, 100, &mut 0), Flushed::Full);
+        assert!(queue.is_full() && !queue.is_empty());
+        // The connection's own task answers for it from now on.
+        assert_eq!(queue.push("two".into(), 100), Pushed::Queued);
+        assert_eq!(queue.flush(&mut socket, 100, &mut 0), Flushed::Full);
+        socket = Holds { inside: 0, lets_out: true };
+        assert_eq!(queue.flush(&mut socket, 100, &mut 0), Flushed::Empty);
+        assert!(queue.is_empty());
+        assert_eq!(queue.push("three".into(), 100), Pushed::Flush);
+    }
+
+    #[test]
+    fn a_cut_is_over_when_its_close_has_left() {
+        let (mut queue, mut socket) = (Outbound::default(), Holds::default());
+        queue.push("first".into(), 2);
+        assert_eq!(queue.flush(&mut socket, 2, &mut 0), Flushed::Full);
+        queue.push("second".into(), 2);
+        queue.push("third".into(), 2);
+        assert_eq!(queue.flush(&mut socket, 2, &mut 0), Flushed::Over);
+        queue.cut("CLOSE".into());
+        assert_eq!(queue.flush(&mut socket, 2, &mut 0), Flushed::Full);
+        socket = Holds { inside: 0, lets_out: true };
+        assert_eq!(queue.flush(&mut socket, 2, &mut 0), Flushed::Empty);
+        assert_eq!(queue.push("late".into(), 2), Pushed::Refused);
     }
 
     #[test]

@@ -2,18 +2,21 @@
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
-use async_io::Timer;
+use async_io::{Async, Timer};
 use futures_lite::{StreamExt, future};
-use protocol::Ending;
-use tracing::info;
+use protocol::{Ending, events};
+use serde_json::json;
+use tracing::{debug, info};
 
 use crate::{
     accept,
+    admin::timestamp,
     config::Config,
     connection::Order,
     routes,
     server::Server,
     shutdown::Shutdown,
+    watch::{Change, Watch},
     wheel::{Due, TICK},
     world::{self, PEERS_AT_ONCE, Turn},
 };
@@ -25,26 +28,79 @@ const SPREAD: f64 = 0.8;
 /// Serves connections on `listener` until `shutdown` is used and everybody has been sent away.
 ///
 /// # Errors
-/// If the listener cannot be used at all.
+/// If what the configuration asks for cannot be, such as a mount on a path that is taken, or the
+/// listener cannot be used at all.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-    let listener = accept::prepare(listener)?;
-    let server = Arc::new(Server::new(config)?);
-    let app = routes::app(server.clone());
-    let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
-    let ticking = async_std::task::spawn(keep_time(server.clone()));
+    Prepared::new(config, listener)?.serve(shutdown).await
+}
 
+/// A server that has everything that could be refused to it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    server: Arc<Server>,
+    endpoints: Vec<routes::Endpoint>,
+    listener: Async<TcpListener>,
+    watch: Option<Watch>,
+}
+
+impl Prepared {
+    pub(crate) fn new(config: Config, listener: TcpListener) -> io::Result<Self> {
+        let endpoints = routes::endpoints(&config)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let listener = accept::prepare(listener)?;
+        let server = Arc::new(Server::new(config)?);
+        let watch = match &server.config.watch {
+            Some(dir) => Some(Watch::start(dir, tell_of_files(server.clone()))?),
+            None => None,
+        };
+        Ok(Self { server, endpoints, listener, watch })
+    }
+
+    pub(crate) async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
+        let Self { server, endpoints, listener, watch } = self;
+        let app = routes::app(server.clone(), endpoints);
+        let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
+        let ticking = async_std::task::spawn(keep_time(server.clone()));
+        until_sent_away(&server, &shutdown).await;
+        accepting.cancel().await;
+        for connection in server.connections.all() {
+            connection.end(Order::Lost);
+        }
+        ticking.cancel().await;
+        server.wheel.stop();
+        // Both wait for a thread or the disk: there is nobody left whom that delays.
+        drop(watch);
+        if let Some(data) = &server.config.data {
+            data.sync();
+        }
+        info!(connections = server.connections.count(), "stopped");
+        Ok(())
+    }
+}
+
+/// Publishes changes of files, from the thread that found them.
+fn tell_of_files(server: Arc<Server>) -> impl FnMut(Change) + Send {
+    let mut turn = Turn::new(server);
+    move |change| {
+        let now = turn.server.now();
+        let body = json!({
+            "file": change.file,
+            "event": change.happened.word(),
+            "timestamp": timestamp(now.unix),
+        });
+        let published = events::publish(now, "files", &body.to_string(), &turn);
+        debug!(file = change.file, ?published, "a file changed");
+        turn.server.metrics.published_from_files.inc();
+        future::block_on(turn.flush());
+        turn.wait_for_nobody();
+    }
+}
+
+/// Waits until the server is told to end, and then for everybody to go.
+async fn until_sent_away(server: &Arc<Server>, shutdown: &Shutdown) {
     let named = shutdown.begun().await;
     let drain = named.map_or(server.config.drain, |named| named.min(server.config.drain));
-    future::or(send_away(&server, drain), shutdown.forced()).await;
-
-    accepting.cancel().await;
-    for connection in server.connections.all() {
-        connection.end(Order::Lost);
-    }
-    ticking.cancel().await;
-    server.wheel.stop();
-    info!(connections = server.connections.count(), "stopped");
-    Ok(())
+    future::or(send_away(server, drain), shutdown.forced()).await;
 }
 
 /// Closes every connection, spread over the drain, and waits until they are gone.
@@ -85,9 +141,9 @@ async fn keep_time(server: Arc<Server>) {
         for (what, count) in due.drain(..).zip(1_usize..) {
             match what {
                 Due::Alarm(_) => what.ring(),
-                Due::Beat(connection, liveness) => {
+                Due::Beat(connection, liveness, pinged) => {
                     if let Some(connection) = connection.upgrade() {
-                        connection.beat(liveness, now.time, &turn);
+                        connection.beat(liveness, pinged, now.time, &turn);
                     }
                 }
                 Due::Room(name) => world::tick_room(now, &name, &turn),

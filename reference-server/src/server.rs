@@ -1,7 +1,7 @@
 //! What all parts of one running server share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{
         Arc, Weak,
@@ -11,10 +11,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use protocol::{Frame, Ids, Now, Time};
+use protocol::{Dialect, Frame, Ids, Now, Time};
 use rand::{TryRng, rngs::SysRng};
 
-use crate::{config::Config, connection::Connection, metrics::Metrics, wheel::Wheel, world::Rooms};
+use crate::{
+    config::Config, connection::Connection, handler::Speaks, metrics::Metrics, wheel::Wheel,
+    world::Rooms,
+};
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -23,8 +26,9 @@ pub(crate) struct Server {
     pub(crate) wheel: Wheel,
     pub(crate) rooms: Rooms,
     pub(crate) ids: Mutex<Ids>,
-    /// The same ping for everybody, framed once.
-    pub(crate) ping: Frame,
+    /// What a tick of the heartbeat sends, framed once for everybody.
+    beats: BTreeMap<Dialect, Vec<Frame>>,
+    ping: Frame,
     pub(crate) connections: Connections,
     draining: AtomicBool,
     started: Instant,
@@ -41,6 +45,7 @@ impl Server {
             wheel: Wheel::new(),
             rooms: Rooms::new(config.max_rooms),
             ids: Mutex::new(Ids::new(seed)),
+            beats: Dialect::ALL.iter().map(|&dialect| (dialect, dialect.beat())).collect(),
             ping: Frame::ping(b""),
             connections: Connections::default(),
             draining: AtomicBool::new(false),
@@ -53,6 +58,17 @@ impl Server {
 
     pub(crate) fn now(&self) -> Now {
         Now::after_start(self.started.elapsed(), self.unix_start)
+    }
+
+    /// The wall clock at a point on the monotonic one.
+    pub(crate) fn unix(&self, time: Time) -> Duration {
+        self.unix_start.saturating_add(time.since_start())
+    }
+
+    /// What a tick of the heartbeat sends to a connection that speaks this.
+    pub(crate) fn beat(&self, speaks: Speaks) -> &[Frame] {
+        let own = speaks.dialect().and_then(|dialect| self.beats.get(&dialect));
+        own.map_or(std::slice::from_ref(&self.ping), Vec::as_slice)
     }
 
     pub(crate) fn in_future(&self, wait: Duration) -> Time {

@@ -6,17 +6,15 @@
 use std::{
     cell::RefCell,
     io::{self, Read},
-    net::TcpStream,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use async_io::Async;
 use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use crate::connection::Connection;
+use crate::{connection::Connection, stream::Stream};
 
 /// What one system call reads.
 const READ_BYTES: usize = 16 * 1024;
@@ -57,10 +55,10 @@ impl Socket {
     }
 
     fn read(&mut self, shared: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.connection.socket.get_ref().read(shared)?;
-        self.connection.server.metrics.bytes_in.inc_by(read as u64);
-        self.is_drained = 0 < read && read < shared.len();
-        let mut fresh = shared.get(..read).unwrap_or_default();
+        let got = self.connection.stream.read(shared)?;
+        self.connection.server.metrics.bytes_in.inc_by(got.bytes as u64);
+        self.is_drained = got.is_all;
+        let mut fresh = shared.get(..got.bytes).unwrap_or_default();
         let taken = fresh.read(buffer)?;
         self.rest.extend_from_slice(fresh);
         Ok(taken)
@@ -78,7 +76,7 @@ impl AsyncRead for Socket {
         }
         loop {
             if self.is_drained {
-                ready!(self.connection.socket.poll_readable(cx))?;
+                ready!(self.connection.stream.poll_readable(cx))?;
                 self.is_drained = false;
             }
             match READ.with_borrow_mut(|shared| self.read(shared, buffer)) {
@@ -111,16 +109,7 @@ impl AsyncWrite for Socket {
 }
 
 /// Reads and forgets; ready when the peer has stopped sending, or the socket is broken.
-pub(crate) fn discard(socket: &Async<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    loop {
-        match READ.with_borrow_mut(|nowhere| socket.get_ref().read(nowhere)) {
-            Ok(0) => return Poll::Ready(Ok(())),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(socket.poll_readable(cx))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-    }
+pub(crate) fn discard(stream: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    while ready!(READ.with_borrow_mut(|nowhere| stream.poll_read(cx, nowhere)))? > 0 {}
+    Poll::Ready(Ok(()))
 }

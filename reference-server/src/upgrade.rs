@@ -10,23 +10,24 @@ use std::sync::Arc;
 
 use crate::{handler::Speaks, server::Server};
 
-/// What a WebSocket endpoint is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Endpoint {
-    pub(crate) path: &'static str,
-    pub(crate) speaks: Speaks,
-    /// A client that offers subprotocols must offer this one.
-    pub(crate) subprotocol: Option<&'static str>,
-}
+/// The parameter of a route that holds the name of a room.
+pub(crate) const NAME: &str = "name";
+/// What is kept of a client's word on itself.
+const USER_AGENT_BYTES: usize = 256;
 
 /// Left on a 101 for the acceptor: from here on the connection speaks this.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Upgraded(pub(crate) Speaks);
+#[derive(Debug, Clone)]
+pub(crate) struct Upgraded {
+    pub(crate) speaks: Speaks,
+    /// The room that was asked for with the path.
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) user_agent: Option<Box<str>>,
+}
 
 /// Answers a request for a WebSocket: 101 with [`Upgraded`], or the reason why not.
-pub(crate) fn answer(request: &Request<Arc<Server>>, endpoint: &Endpoint) -> Response {
+pub(crate) fn answer(request: &Request<Arc<Server>>, speaks: Speaks) -> Response {
     let server = request.state();
-    let response = accepted(request, endpoint).unwrap_or_else(Refused::response);
+    let response = accepted(request, speaks).unwrap_or_else(Refused::response);
     if response.status() != StatusCode::SwitchingProtocols {
         server.metrics.refused(response.status().into());
     }
@@ -34,6 +35,7 @@ pub(crate) fn answer(request: &Request<Arc<Server>>, endpoint: &Endpoint) -> Res
 }
 
 enum Refused {
+    NoSuchRoom,
     NotAnUpgrade,
     Version,
     Malformed(&'static str),
@@ -42,8 +44,12 @@ enum Refused {
     Busy,
 }
 
-fn accepted(request: &Request<Arc<Server>>, endpoint: &Endpoint) -> Result<Response, Refused> {
+fn accepted(request: &Request<Arc<Server>>, speaks: Speaks) -> Result<Response, Refused> {
     let server = request.state();
+    let name = request.param(NAME).ok();
+    if name.is_some_and(|name| !speaks.admits(name)) {
+        return Err(Refused::NoSuchRoom);
+    }
     if !has_token(request.header("upgrade"), "websocket")
         || !has_token(request.header("connection"), "upgrade")
     {
@@ -59,7 +65,7 @@ fn accepted(request: &Request<Arc<Server>>, endpoint: &Endpoint) -> Result<Respo
         return Err(Refused::Origin);
     }
     let offered = request.header("sec-websocket-protocol");
-    let subprotocol = endpoint.subprotocol.filter(|_| offered.is_some());
+    let subprotocol = speaks.subprotocol().filter(|_| offered.is_some());
     if subprotocol.is_some_and(|known| !has_token(offered, known)) {
         return Err(Refused::Malformed("none of the subprotocols is spoken here"));
     }
@@ -76,13 +82,21 @@ fn accepted(request: &Request<Arc<Server>>, endpoint: &Endpoint) -> Result<Respo
     if let Some(subprotocol) = subprotocol {
         response.insert_header("sec-websocket-protocol", subprotocol);
     }
-    response.insert_ext(Upgraded(endpoint.speaks));
+    response.insert_ext(Upgraded {
+        speaks,
+        name: name.map(Into::into),
+        user_agent: request.header("user-agent").map(|values| {
+            // It is ASCII: nothing else comes through the head.
+            values.last().as_str().chars().take(USER_AGENT_BYTES).collect()
+        }),
+    });
     Ok(response)
 }
 
 impl Refused {
     fn response(self) -> Response {
         let (status, text) = match self {
+            Self::NoSuchRoom => (StatusCode::NotFound, "there is no room of such a name"),
             // RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a 426 response".
             Self::NotAnUpgrade => (StatusCode::UpgradeRequired, "this is a WebSocket endpoint"),
             // RFC 6455, 4.4: the answer names "the version(s) the server is capable of".

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
@@ -13,9 +13,13 @@ use std::{
 
 use async_io::Timer;
 use parking_lot::Mutex;
-use protocol::{Frame, Ids, Limits, Make, Now, Outlet, Room, Tally, Time, World};
+use protocol::{
+    Change, Dialect, Frame, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room, Tally, Time,
+    World,
+};
+use tracing::error;
 
-use crate::{connection::Connection, outbound::Pushed, server::Server, wheel::Due};
+use crate::{connection::Connection, data::Kept, outbound::Pushed, server::Server, wheel::Due};
 
 /// How many peers are written to before others get their turn.
 pub(crate) const PEERS_AT_ONCE: usize = 256;
@@ -58,6 +62,32 @@ impl Rooms {
     /// The room of that name, if there is one.
     fn find(&self, name: &str) -> Option<Shared> {
         self.shard(name).lock().get(name).cloned()
+    }
+
+    /// How many rooms each dialect has.
+    pub(crate) fn count_by_dialect(&self) -> BTreeMap<Dialect, usize> {
+        let mut counts: BTreeMap<_, _> = Dialect::ALL.iter().map(|&each| (each, 0)).collect();
+        for shard in &self.shards {
+            for name in shard.lock().keys() {
+                *counts.entry(Dialect::of_key(name).0).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Has a look at every room, one after the other, for as long as it takes to copy something.
+    pub(crate) fn look_at_each<R>(&self, look: impl Fn(&Room<Arc<Connection>>) -> R) -> Vec<R> {
+        let mut seen = Vec::new();
+        for shard in &self.shards {
+            let rooms: Vec<Shared> = shard.lock().values().cloned().collect();
+            for room in rooms {
+                let room = room.lock();
+                if !room.is_dead() {
+                    seen.push(look(&room));
+                }
+            }
+        }
+        seen
     }
 
     /// Adds a room, locked by whoever made it: nobody finds it before it has its first member. Not
@@ -187,6 +217,13 @@ impl World for Turn {
             let mut room = shared.lock();
             if is_new {
                 match rooms.add(name, &shared) {
+                    // Not before it is there for all: an earlier life could still write otherwise.
+                    Added::Yes if !self.restore(&mut room) => {
+                        room.die();
+                        drop(room);
+                        rooms.forget(name, &shared);
+                        return None;
+                    }
                     Added::Yes => {}
                     Added::Exists => continue,
                     Added::NoPlace => return None,
@@ -225,12 +262,71 @@ impl World for Turn {
         self.server.wheel.insert(at, Due::Room(name.into()));
     }
 
+    fn keeps(&self) -> bool {
+        self.server.config.data.is_some()
+    }
+
+    fn keep<'a>(
+        &self,
+        room: &str,
+        version: u64,
+        changes: impl Iterator<Item = Change<'a>>,
+    ) -> Result<(), NotKept> {
+        let Some(data) = self.server.config.data.as_ref().filter(|_| is_kept(room)) else {
+            return Ok(());
+        };
+        let changes = changes.map(|change| (change.key, change.value.map(RawValue::get)));
+        let written = data.keep(room, version, changes, self.server.config.max_rooms);
+        written.map_err(|error| {
+            error!(room, %error, "storage was not kept");
+            self.server.metrics.not_kept.inc();
+            NotKept
+        })
+    }
+
     fn tally(&self, what: Tally) {
         self.server.metrics.tally(what);
     }
 }
 
+impl Turn {
+    /// Gives a room that has just been made what was kept of its last life. Says whether that went
+    /// well: a room must not go on from nothing when there is something that cannot be read.
+    fn restore(&self, room: &mut Room<Arc<Connection>>) -> bool {
+        let kept = match self.server.config.data.as_ref().filter(|_| is_kept(room.name())) {
+            Some(data) => data.find(room.name()),
+            None => return true,
+        };
+        let entries = kept.map_err(|error| error.to_string()).and_then(|kept| {
+            let Some(Kept { version, entries }) = kept else { return Ok(None) };
+            let raw = |(key, text)| Ok((key, RawValue::from_string(text)?));
+            let entries: Result<Vec<_>, serde_json::Error> = entries.into_iter().map(raw).collect();
+            entries.map(|entries| Some((version, entries))).map_err(|error| error.to_string())
+        });
+        match entries {
+            Ok(None) => true,
+            Ok(Some((version, entries))) => {
+                room.restore(version, entries);
+                true
+            }
+            Err(error) => {
+                error!(room = room.name(), error, "what was kept of a room cannot be read");
+                false
+            }
+        }
+    }
+}
+
+/// Whether this room's storage is kept at all. A room with a code is nobody's again once it is over:
+/// its code is drawn anew.
+fn is_kept(room: &str) -> bool {
+    match Dialect::of_key(room) {
+        (Dialect::Native, name) => !name.starts_with('~'),
+        (dialect, _) => dialect == Dialect::Rooms,
+    }
+}
+
 /// Ticks a room at its time.
 pub(crate) fn tick_room(now: Now, name: &str, turn: &Turn) {
-    protocol::native::tick_room(now, name, turn);
+    protocol::tick_room(now, name, turn);
 }

@@ -14,6 +14,8 @@ const ENDINGS_MAX: usize = 10_000;
 pub(super) struct Protocol {
     unknown: Level,
     heartbeat: bool,
+    /// Single replies and endings are judged; else only what breaks RFC 6455.
+    manners: bool,
     silent: BTreeMap<ClientId, Silent>,
     /// Endings that nobody asked for, by client.
     ended: BTreeMap<ClientId, (Time, Finding)>,
@@ -31,6 +33,7 @@ impl Protocol {
         Some(Box::new(Self {
             unknown: plan.unknown_messages,
             heartbeat: profile.heartbeat.is_some() && plan.heartbeat.is_some(),
+            manners: plan.manners,
             silent: BTreeMap::new(),
             ended: BTreeMap::new(),
             judged: 0,
@@ -72,6 +75,12 @@ impl Check for Protocol {
                 found.push(Finding::new(UNKNOWN, Class::Framing, at, detail).client(client));
             }
             What::Malformed { fact } => say(Class::Framing, fact.to_string()),
+            What::Garbled { .. }
+            | What::Complaint { .. }
+            | What::Unanswered { .. }
+            | What::Closed(_)
+                if !self.manners => {}
+            What::Garbled { fact } => say(Class::Framing, fact.to_string()),
             What::Complaint { code } => {
                 say(Class::Reply, format!("an error that answers nothing: {code}"));
             }

@@ -62,7 +62,7 @@ pub const TABLE: [Rule; 12] = [
             Class::Echo,
         ],
         timed: false,
-        level: always,
+        level: |plan| when(plan.messages),
         make: none,
     },
     Rule {
@@ -70,7 +70,7 @@ pub const TABLE: [Rule; 12] = [
         about: "Messages arrive in the order that is promised: each sender's, or one for the room.",
         classes: &[Class::Reorder, Class::Disorder],
         timed: false,
-        level: |plan| when(plan.order.is_some()),
+        level: |plan| when(plan.messages && plan.order.is_some()),
         make: none,
     },
     Rule {
@@ -78,7 +78,7 @@ pub const TABLE: [Rule; 12] = [
         about: "Where joins are not confirmed, who asked to enter hears what others in its room hear.",
         classes: &[Class::Loss],
         timed: false,
-        level: always,
+        level: |plan| when(plan.messages),
         make: Hearing::make,
     },
     Rule {
@@ -86,7 +86,7 @@ pub const TABLE: [Rule; 12] = [
         about: "The numbers that the server gives have no gap, no repetition, and one meaning.",
         classes: &[Class::Loss, Class::Duplicate, Class::Disorder, Class::Reply],
         timed: false,
-        level: always,
+        level: |plan| when(plan.messages),
         make: Numbering::make,
     },
     Rule {

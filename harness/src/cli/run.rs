@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{progress, summarize};
 use crate::dialect::{Dialect, Heartbeat};
-use crate::drive::{self, Interrupt, Job};
+use crate::drive::{self, Authority, Interrupt, Job, Tls};
 use crate::plan::{Built, Capacity, Options, Plan, Source};
 use crate::report::{self, write::Place};
 use crate::scenario::{Problems, Scenario, units};
@@ -56,6 +56,13 @@ pub(super) struct Common {
     /// More options for the started server, e.g. "--queue-bytes 65536"
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     server_args: Option<String>,
+    /// Trust these certificate authorities (PEM) too, not only the system's, when the target is
+    /// wss://; repeatable
+    #[arg(long, value_name = "FILE", value_parser = authority)]
+    ca: Vec<Authority>,
+    /// Do not check the target's certificate
+    #[arg(long)]
+    insecure: bool,
     /// Only results, no progress
     #[arg(long, short)]
     quiet: bool,
@@ -82,6 +89,7 @@ pub(super) fn main(args: &Args) -> Exit {
         Ok(interrupt) => interrupt,
         Err(error) => return could_not(&format!("cannot catch signals: {error}")),
     };
+    let tls = args.common.tls();
     let mut worst: Option<Exit> = None;
     for source in sources {
         let mut common = args.common.clone();
@@ -90,7 +98,8 @@ pub(super) fn main(args: &Args) -> Exit {
             common.report = common.report.map(|dir| dir.join(stem));
         }
         let given = Given { target: args.target.clone(), scenario: source, dialect: None };
-        let exit = Runner { common: &common, args: Some(args), interrupt: &interrupt }.run(&given);
+        let runner = Runner { common: &common, args: Some(args), interrupt: &interrupt, tls: &tls };
+        let exit = runner.run(&given);
         worst = graver(worst, exit);
         if interrupt.signal().is_some() {
             break;
@@ -104,7 +113,8 @@ pub(super) fn main(args: &Args) -> Exit {
 pub(super) fn one(common: &Common, given: &Given) -> Exit {
     match Interrupt::on_signals() {
         Ok(interrupt) => {
-            let runner = Runner { common, args: None, interrupt: &interrupt };
+            let tls = common.tls();
+            let runner = Runner { common, args: None, interrupt: &interrupt, tls: &tls };
             runner.run(given).unwrap_or(Exit::Inconclusive)
         }
         Err(error) => could_not(&format!("cannot catch signals: {error}")),
@@ -115,6 +125,17 @@ struct Runner<'a> {
     common: &'a Common,
     args: Option<&'a Args>,
     interrupt: &'a Interrupt,
+    tls: &'a Tls,
+}
+
+impl Common {
+    /// Whom to trust. Whoever trusts anybody is told so.
+    fn tls(&self) -> Tls {
+        if self.insecure {
+            super::tell("--insecure: a target's certificate is not checked");
+        }
+        Tls::new(&self.ca, self.insecure)
+    }
 }
 
 impl Runner<'_> {
@@ -159,6 +180,7 @@ impl Runner<'_> {
         let job = Job {
             plan: &plan,
             target: given.target.as_deref(),
+            tls: self.tls,
             wait: self.common.wait,
             heartbeat: self.common.heartbeat,
             interrupt: self.interrupt,
@@ -185,6 +207,7 @@ impl Runner<'_> {
         let mut options = Options::now();
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
+        options.target = given.target.is_some();
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
             options.clients = args.clients.iter().cloned().collect();
@@ -223,6 +246,8 @@ impl Runner<'_> {
         words.push(format!("--seed {}", plan.seed));
         words.extend(args.dialect.iter().map(|dialect| format!("--dialect {dialect}")));
         words.extend(args.target.iter().map(|target| format!("--target {target}")));
+        words.extend(self.common.ca.iter().map(|ca| format!("--ca {}", ca.path.display())));
+        words.extend(self.common.insecure.then(|| "--insecure".to_owned()));
         words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
         words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
         words.join(" ")
@@ -299,10 +324,13 @@ fn heartbeat(text: &str) -> Result<Heartbeat, String> {
 pub(super) fn url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
-        "ws" => Ok(text.to_owned()),
-        "wss" => Err("TLS is not supported yet: use a ws:// address of the server".to_owned()),
-        other => Err(format!("a target begins with ws://, not with {other}://")),
+        "ws" | "wss" => Ok(text.to_owned()),
+        other => Err(format!("a target begins with ws:// or wss://, not with {other}://")),
     }
+}
+
+fn authority(path: &str) -> Result<Authority, String> {
+    Authority::from_file(Path::new(path))
 }
 
 /// `NAME=VALUE`.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::books::Books;
 use crate::check::{self, Class, Deliveries, Finding};
 use crate::drive::{Cut, Outcome};
 use crate::latency::{self, Measured, Metric, Number};
-use crate::plan::Plan;
+use crate::plan::{Minimum, Plan};
 use crate::summary::{Clients, Generator, Summary};
 
 /// What a run came to.
@@ -37,7 +38,11 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
     let late = latency::is_late(&plan.thresholds, &measured, end.stall);
     let thresholds = latency::thresholds(&plan.thresholds, &measured, end.stall);
     let blank = failure(plan, started, outcome.target, String::new(), again);
+    let expectations = books.judge.expectations();
+    let too_little = too_little(plan.traffic, deliveries.received, &books);
     let mut summary = Summary {
+        expectations,
+        too_little,
         duration_s: total.as_secs_f64(),
         error: None,
         clients: Clients { connected_max: books.connected_max(), failed, ..blank.clients },
@@ -55,6 +60,17 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
         summary.warnings.push(Finding::new(check::PROTOCOL, Class::Killed, at, how));
     }
     summary
+}
+
+/// What was seen less of than the scenario asks for.
+fn too_little(wanted: Minimum, deliveries: u64, books: &Books) -> Option<String> {
+    let all = [
+        ("deliveries", deliveries, wanted.deliveries),
+        ("frames", books.frames, wanted.frames),
+        ("events", books.events, wanted.events),
+    ];
+    let (what, seen, wanted) = all.into_iter().find(|(_, seen, wanted)| seen < wanted)?;
+    Some(format!("only {seen} {what} were seen; the scenario asks for at least {wanted}"))
 }
 
 /// A run that could not be: why.
@@ -79,6 +95,8 @@ pub(super) fn failure(
         clients: Clients { planned: plan.clients.len() as u64, ..Clients::default() },
         sent: 0,
         deliveries: Deliveries::default(),
+        expectations: 0,
+        too_little: None,
         steps: Vec::new(),
         checks: Vec::new(),
         findings: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Answer, Client, Pending, State, Stay};
+use super::{Answer, Client, Content as Kept, Pending, State, Stay};
 use crate::books::Books;
 use crate::dialect::{EventKind, Verb};
 use crate::heard::{Content, Heard, Said};
@@ -20,22 +20,39 @@ impl Client {
     pub fn pinged(&mut self, now: Time, books: &mut Books) -> bool {
         books.observe(now, self.id, What::Ping);
         self.keep(now, EventKind::Ping, None);
-        if self.pongs {
+        let answers = self.pongs && self.can_control();
+        if answers {
             books.observe(now, self.id, What::Spoke);
         }
-        self.pongs
+        answers
     }
 
     /// A WebSocket pong came.
     pub fn pong(&mut self, now: Time, payload: &[u8], books: &mut Books) {
-        if let Ok(number) = payload.try_into().map(u64::from_be_bytes) {
-            self.pongs_in = self.pongs_in.max(number.min(self.pings_out));
+        let own = payload.try_into().map(u64::from_be_bytes);
+        match own {
+            Ok(number) if number <= self.pings_out => self.pongs_in = self.pongs_in.max(number),
+            _ => self.keep_pong(payload),
         }
         books.observe(now, self.id, What::Pong);
     }
 
     /// A text came. Returns a request of the client's own that answers it, if the dialect says so.
     pub fn hear(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
+        self.answered_by_frame = false;
+        let reply = self.understand(now, heard, books);
+        self.got(now, Kept::Text(Arc::clone(heard)), self.answered_by_frame);
+        reply.filter(|_| self.can_message())
+    }
+
+    /// Bytes came.
+    pub fn hear_binary(&mut self, now: Time, bytes: &[u8], books: &mut Books) {
+        let text = format!("{} bytes of binary", bytes.len()).into();
+        books.observe(now, self.id, What::Unknown { text });
+        self.got(now, Kept::Binary(bytes.into()), false);
+    }
+
+    fn understand(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
         match &heard.content {
             Content::Message(said) => self.message(now, heard, said, books),
             Content::Event(event) => {
@@ -53,7 +70,7 @@ impl Client {
             }
             Content::Garbled(fact) => {
                 let fact = format!("{fact}: {}", shown(&heard.text)).into();
-                books.observe(now, self.id, What::Malformed { fact });
+                books.observe(now, self.id, What::Garbled { fact });
             }
         }
         None
@@ -71,7 +88,10 @@ impl Client {
         let number = integer(fields, "number");
         match (kind, room) {
             (EventKind::Welcome, _) => {
-                if self.state == State::Opening {
+                if self.bare {
+                    self.bare = false;
+                } else if self.state == State::Opening {
+                    self.answered_by_frame = true;
                     self.ready(now, text(fields, "connection"), books);
                 } else {
                     let code = "a second greeting".into();
@@ -139,7 +159,9 @@ impl Client {
         if self.fence == Some(message) {
             self.fence = None;
         }
-        if !books.is_fence(message) {
+        if books.is_fence(message) {
+            self.answered_by_frame = true;
+        } else {
             self.keep(now, EventKind::Message, Some(heard));
         }
     }
@@ -278,6 +300,7 @@ impl Client {
             return;
         };
         let pending = self.pending.remove(at);
+        self.answered_by_frame = true;
         if pending.ack != kind {
             let verb = pending.verb.as_str().into();
             books.observe(now, self.id, What::Unanswered { verb });
@@ -315,6 +338,7 @@ impl Client {
             return books.observe(now, self.id, What::Complaint { code });
         };
         let pending = self.pending.remove(at);
+        self.answered_by_frame = true;
         let room = pending.room.or(room);
         let what = match (pending.verb, pending.message, room) {
             (Verb::Say, Some(message), _) => {

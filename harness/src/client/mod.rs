@@ -4,6 +4,7 @@
 //! the [`Books`] what it does and sees. It opens no socket and reads no clock.
 
 mod ask;
+mod frames;
 mod hear;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,12 +13,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::books::Books;
+use crate::craft::Outbound;
 use crate::dialect::{Dialect, EventKind, Verb};
 use crate::heard::Heard;
 use crate::observe::{ClientId, Ending, MessageId, RoomId, Time, What};
-use crate::plan::Vars;
+use crate::plan::{TcpEnd, Vars};
 
 pub use self::ask::{Asked, Line};
+pub use self::frames::{Content, Got};
 
 /// Events that wait for an `expect`, at most; the oldest go first. A load phase delivers more than
 /// anybody will ask for.
@@ -44,6 +47,10 @@ pub struct Client {
     pub inbox: VecDeque<Event>,
     /// Events that were dropped because nothing took them.
     pub overflowed: u64,
+    /// Some step looks for frames: they are kept as they came.
+    pub keeps_frames: bool,
+    /// How TCP ended, once it has.
+    pub tcp_end: Option<TcpEnd>,
     dialect: Arc<Dialect>,
     wanted: Arc<[EventKind]>,
     vars: Arc<Vars>,
@@ -57,6 +64,17 @@ pub struct Client {
     fence: Option<MessageId>,
     pings_out: u64,
     pongs_in: u64,
+    /// The number of the frame that is being heard.
+    frame: u64,
+    frames: VecDeque<Got>,
+    frame_bytes: usize,
+    foreign_pongs: VecDeque<Box<[u8]>>,
+    outbound: Outbound,
+    half_closed: bool,
+    /// It is open with the upgrade, and the greeting is a frame like others.
+    bare: bool,
+    /// The frame that is being heard has answered something.
+    answered_by_frame: bool,
 }
 
 /// How far a client's connection is.
@@ -85,6 +103,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The frame; none for a WebSocket ping.
     pub heard: Option<Arc<Heard>>,
+    /// The number of the frame; none for a WebSocket ping.
+    pub frame: Option<u64>,
 }
 
 /// A room that a client is in, or was in when its last connection ended.
@@ -150,6 +170,8 @@ impl Client {
             opened_at: Time::default(),
             inbox: VecDeque::new(),
             overflowed: 0,
+            keeps_frames: false,
+            tcp_end: None,
             dialect,
             wanted,
             vars,
@@ -163,13 +185,26 @@ impl Client {
             fence: None,
             pings_out: 0,
             pongs_in: 0,
+            frame: 0,
+            frames: VecDeque::new(),
+            frame_bytes: 0,
+            foreign_pongs: VecDeque::new(),
+            outbound: Outbound::default(),
+            half_closed: false,
+            bare: false,
+            answered_by_frame: false,
         }
     }
 
-    /// Begins to connect: what the last connection left behind is forgotten, except for the rooms.
-    pub fn connecting(&mut self, now: Time) {
+    /// Begins to connect: what the last connection left behind is forgotten, except for the rooms and
+    /// for what came and was not taken. A `bare` connection is open with the upgrade.
+    pub fn connecting(&mut self, now: Time, bare: bool) {
         self.state = State::Opening;
         self.opened_at = now;
+        self.bare = bare;
+        self.tcp_end = None;
+        self.outbound = Outbound::default();
+        self.half_closed = false;
         self.pending.clear();
         self.answers.clear();
         self.fence = None;
@@ -178,7 +213,7 @@ impl Client {
 
     /// The upgrade succeeded. Where the dialect greets, the greeting is waited for.
     pub fn upgraded(&mut self, now: Time, books: &mut Books) {
-        if self.dialect.connect.ready.is_none() {
+        if self.bare || self.dialect.connect.ready.is_none() {
             self.ready(now, None, books);
         }
     }
@@ -311,6 +346,11 @@ impl Client {
         self.captured.insert(name.to_owned(), value);
     }
 
+    /// Forgets a value that it has kept.
+    pub fn forget(&mut self, name: &str) {
+        self.captured.remove(name);
+    }
+
     /// Everything it has kept.
     pub fn all_captured(&self) -> &Vars {
         &self.captured
@@ -340,6 +380,11 @@ impl Client {
         self.pending.len()
     }
 
+    /// How TCP has ended; after a Close frame that comes later than the end of the connection.
+    pub fn tcp_ended(&mut self, end: TcpEnd) {
+        self.tcp_end.get_or_insert(end);
+    }
+
     fn keep(&mut self, at: Time, kind: EventKind, heard: Option<&Arc<Heard>>) {
         if !self.wanted.contains(&kind) {
             return;
@@ -348,6 +393,7 @@ impl Client {
             self.inbox.pop_front();
             self.overflowed += 1;
         }
-        self.inbox.push_back(Event { at, kind, heard: heard.cloned() });
+        let frame = heard.map(|_| self.frame);
+        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), frame });
     }
 }

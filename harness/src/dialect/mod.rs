@@ -6,6 +6,8 @@
 
 mod file;
 mod lint;
+pub mod pattern;
+mod shape;
 mod template;
 mod words;
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub(crate) use lint::{doubts, locate};
+pub use shape::SHAPES;
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
 use self::template::{Definitions, Template};

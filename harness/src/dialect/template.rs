@@ -8,12 +8,15 @@
 //! * `{ $json: T }` is a text that contains JSON; when receiving, the JSON itself will do as well.
 //! * `{ $list: name, of: T }` is a list of any length whose items are all `T`; its value is the list
 //!   of the items' bindings.
+//! * `{ $matches: … }`, `{ $absent: true }` and their like ([`super::shape`]) say what a value is like;
+//!   they can only be matched. `"$_"` is anything, and binds nothing.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::Unfilled;
+use super::shape::Shape;
 use crate::plan::Vars;
 use crate::scenario::template::{Hole, Piece, as_text, pieces};
 
@@ -30,6 +33,7 @@ pub(crate) enum Template {
     Mapping(Vec<Entry>),
     Json(Box<Self>),
     ListOf { name: String, of: Box<Self> },
+    Shape(Shape),
 }
 
 /// A key of a mapping.
@@ -82,6 +86,9 @@ impl Template {
             let of = of.ok_or("`$list: name` wants `of: …` beside it, and nothing else")?;
             let of = Box::new(Self::compile(of)?);
             return Ok(Self::ListOf { name: name.trim_start_matches('$').to_owned(), of });
+        }
+        if let Some(shape) = Shape::read(entries)? {
+            return Ok(Self::Shape(shape));
         }
         let entry = |(key, value): (&String, &Value)| {
             if key.starts_with('$') && !key.starts_with("$$") {
@@ -160,6 +167,8 @@ impl Template {
                 };
                 Value::Array(items.iter().map(fill).collect::<Result<_, _>>()?)
             }
+            // It says what a value is like, not what it is.
+            Self::Shape(_) => return Err(Unfilled("_".to_owned())),
         })
     }
 
@@ -169,7 +178,7 @@ impl Template {
         self.bind(message, &mut bound).then_some(bound)
     }
 
-    fn bind(&self, message: &Value, bound: &mut Vars) -> bool {
+    pub(super) fn bind(&self, message: &Value, bound: &mut Vars) -> bool {
         match (self, message) {
             (Self::Exactly(value), _) => value == message,
             (Self::Hole(name), _) => assign(name, message.clone(), bound),
@@ -181,7 +190,7 @@ impl Template {
             (Self::Mapping(entries), Value::Object(fields)) => {
                 entries.iter().all(|entry| match fields.get(&entry.key) {
                     Some(value) => entry.value.bind(value, bound),
-                    None => entry.optional,
+                    None => entry.optional || entry.value.is_absence(),
                 })
             }
             (Self::Json(inner), Value::String(text)) => {
@@ -193,8 +202,13 @@ impl Template {
                 let all: Option<Vec<Value>> = items.iter().map(item).collect();
                 all.is_some_and(|all| assign(name, Value::Array(all), bound))
             }
+            (Self::Shape(shape), _) => shape.bind(message, bound),
             _ => false,
         }
+    }
+
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Shape(shape) if shape.is_absence())
     }
 
     /// Its holes: those that must be filled, and (`true`) those that may stay empty.
@@ -222,6 +236,7 @@ impl Template {
                 // What is inside binds within the list's items; an empty list needs none of it.
                 of.collect(true, found);
             }
+            Self::Shape(shape) => shape.inner().for_each(|inner| inner.collect(optional, found)),
         }
     }
 
@@ -234,6 +249,7 @@ impl Template {
                 entries.iter().flat_map(|entry| entry.value.lists()).collect()
             }
             Self::Json(inner) => inner.lists(),
+            Self::Shape(shape) => shape.inner().flat_map(Self::lists).collect(),
             Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => Vec::new(),
         }
     }
@@ -249,6 +265,7 @@ impl Template {
             Self::Mapping(entries) => entries.iter().find_map(|entry| entry.value.ambiguous()),
             Self::Json(inner) => inner.ambiguous(),
             Self::ListOf { of, .. } => of.ambiguous(),
+            Self::Shape(shape) => shape.inner().find_map(Self::ambiguous),
             Self::Exactly(_) | Self::Hole(_) => None,
         }
     }
@@ -280,6 +297,7 @@ fn value_of(name: &str, vars: &Vars, define: &Definitions, deep: usize) -> Resul
 /// Gives a hole its value; a hole that has one already must get the same.
 fn assign(name: &str, value: Value, bound: &mut Vars) -> bool {
     match bound.get(name) {
+        _ if name == "_" => true,
         Some(before) => *before == value,
         None => {
             bound.insert(name.to_owned(), value);

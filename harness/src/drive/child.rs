@@ -2,11 +2,14 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 
 /// How long the server may take to say where it listens.
@@ -26,6 +29,10 @@ pub struct ChildServer {
     url: String,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
+    args: Vec<String>,
+    announced: Receiver<String>,
+    /// The timeline has ended it, and not started it again.
+    down: bool,
 }
 
 impl ChildServer {
@@ -34,8 +41,16 @@ impl ChildServer {
     /// # Errors
     /// The process cannot be started, or does not say in time where it listens.
     pub fn start(args: &[String]) -> io::Result<Self> {
+        let mut server = Self::begin("127.0.0.1:0", args)?;
+        let url = server.announced.recv_timeout(START).map_err(|_| server.silence())?;
+        server.url = url;
+        Ok(server)
+    }
+
+    /// Starts the process; where it listens, it says later.
+    fn begin(listen: &str, args: &[String]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-closes"]).args(args);
+        command.args(["serve", "--listen", listen, "--until-stdin-closes"]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal goes to the whole group: the server must outlive it, so that the
         // interrupted run can still be told apart from a server that died.
@@ -45,9 +60,46 @@ impl ChildServer {
         let log = Arc::new(Mutex::new(String::new()));
         let reader = child.stderr.take().map(|stderr| keep_log(stderr, Arc::clone(&log)));
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
-        let mut server = Self { child, stdin, url: String::new(), log, reader };
-        server.url = server.announced(stdout)?;
-        Ok(server)
+        let announced = announcement(stdout)?;
+        let (args, url) = (args.to_vec(), String::new());
+        Ok(Self { child, stdin, url, log, reader, args, announced, down: false })
+    }
+
+    /// Ends it, or begins to, because the timeline wants it.
+    pub(super) fn take_down(&mut self, signal: Signal) -> io::Result<()> {
+        self.down = true;
+        let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        kill(Pid::from_raw(id), signal).map_err(io::Error::from)
+    }
+
+    /// Whether the timeline has ended it.
+    pub(super) fn is_down(&self) -> bool {
+        self.down
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Starts it again, where it was and with the same arguments. It is up when it says so
+    /// ([`Self::is_up`]).
+    pub(super) fn start_again(&mut self) -> io::Result<()> {
+        let listen = self.url.trim_start_matches("ws://").to_owned();
+        let mut again = Self::begin(&listen, &self.args)?;
+        again.url.clone_from(&self.url);
+        again.down = true;
+        *self = again;
+        Ok(())
+    }
+
+    /// Whether it has said that it listens; an error when it never will.
+    pub(super) fn is_up(&mut self) -> io::Result<bool> {
+        if self.announced.try_recv().is_ok() {
+            self.down = false;
+            return Ok(true);
+        }
+        if self.child.try_wait()?.is_some() { Err(self.silence()) } else { Ok(false) }
     }
 
     /// Where it listens.
@@ -69,31 +121,38 @@ impl ChildServer {
 
     /// How it ended, if it has: a sentence with the end of its log.
     pub fn has_ended(&mut self) -> Option<String> {
+        if self.down { None } else { self.end() }
+    }
+
+    fn end(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
         let log = self.log.lock();
         let last = log.lines().last().unwrap_or_default();
         Some(format!("the reference server ended with {status}; its last line: {last}"))
     }
 
-    /// Reads standard output up to the line that says where the server listens; on from there a
-    /// thread empties it, so that the server never waits for us.
-    fn announced(&mut self, stdout: impl Read + Send + 'static) -> io::Result<String> {
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::Builder::new().name("server-output".to_owned()).spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(url) = line.strip_prefix(ANNOUNCEMENT) {
-                    // Nobody waits any more: the announcement came too late.
-                    if tell.send(url.trim().to_owned()).is_err() {
-                        return;
-                    }
+    /// Why it does not say where it listens.
+    fn silence(&mut self) -> io::Error {
+        let ended = self.end().unwrap_or_else(|| format!("it said nothing in {START:?}"));
+        io::Error::other(format!("the reference server did not start: {ended}"))
+    }
+}
+
+/// Reads standard output up to the line that says where the server listens; on from there a thread
+/// empties it, so that the server never waits for us.
+fn announcement(stdout: impl Read + Send + 'static) -> io::Result<Receiver<String>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::Builder::new().name("server-output".to_owned()).spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(url) = line.strip_prefix(ANNOUNCEMENT) {
+                // Nobody waits any more: the announcement came too late.
+                if tell.send(url.trim().to_owned()).is_err() {
+                    return;
                 }
             }
-        })?;
-        told.recv_timeout(START).map_err(|_| {
-            let ended = self.has_ended().unwrap_or_else(|| format!("it said nothing in {START:?}"));
-            io::Error::other(format!("the reference server did not start: {ended}"))
-        })
-    }
+        }
+    })?;
+    Ok(told)
 }
 
 fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {

@@ -4,7 +4,12 @@
 //! timeline: what would follow has lost its meaning.
 
 mod acts;
+mod below;
+mod exchange;
 mod expects;
+mod frames;
+mod rounds;
+mod server;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,18 +21,21 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use futures_lite::future::{self, poll_fn};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::child::ChildServer;
 use super::facts::Facts;
 use super::load;
 use super::stage::Shared;
 use super::swarm::Swarm;
+use super::tls::Secure;
 use crate::books::Books;
 use crate::check::Class;
 use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::{ClientId, Time};
-use crate::plan::{Action, Place, Plan, Span, Step, Vars};
+use crate::plan::{Action, Comparison, Place, Plan, Span, Step, Vars};
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -46,6 +54,8 @@ pub(super) struct Target {
     pub(super) host: String,
     /// The path in the target's URL, if it has one: it stands over the dialect's.
     pub(super) path: Option<String>,
+    /// Of a `wss://` target.
+    pub(super) tls: Option<Secure>,
 }
 
 /// Goes through a plan's timeline.
@@ -57,6 +67,8 @@ pub(super) struct Director<'a> {
     pub(super) heartbeat: Heartbeat,
     pub(super) facts: Vec<Facts>,
     pub(super) say: &'a (dyn Fn(&str) + Sync),
+    /// The run's own server, if it has one.
+    pub(super) child: &'a Mutex<Option<ChildServer>>,
 }
 
 /// The deadline of a step, and where it stands.
@@ -65,6 +77,16 @@ struct Frame<'s> {
     step: &'s Step,
     begun: Time,
     deadline: Instant,
+    round: Option<u32>,
+}
+
+/// What a step stands in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scope {
+    /// The one member that acts, inside an `each`.
+    only: Option<ClientId>,
+    /// The round of the innermost `repeat`.
+    round: Option<u32>,
 }
 
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>> + 'a>>;
@@ -74,7 +96,7 @@ impl Director<'_> {
     pub(super) async fn timeline(&self, results: &mut Vec<StepResult>) {
         for step in &self.plan.steps {
             let begun = Instant::now();
-            let outcome = self.step(step, None).await;
+            let outcome = self.step(step, Scope::default()).await;
             let message = match outcome {
                 Ok(()) => String::new(),
                 Err(Failed) => self.shared.lock().books.last_failure(),
@@ -98,27 +120,28 @@ impl Director<'_> {
     }
 
     /// Runs steps one after the other: for their groups, or for one client alone.
-    pub(super) fn steps<'s>(&'s self, steps: &'s [Step], only: Option<ClientId>) -> Walk<'s> {
+    pub(super) fn steps<'s>(&'s self, steps: &'s [Step], scope: Scope) -> Walk<'s> {
         Box::pin(async move {
             for step in steps {
-                self.step(step, only).await?;
+                self.step(step, scope).await?;
             }
             Ok(())
         })
     }
 
-    async fn step(&self, step: &Step, only: Option<ClientId>) -> Result<(), Failed> {
+    async fn step(&self, step: &Step, scope: Scope) -> Result<(), Failed> {
         let begun = self.shared.now();
         let within = step.within.as_ref().map_or(WITHIN, |span| self.span(span));
-        let frame = Frame { step, begun, deadline: Instant::now() + within };
+        let deadline = Instant::now() + within;
+        let frame = Frame { step, begun, deadline, round: scope.round };
         match &step.action {
             Action::Wait(span) => {
                 Timer::after(self.span(span)).await;
                 Ok(())
             }
-            Action::Repeat { times, span, steps } => self.repeat(*times, *span, steps, only).await,
+            Action::Repeat { times, span, steps } => self.repeat(*times, *span, steps, scope).await,
             Action::Together(branches) => {
-                let branches = branches.iter().map(|step| self.branch(step, only));
+                let branches = branches.iter().map(|step| self.branch(step, scope));
                 all(join_all(branches).await)
             }
             Action::Phase { name, span, discard, streams } => {
@@ -132,16 +155,17 @@ impl Director<'_> {
                 }
                 Ok(())
             }
+            Action::Server(act) => self.server(frame, *act).await,
             Action::Settle(most) => {
                 self.settle(*most).await;
                 Ok(())
             }
-            _ => self.acts(frame, only).await,
+            _ => self.acts(frame, scope.only).await,
         }
     }
 
-    fn branch<'s>(&'s self, step: &'s Step, only: Option<ClientId>) -> Walk<'s> {
-        Box::pin(self.step(step, only))
+    fn branch<'s>(&'s self, step: &'s Step, scope: Scope) -> Walk<'s> {
+        Box::pin(self.step(step, scope))
     }
 
     async fn repeat(
@@ -149,14 +173,18 @@ impl Director<'_> {
         times: u32,
         span: Option<Duration>,
         steps: &[Step],
-        only: Option<ClientId>,
+        scope: Scope,
     ) -> Result<(), Failed> {
         let end = span.map(|span| Instant::now() + span);
-        for _ in 0..times {
+        let known = self.captured(scope);
+        for round in 0..times {
             if end.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
-            self.steps(steps, only).await?;
+            if round > 0 {
+                self.forget(steps, &known);
+            }
+            self.steps(steps, Scope { round: Some(round), ..scope }).await?;
         }
         Ok(())
     }
@@ -166,6 +194,9 @@ impl Director<'_> {
         let Some(group) = frame.step.who.and_then(|who| self.plan.groups.get(who)) else {
             return Ok(());
         };
+        if let Action::Compare(comparison @ Comparison::Members(..)) = &frame.step.action {
+            return self.members_agree(frame, group, comparison);
+        }
         let members = match only {
             Some(client) => client.0..client.0 + 1,
             None => group.first.0..group.first.0 + group.size,
@@ -191,7 +222,16 @@ impl Director<'_> {
         // Each member has the whole time from its own turn on.
         frame.deadline += due.saturating_duration_since(self.shared.instant_of(frame.begun));
         frame.begun = self.shared.time_of(due).max(frame.begun);
-        self.act(frame, client).await
+        self.act(frame, client).await?;
+        if judges(&frame.step.action) {
+            self.met();
+        }
+        Ok(())
+    }
+
+    /// An expectation was met.
+    fn met(&self) {
+        self.shared.lock().books.judge.met();
     }
 
     /// Waits until everything owed has arrived and everything asked is answered, `most` at most.
@@ -251,10 +291,11 @@ impl Director<'_> {
 
     /// A client's variables, and under each group's name what the same-numbered client of that
     /// group has saved.
-    fn vars(&self, id: ClientId) -> Vars {
+    fn vars(&self, frame: Frame<'_>, id: ClientId) -> Vars {
         let stage = self.shared.lock();
         let Some(client) = stage.clients.get(id.0 as usize) else { return Vars::new() };
         let mut vars = client.vars();
+        vars.extend(frame.round.map(|round| ("round".to_owned(), Value::from(round))));
         let index = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.index);
         for group in &self.plan.groups {
             let place = (group.first.0 + index.min(group.size - 1)) as usize;
@@ -275,6 +316,16 @@ impl Director<'_> {
 /// What a step is called in reports.
 pub(super) fn label(step: &Step) -> String {
     step.note.clone().unwrap_or_else(|| step.action.word().to_owned())
+}
+
+/// Whether a step that came out right is a fact by which a server was judged.
+fn judges(action: &Action) -> bool {
+    match action {
+        Action::Expect(_) | Action::ExpectNone(_) | Action::Http(_) | Action::Compare(_) => true,
+        Action::Ask(ask) => ask.refused.is_some(),
+        Action::Say(say) => say.refused.is_some(),
+        _ => false,
+    }
 }
 
 fn is_join(action: &Action) -> bool {

@@ -13,30 +13,39 @@ pub(super) struct Facts {
     pub(super) wanted: Arc<[EventKind]>,
     /// They stop reading at some point.
     pub(super) stops_reading: bool,
+    /// Some step looks for frames as they came.
+    pub(super) frames: bool,
 }
 
 /// The facts of each group, in the plan's order.
 pub(super) fn of(plan: &Plan) -> Vec<Facts> {
     let mut wanted = vec![BTreeSet::new(); plan.groups.len()];
     let mut stops = vec![false; plan.groups.len()];
+    let mut frames = vec![false; plan.groups.len()];
     visit(&plan.steps, None, &mut |who, action| {
         let (Some(wanted), Some(stops)) = (wanted.get_mut(who), stops.get_mut(who)) else { return };
+        let Some(frames) = frames.get_mut(who) else { return };
         match action {
             Action::Expect(expect) => {
                 wanted.extend(expect.events.iter().map(|pattern| pattern.kind));
                 // The list of members is kept up to date from what is told of others.
                 wanted.extend(expect.members.iter().map(|_| EventKind::Joined));
+                *frames |= expect.frames.is_some() || expect.pong.is_some();
             }
-            Action::ExpectNone { of, .. } => wanted.extend(of.iter().copied()),
+            Action::ExpectNone(none) => {
+                wanted.extend(none.of.iter().copied());
+                *frames |= !none.frames.is_empty();
+            }
             Action::Reads(false) => *stops = true,
             _ => {}
         }
     });
-    let facts = wanted.into_iter().zip(stops);
+    let facts = wanted.into_iter().zip(stops).zip(frames);
     facts
-        .map(|(wanted, stops_reading)| Facts {
+        .map(|((wanted, stops_reading), frames)| Facts {
             wanted: wanted.into_iter().collect(),
             stops_reading,
+            frames,
         })
         .collect()
 }

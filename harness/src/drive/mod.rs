@@ -3,6 +3,7 @@
 //! Three threads share the `stage`: the swarm connects and reads, the load sends on schedule, the
 //! director goes through the timeline. A fourth only measures how long this process stood still.
 
+mod channel;
 mod child;
 mod director;
 mod facts;
@@ -11,6 +12,7 @@ mod load;
 mod probe;
 mod stage;
 mod swarm;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use self::director::Director;
 use self::facts::Facts;
 use self::stage::Shared;
 use self::swarm::Swarm;
+pub use self::tls::{Authority, Tls};
 pub use self::watch::{Cut, Interrupt, Live};
 use crate::books::Books;
 use crate::check::{End, Judge, Profile};
@@ -53,6 +56,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// The target's URL; none: the reference server is started.
     pub target: Option<&'a str>,
+    /// Whom to trust, should the target speak TLS.
+    pub tls: &'a Tls,
     /// Retries the first connection for so long.
     pub wait: Duration,
     /// The target's timers, where the user says them.
@@ -105,7 +110,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
     let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, &plan.dialect, &vars, job.wait, job.interrupt)?;
+    let (target, greeted) = probe::probe(&url, job, &vars)?;
     // Timers: the user's word, else the target's own, else the dialect's.
     let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
     let facts = facts::of(plan);
@@ -123,6 +128,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        child: &child,
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
@@ -168,6 +174,12 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
         args.push("--heartbeat".to_owned());
         args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
     }
+    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
+    for always in ["--publish", "--admin"] {
+        if !plan.server.args.iter().any(|arg| arg == always) {
+            args.push(always.to_owned());
+        }
+    }
     args.extend(plan.server.args.iter().cloned());
     args
 }
@@ -178,12 +190,13 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let books = Books::new(plan.run_number, judge, names);
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
-        let wanted = facts.get(client.group).map(|facts| Arc::clone(&facts.wanted));
+        let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
         let dialect = Arc::clone(&plan.dialect);
         let vars = Arc::clone(&client.vars);
-        let mut made = Client::new(ClientId(id), name, dialect, vars, wanted.unwrap_or_default());
+        let mut made = Client::new(ClientId(id), name, dialect, vars, facts.wanted);
         made.pongs = client.pongs;
+        made.keeps_frames = facts.frames;
         made
     });
     Shared::new(clients.collect(), books)

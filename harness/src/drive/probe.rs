@@ -1,16 +1,21 @@
 //! Asks the target for one connection before the load begins: is it there, does it take the upgrade,
 //! and what does its greeting say of its timers.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use async_io::{Timer, block_on};
 use async_tungstenite::tungstenite::handshake::client::generate_key;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use url::Url;
 
+use super::Job;
+use super::channel::Channel;
 use super::director::Target;
 use super::swarm::explain;
-use super::watch::Interrupt;
+use super::tls::Tls;
 use crate::dialect::{Decoded, Dialect, Event, EventKind, Heartbeat};
 use crate::handshake::{self, Progress, Request};
 use crate::plan::Vars;
@@ -23,28 +28,26 @@ const GREETING: Duration = Duration::from_secs(1);
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Finds the target and greets it, again and again for `wait`.
+/// Finds the target and greets it, again and again for as long as the job says.
 pub(super) fn probe(
     url: &str,
-    dialect: &Dialect,
+    job: &Job<'_>,
     vars: &Vars,
-    wait: Duration,
-    interrupt: &Interrupt,
 ) -> Result<(Target, Option<Heartbeat>), String> {
-    let end = Instant::now() + wait;
+    let (dialect, end) = (&job.plan.dialect, Instant::now() + job.wait);
     loop {
-        let attempt = locate(url).and_then(|(mut target, addresses)| {
+        let attempt = locate(url, job.tls).and_then(|(mut target, addresses)| {
             let mut last = format!("{}: no address", target.host);
             for address in addresses {
                 target.address = address;
-                match greet(&target, dialect, vars) {
+                match block_on(greet(&target, dialect, vars)) {
                     Ok(heartbeat) => return Ok((target, heartbeat)),
                     Err(reason) => last = format!("{url}: {reason}"),
                 }
             }
             Err(last)
         });
-        if attempt.is_ok() || Instant::now() + PAUSE > end || interrupt.signal().is_some() {
+        if attempt.is_ok() || Instant::now() + PAUSE > end || job.interrupt.signal().is_some() {
             return attempt;
         }
         std::thread::sleep(PAUSE);
@@ -52,7 +55,7 @@ pub(super) fn probe(
 }
 
 /// Takes a target's URL apart, and looks its host up.
-fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
+fn locate(text: &str, tls: &Tls) -> Result<(Target, Vec<SocketAddr>), String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
     let host = url.host_str().ok_or_else(|| format!("`{text}` names no host"))?.to_owned();
     let port = url.port_or_known_default().unwrap_or(80);
@@ -66,15 +69,20 @@ fn locate(text: &str) -> Result<(Target, Vec<SocketAddr>), String> {
         (path, None) => Some(path.to_owned()),
         (path, Some(query)) => Some(format!("{path}?{query}")),
     };
-    let target = Target { address: first, host: format!("{host}:{port}"), path };
+    let tls = (url.scheme() == "wss").then(|| tls.with(bare)).transpose()?;
+    let target = Target { address: first, host: format!("{host}:{port}"), path, tls };
     Ok((target, addresses))
 }
 
 /// One connection: upgraded, listened to until the greeting, closed.
-fn greet(target: &Target, dialect: &Dialect, vars: &Vars) -> Result<Option<Heartbeat>, String> {
+async fn greet(
+    target: &Target,
+    dialect: &Dialect,
+    vars: &Vars,
+) -> Result<Option<Heartbeat>, String> {
     let told = |error: io::Error| explain(&error);
-    let mut stream = TcpStream::connect_timeout(&target.address, PATIENCE).map_err(told)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    let opened = within(PATIENCE, Channel::open(target)).await;
+    let mut channel = opened.unwrap_or_else(|| Err(no_connection(target))).map_err(told)?;
     let path = match &target.path {
         Some(path) => path.clone(),
         None => dialect.path(vars).map_err(|hole| hole.to_string())?,
@@ -86,47 +94,64 @@ fn greet(target: &Target, dialect: &Dialect, vars: &Vars) -> Result<Option<Heart
         headers: Vec::new(),
         key: generate_key(),
     };
-    stream.write_all(&request.to_bytes()).map_err(told)?;
-    let early = shake(&mut stream, &request)?;
-    let heartbeat = listen(&mut stream, dialect, &early);
+    channel.write_all(&request.to_bytes()).await.map_err(told)?;
+    let early = within(PATIENCE, shake(&mut channel, &request)).await;
+    let early = early.ok_or_else(|| format!("no answer to the upgrade in {PATIENCE:?}"))??;
+    // A server that does not greet as the dialect says is found out by the clients, with a
+    // transcript.
+    let heartbeat = within(GREETING, listen(&mut channel, dialect, &early)).await.flatten();
     let goodbye = wire::encode(Outgoing::Close { code: 1000, reason: "" }, [1, 2, 3, 4]);
     // The probe is over; whether the server still takes its Close frame changes nothing.
-    if let Err(error) = stream.write_all(&goodbye) {
+    let said = async {
+        channel.write_all(&goodbye).await?;
+        channel.close().await
+    };
+    if let Some(Err(error)) = within(GREETING, said).await {
         tracing::debug!(%error, "the probe's Close frame");
     }
     Ok(heartbeat)
 }
 
+/// What comes of it in time.
+async fn within<T>(span: Duration, what: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        Timer::after(span).await;
+        None
+    };
+    future::or(async { Some(what.await) }, late).await
+}
+
+fn no_connection(target: &Target) -> io::Error {
+    let what = if target.tls.is_some() { "no TLS connection" } else { "no connection" };
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} in {PATIENCE:?}"))
+}
+
 /// Reads the answer to the upgrade; returns the bytes that came behind it.
-fn shake(stream: &mut TcpStream, request: &Request) -> Result<Vec<u8>, String> {
+async fn shake(channel: &mut Channel, request: &Request) -> Result<Vec<u8>, String> {
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        let count = match stream.read(&mut buffer) {
-            Ok(count) => count,
-            Err(error) if is_timeout(&error) => {
-                return Err(format!("no answer to the upgrade in {PATIENCE:?}"));
-            }
-            Err(error) => return Err(explain(&error)),
-        };
+        let count = channel.read(&mut buffer).await.map_err(|error| explain(&error))?;
         answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
         match handshake::read_answer(request, &answer, count == 0) {
             Ok(Progress::More) => {}
             Ok(Progress::Accepted(head)) => return Ok(answer.split_off(head)),
+            // A record that holds an alert (RFC 8446, 5.1) and a legacy version.
+            Err(_) if answer.starts_with(&[21, 3]) => {
+                return Err("it speaks TLS: is it a wss:// server?".to_owned());
+            }
             Err(refusal) => return Err(refusal.to_string()),
         }
     }
 }
 
-/// Waits for the greeting, and reads the server's timers in it. A server that does not greet as the
-/// dialect says is found out by the clients, with a transcript.
-fn listen(stream: &mut TcpStream, dialect: &Dialect, early: &[u8]) -> Option<Heartbeat> {
+/// Waits for the greeting, and reads the server's timers in it.
+async fn listen(channel: &mut Channel, dialect: &Dialect, early: &[u8]) -> Option<Heartbeat> {
     let ready = dialect.connect.ready?;
     let mut frames = Frames::default();
     let mut greeting = greeting_in(&mut frames, dialect, ready, early)?;
     let mut buffer = [0; 4096];
-    stream.set_read_timeout(Some(GREETING)).ok()?;
     while greeting.is_none() {
-        let count = stream.read(&mut buffer).ok().filter(|&count| count > 0)?;
+        let count = channel.read(&mut buffer).await.ok().filter(|&count| count > 0)?;
         greeting = greeting_in(&mut frames, dialect, ready, buffer.get(..count)?)?;
     }
     let fields = greeting?.fields;
@@ -152,8 +177,4 @@ fn greeting_in(
         }
     });
     fed.ok().map(|()| greeting)
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

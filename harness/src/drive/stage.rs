@@ -95,7 +95,9 @@ impl Shared {
     pub(super) fn ping(&self, id: ClientId) -> Option<u64> {
         let now = self.now();
         let mut stage = self.lock();
-        let reachable = |client: &Client| client.is_open() && client.reads && client.pongs;
+        let reachable = |client: &Client| {
+            client.is_open() && client.reads && client.pongs && client.can_control()
+        };
         let (client, books) = stage.client(id).filter(|(client, _)| reachable(client))?;
         let (payload, number) = client.ping(now, books);
         let parcel = stage.frame(now, id, Outgoing::Ping(&payload));
@@ -137,9 +139,25 @@ impl Stage {
             Outgoing::Close { code, reason } => format!("(close {code} {reason})").into(),
         };
         self.books.frame(now, id, Direction::Out, shown);
+        let bytes = wire::encode(frame, self.mask());
+        Some(Parcel { link, bytes, message: None })
+    }
+
+    /// A key to mask a frame with.
+    pub(super) fn mask(&mut self) -> [u8; 4] {
         let mut mask = [0; 4];
         self.masks.fill_bytes(&mut mask);
-        let bytes = wire::encode(frame, mask);
+        mask
+    }
+
+    /// Keeps something that a client sent for transcripts.
+    pub(super) fn note(&mut self, now: Time, id: ClientId, shown: Arc<str>) {
+        self.books.frame(now, id, Direction::Out, shown);
+    }
+
+    /// Bytes for a client's connection as they are; none when it has no connection.
+    pub(super) fn parcel(&self, id: ClientId, bytes: Vec<u8>) -> Option<Parcel> {
+        let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
         Some(Parcel { link, bytes, message: None })
     }
 

@@ -3,7 +3,7 @@
 //! Reading thousands of sockets costs mostly system calls, so there is one read a burst and no task
 //! switch, no timer and no allocation a message (docs/decisions/0004-swarm.md).
 
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,14 +17,16 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::link::Link;
 use super::stage::{Parcel, Shared, Stage};
+use super::tls::{Got, Secure, Session};
 use crate::books::Books;
 use crate::client::Client;
+use crate::craft;
 use crate::dialect::Dialect;
 use crate::handshake::{self, Progress, Request};
 use crate::heard::Ears;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Ending, What};
-use crate::plan::Vars;
+use crate::plan::{TcpEnd, Vars};
 use crate::summary::Direction;
 use crate::wire::{Breach, Frames, Incoming, Outgoing};
 
@@ -39,7 +41,13 @@ const SMALL_BUFFER_BYTES: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Connect a client.
-    Open { client: ClientId, address: SocketAddr, request: Request, small_buffer: bool },
+    Open {
+        client: ClientId,
+        address: SocketAddr,
+        tls: Option<Secure>,
+        request: Request,
+        small_buffer: bool,
+    },
     /// End a client's connection: with a reset, or by forgetting it.
     End { client: ClientId, reset: bool },
     /// A client reads again.
@@ -146,8 +154,10 @@ impl Reader {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { client, address, request, small_buffer } => {
-                match self.connect(client, address, small_buffer) {
+            Command::Open { client, address, tls, request, small_buffer } => {
+                let session = tls.map(|tls| tls.session()).transpose();
+                let link = session.and_then(|tls| self.connect(client, address, tls, small_buffer));
+                match link {
                     Ok(link) => {
                         let mut stage = self.shared.lock();
                         if let Some(slot) = stage.links.get_mut(client.0 as usize) {
@@ -170,6 +180,7 @@ impl Reader {
         &self,
         client: ClientId,
         address: SocketAddr,
+        tls: Option<Session>,
         small_buffer: bool,
     ) -> io::Result<Arc<Link>> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -186,7 +197,7 @@ impl Reader {
         let mut stream = TcpStream::from_std(socket.into());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(client.0 as usize), both)?;
-        Ok(Arc::new(Link::new(stream)))
+        Ok(Arc::new(Link::new(stream, tls)))
     }
 
     fn sit(&mut self, client: ClientId, seat: Option<Seat>) {
@@ -216,46 +227,52 @@ impl Reader {
         }
     }
 
-    /// Reads what has come. On a stream socket a read that returns less than it could has emptied
-    /// it (epoll(7), question 9), unless the end is near: then on to the end.
+    /// Reads what has come, until nothing is left; with the end near, on to the end.
     fn read(&mut self, client: ClientId, to_the_end: bool) {
         loop {
             let Some(Some(seat)) = self.seats.get_mut(client.0 as usize) else { return };
             if matches!(seat.phase, Phase::Open(_)) && seat.link.is_paused() {
                 return;
             }
-            let mut stream = seat.link.stream();
-            let after = match stream.read(&mut self.buffer) {
-                Ok(0) => seat.finished(),
-                Ok(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
+            let mut tcp = None;
+            let after = match seat.link.read(&mut self.buffer) {
+                Ok(Got { bytes: 0, .. }) => {
+                    tcp = Some(TcpEnd::Fin);
+                    seat.finished()
+                }
+                Ok(got) => {
+                    let bytes = self.buffer.get(..got.bytes).unwrap_or_default();
                     let after = seat.take(client, bytes, &self.shared, &mut self.ears);
-                    if matches!(after, After::Goes) && count < self.buffer.len() && !to_the_end {
+                    if matches!(after, After::Goes) && got.is_all && !to_the_end {
                         return;
                     }
                     after
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => After::Goes,
-                Err(error) => After::Ended(Ending {
-                    asked: false,
-                    code: None,
-                    reason: explain(&error).into(),
-                    clean: false,
-                }),
+                Err(error) => {
+                    tcp = (error.kind() == io::ErrorKind::ConnectionReset).then_some(TcpEnd::Rst);
+                    After::Ended(broke(explain(&error)))
+                }
             };
             match after {
                 After::Goes => {}
-                After::Ended(ending) => return self.ended(client, ending),
+                After::Ended(ending) => return self.ended(client, ending, tcp),
                 After::Failed(reason) => return self.fail(client, &reason),
             }
         }
     }
 
     /// The connection has ended, and its client is told.
-    fn ended(&mut self, client: ClientId, ending: Ending) {
+    fn ended(&mut self, client: ClientId, ending: Ending, tcp: Option<TcpEnd>) {
+        if let Some(Some(seat)) = self.seats.get(client.0 as usize) {
+            seat.link.say_end();
+        }
         let now = self.shared.now();
-        self.leave(client, |client, books| client.closed(now, ending, books));
+        self.leave(client, |client, books| {
+            client.closed(now, ending, books);
+            tcp.into_iter().for_each(|tcp| client.tcp_ended(tcp));
+        });
     }
 
     fn fail(&mut self, client: ClientId, reason: &str) {
@@ -265,6 +282,7 @@ impl Reader {
 
     fn end(&mut self, client: ClientId, reset: bool) {
         if let Some(Some(seat)) = self.seats.get(client.0 as usize).filter(|_| reset) {
+            seat.link.break_off();
             // "If on and zero: the connection is reset" on close (socket(7), SO_LINGER).
             let lingering =
                 SockRef::from(seat.link.stream()).set_linger(Some(std::time::Duration::ZERO));
@@ -272,7 +290,7 @@ impl Reader {
         }
         let reason = if reset { "reset by us" } else { "given up by us" };
         let ending = Ending { asked: true, code: None, reason: reason.into(), clean: false };
-        self.ended(client, ending);
+        self.ended(client, ending, None);
     }
 
     /// Empties a seat, and tells its client. The socket closes when nobody writes to it any more.
@@ -294,16 +312,14 @@ impl Reader {
 impl Seat {
     /// The server has closed its half.
     fn finished(&self) -> After {
-        let ending =
-            |reason: &str| Ending { asked: false, code: None, reason: reason.into(), clean: false };
         match &self.phase {
             Phase::Connecting(_) => After::Failed("the connection ended at once".to_owned()),
             Phase::Shaking(request, bytes) => match handshake::read_answer(request, bytes, true) {
                 Err(refusal) => After::Failed(refusal.to_string()),
                 Ok(_) => After::Failed("the connection ended in the handshake".to_owned()),
             },
-            Phase::Open(_) => After::Ended(ending("end of TCP without a Close frame")),
-            Phase::Draining => After::Ended(ending("")),
+            Phase::Open(_) => After::Ended(broke("end of TCP without a Close frame")),
+            Phase::Draining => After::Ended(broke("")),
         }
     }
 
@@ -373,6 +389,8 @@ impl Hearing<'_> {
         match incoming {
             Incoming::Text(text) => {
                 let heard = self.ears.hear(text);
+                self.stage.books.frames += 1;
+                self.stage.books.events += u64::from(heard.kind().is_some());
                 self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.shown));
                 let Some((client, books)) = self.stage.client(id) else { return };
                 let Some(verb) = client.hear(now, &heard, books) else { return };
@@ -396,8 +414,11 @@ impl Hearing<'_> {
             }
             Incoming::Close { code, reason } => self.close(code, reason),
             Incoming::Binary(bytes) => {
-                let text = format!("{} bytes of binary", bytes.len()).into();
-                self.stage.books.observe(now, id, What::Unknown { text });
+                let shown = format!("(binary: {})", craft::shown(bytes)).into();
+                self.stage.books.frames += 1;
+                self.stage.books.frame(now, id, Direction::In, shown);
+                let Some((client, books)) = self.stage.client(id) else { return };
+                client.hear_binary(now, bytes, books);
             }
         }
     }
@@ -409,8 +430,8 @@ impl Hearing<'_> {
             code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
         self.stage.books.frame(now, id, Direction::In, shown);
         let answer = Outgoing::Close { code: code.unwrap_or(1000), reason: "" };
-        let asked = self.stage.client(id).is_some_and(|(client, _)| !client.is_open());
-        if !asked {
+        let silent = |client: &Client| !client.is_open() || !client.can_control();
+        if !self.stage.client(id).is_some_and(|(client, _)| silent(client)) {
             let parcel = self.stage.frame(now, id, answer);
             self.parcels.extend(parcel);
         }
@@ -429,7 +450,7 @@ impl Hearing<'_> {
         let code = if *breach == Breach::Utf8 { 1007 } else { 1002 };
         let parcel = self.stage.frame(now, id, Outgoing::Close { code, reason: "" });
         self.parcels.extend(parcel);
-        let ending = Ending { asked: false, code: None, reason: fact, clean: false };
+        let ending = broke(fact);
         if let Some((client, books)) = self.stage.client(id) {
             client.closed(now, ending, books);
         }
@@ -462,6 +483,11 @@ fn connected(stream: &TcpStream) -> io::Result<bool> {
 fn in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32)
+}
+
+/// The end of a connection that nobody asked for, without a Close frame.
+fn broke(reason: impl Into<Arc<str>>) -> Ending {
+    Ending { asked: false, code: None, reason: reason.into(), clean: false }
 }
 
 /// A socket's error in words that say what to do.

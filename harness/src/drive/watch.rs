@@ -141,7 +141,13 @@ pub(super) fn died(
     target: &Target,
     child: &Mutex<Option<ChildServer>>,
 ) -> Option<Cut> {
-    let ended = child.lock().as_mut().and_then(ChildServer::has_ended);
+    let mut child = child.lock();
+    if child.as_ref().is_some_and(ChildServer::is_down) {
+        // As the timeline wants it.
+        return None;
+    }
+    let ended = child.as_mut().and_then(ChildServer::has_ended);
+    drop(child);
     let (broken, alive) = connections(shared);
     if let Some(how) = ended {
         return Some(Cut::Died(broken.unwrap_or_else(|| shared.now()), how));

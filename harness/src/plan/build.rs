@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::cost::Cost;
-use super::{ChecksPlan, ClientPlan, Delivery, Echo, Group, Level, Ordering, Plan, ServerSetup};
-use super::{Threshold, Vars, needs, timeline};
+use super::{ChecksPlan, ClientPlan, Delivery, Echo, Group, Level, Minimum, Ordering, Plan};
+use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
 use crate::plan::Place;
@@ -38,6 +38,10 @@ pub struct Options {
     pub vars: BTreeMap<String, String>,
     /// The target's heartbeat, or the one that the child server shall have.
     pub heartbeat: Option<Heartbeat>,
+    /// There is a target: no server of the run's own can be had.
+    pub target: bool,
+    /// The steps of `refusal` instead of `steps`.
+    pub refusal: bool,
     /// When the run starts, in microseconds since 1970: what makes it different from the last one.
     pub started_us: u64,
 }
@@ -80,7 +84,12 @@ impl Plan {
         if !mistakes.is_empty() {
             return Err(problems(mistakes));
         }
-        if let Some(reason) = needs::missing(file, &dialect) {
+        if file.own_server && options.target {
+            let reason = "it needs a server of its own, and there is a target".to_owned();
+            return Ok(Built::Skipped(reason));
+        }
+        let steps = if options.refusal { &file.refusal } else { &file.steps };
+        if let Some(reason) = needs::missing(file, steps, &dialect) {
             return Ok(Built::Skipped(reason));
         }
         let given: Vars =
@@ -95,7 +104,8 @@ impl Plan {
         let run = run_word(identity);
         let groups = groups(file, options);
         let clients = clients(file, &groups, &given, &run).map_err(problems)?;
-        let steps = timeline::steps(&scenario.source.text, file, &file.steps, None);
+        let below = needs::is_below(steps);
+        let steps = timeline::steps(&scenario.source.text, file, steps, None);
         let mut plan = Self {
             scenario: file.scenario.value.clone(),
             about: file.about.clone(),
@@ -115,8 +125,13 @@ impl Plan {
                     .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
                 args: file.server.args.clone(),
             },
+            ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
+            traffic: minimum(file),
         };
         plan.checks.fit(&plan.dialect, file);
+        if below {
+            plan.checks.leave_to_the_steps(file);
+        }
         let cost = Cost::of(&plan);
         let mistakes = cost.against(&plan.dialect.limits, file);
         if mistakes.is_empty() {
@@ -310,7 +325,15 @@ fn checks(file: &File) -> ChecksPlan {
         heartbeat: checks.heartbeat.and_then(|beat| beat.on().map(|on| on.slack.0)),
         recovery: checks.recovery.unwrap_or(false),
         slow: checks.slow.and_then(|slow| slow.on().map(|on| on.within.0)),
+        messages: true,
+        manners: true,
     }
+}
+
+fn minimum(file: &File) -> Minimum {
+    let of = |minimum: &Option<At<u64>>| minimum.as_ref().map_or(0, |minimum| minimum.value);
+    let model::Traffic { deliveries, frames, events } = &file.traffic;
+    Minimum { deliveries: of(deliveries), frames: of(frames), events: of(events) }
 }
 
 impl ChecksPlan {
@@ -332,6 +355,22 @@ impl ChecksPlan {
             self.membership = Level::Off;
             self.unknown_messages = Level::Off;
         }
+    }
+
+    /// What a scenario sends below the dialect, the checks know nothing of: they judge only what it
+    /// asks for.
+    fn leave_to_the_steps(&mut self, file: &File) {
+        let asked = &file.checks;
+        self.messages = asked.delivery.is_some() || asked.order.is_some() || asked.echo.is_some();
+        self.manners = false;
+        if asked.membership.is_none() {
+            self.membership = Level::Off;
+        }
+        if asked.unknown_messages.is_none() {
+            self.unknown_messages = Level::Off;
+        }
+        self.storage &= asked.storage.is_some();
+        self.recovery &= asked.recovery.is_some();
     }
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use crate::dialect::{Dialect, EventKind, Verb};
 use crate::plan::{Rejoin, Span, Term};
 use crate::scenario::model::File;
-use crate::scenario::steps::{Membership, Step, each_step};
+use crate::scenario::steps::{BELOW, Membership, Step, Steps, each_step};
 
 /// The first thing that the scenario needs and the dialect lacks, as a sentence.
-pub(super) fn missing(file: &File, dialect: &Dialect) -> Option<String> {
-    let needs = Needs::of(file);
+pub(super) fn missing(file: &File, steps: &Steps, dialect: &Dialect) -> Option<String> {
+    let needs = Needs::of(file, steps);
     let lacks = |what: &str| format!("dialect {} lacks {what}", dialect.name);
     if let Some(need) = needs.features.iter().find(|need| !dialect.has(need)) {
         return Some(lacks(need));
@@ -18,9 +18,19 @@ pub(super) fn missing(file: &File, dialect: &Dialect) -> Option<String> {
     Some(lacks(&format!("the event `{event}`")))
 }
 
+/// Whether the scenario says or sends something that the dialect knows nothing of.
+pub(super) fn is_below(steps: &Steps) -> bool {
+    let mut below = false;
+    each_step(steps, &mut |step| {
+        below |= step.actions().iter().any(|(action, _)| BELOW.contains(action));
+        below |= step.open.as_ref().is_some_and(|open| open.bare);
+    });
+    below
+}
+
 /// Whether the scenario uses something: a verb or a feature.
 pub(super) fn uses(file: &File, need: &str) -> bool {
-    Needs::of(file).features.contains(need)
+    Needs::of(file, &file.steps).features.contains(need)
 }
 
 #[derive(Default)]
@@ -30,13 +40,13 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(file: &File) -> Self {
+    fn of(file: &File, steps: &Steps) -> Self {
         let mut needs = Self::default();
         needs.features.extend(file.needs.iter().map(|need| need.value.clone()));
         if file.checks.heartbeat.is_some_and(|heartbeat| heartbeat.on().is_some()) {
             needs.feature("heartbeat");
         }
-        each_step(&file.steps, &mut |step| {
+        each_step(steps, &mut |step| {
             needs.step(step);
             needs.expects(step);
         });
@@ -78,8 +88,9 @@ impl Needs {
         if expect.members.is_some() {
             self.feature("members");
         }
-        let closed = expect.closed.as_ref().and_then(|closed| closed.not_before.as_ref());
-        if closed.is_some_and(of_heartbeat) {
+        let closed = expect.closed.iter();
+        let mut spans = closed.flat_map(|closed| closed.not_before.iter().chain(&closed.not_after));
+        if spans.any(of_heartbeat) {
             self.feature("heartbeat");
         }
     }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::below;
 use super::build::line_of;
-use super::{
-    Action, Ask, ClosedPattern, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars,
-};
+use super::{Action, Ask, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars};
 use crate::dialect::{EventKind, Verb};
-use crate::scenario::expectations::{self, Save, Side};
+use crate::scenario::expectations::{self, Save};
 use crate::scenario::marked::At;
 use crate::scenario::model::File;
 use crate::scenario::steps::{self as written, Membership, Steps};
@@ -29,7 +28,7 @@ fn one(text: &str, file: &File, step: &At<written::Step>, around: Option<usize>)
         step.who.as_ref().and_then(|who| file.clients.keys().position(|key| key == who.as_str()));
     let who = own.or(around);
     let (name, place) = step.actions().into_iter().next()?;
-    let control = matches!(name, "wait" | "repeat" | "together" | "phase" | "settle");
+    let control = written::NOBODYS.contains(&name);
     Some(Step {
         place: line_of(text, place),
         note: step.note.clone(),
@@ -54,9 +53,7 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
         return Some(Action::Expect(expected(expect)));
     }
     if let Some(none) = &step.expect_none {
-        let of = none.of.iter().map(|kind| kind.value).collect();
-        let wait = none.span.map_or(Duration::ZERO, |span| span.0);
-        return Some(Action::ExpectNone { of, wait });
+        return Some(Action::ExpectNone(below::none(none)));
     }
     if let Some(wait) = &step.wait {
         return Some(Action::Wait(wait.value.clone()));
@@ -83,7 +80,7 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
             streams: inner.filter_map(|step| stream(text, file, step, who)).collect(),
         });
     }
-    step.settle.as_ref().map(|settle| Action::Settle(settle.0))
+    step.settle.as_ref().map(|settle| Action::Settle(settle.0)).or_else(|| below::action(step))
 }
 
 fn connection(step: &written::Step) -> Option<Action> {
@@ -91,7 +88,7 @@ fn connection(step: &written::Step) -> Option<Action> {
         let headers = open.headers.iter();
         let headers = headers.map(|(name, value)| (name.value.clone(), value.value.clone()));
         let path = open.path.as_ref().map(|path| path.value.clone());
-        return Some(Action::Open { path, headers: headers.collect() });
+        return Some(Action::Open { path, headers: headers.collect(), bare: open.bare });
     }
     if let Some(close) = &step.close {
         let reason = close.reason.as_ref().map(|reason| reason.value.clone()).unwrap_or_default();
@@ -226,10 +223,11 @@ fn expected(expect: &At<expectations::Expect>) -> Expect {
     }
     let members = expect.members.as_ref();
     let members = members.map(|all| all.iter().map(|name| name.value.clone()).collect());
-    let closed = expect.closed.as_ref().map(|closed| ClosedPattern {
-        by_server: closed.by == Some(Side::Server),
-        code: closed.code,
-        not_before: closed.not_before.clone(),
-    });
-    Expect { events, members, closed }
+    Expect {
+        events,
+        members,
+        frames: below::frames(expect, count),
+        pong: expect.pong.as_ref().map(|pong| pong.0.clone()),
+        closed: expect.closed.as_ref().map(below::closed),
+    }
 }

@@ -51,6 +51,7 @@ pub fn value(summary: &Summary) -> Value {
             "duplicated": it.duplicated,
             "disordered": it.disordered,
         },
+        "expectations": summary.expectations,
         "findings": summary.findings,
         "checks": checks(summary),
         "steps": summary.steps.iter().map(step).collect::<Vec<_>>(),

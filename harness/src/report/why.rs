@@ -23,6 +23,7 @@ pub fn reasons(summary: &Summary) -> Vec<String> {
     }
     if reasons.is_empty() {
         let facts: u64 = summary.checks.iter().map(|check| check.facts).sum();
+        let facts = facts + summary.expectations;
         reasons.push(match summary.verdict() {
             Verdict::Passed => format!("{} judged, and all is well", words::counted(facts, "fact")),
             _ => "a part of it could not be judged".to_owned(),
@@ -72,12 +73,13 @@ fn late(summary: &Summary) -> String {
 /// What stands in the way of a verdict, lateness aside.
 fn unknown(summary: &Summary) -> Vec<String> {
     let mut reasons = Vec::new();
+    reasons.extend(summary.too_little.clone());
     if summary.sent > 0 && summary.deliveries.owed == 0 {
         reasons.push("messages were sent, but there was nobody to get one".to_owned());
     } else if summary.sent > 0 && summary.deliveries.received == 0 {
         reasons.push("nothing was delivered".to_owned());
     }
-    if summary.checks.iter().all(|check| check.facts == 0) {
+    if summary.expectations == 0 && summary.checks.iter().all(|check| check.facts == 0) {
         reasons.push("nothing was judged".to_owned());
     } else {
         let open = summary.checks.iter().filter(|check| check.verdict == Verdict::Inconclusive);

@@ -8,8 +8,9 @@ use super::marked::{At, Keyed};
 use super::model::{Short, Shorthand};
 use super::steps::Nothing;
 use super::units::Length;
+use super::wire::{CodeWord, Content, Listed};
 use crate::dialect::EventKind;
-use crate::plan::Span;
+use crate::plan::{Side, Span};
 
 /// Fields that an event must have; one word means the first of its kind's fields.
 #[derive(Debug, Default)]
@@ -47,6 +48,10 @@ pub(crate) struct Expect {
     pub(crate) entered: Option<Short<Fields>>,
     pub(crate) members: Option<Vec<At<String>>>,
     pub(crate) ping: Option<Nothing>,
+    pub(crate) frame: Option<At<Value>>,
+    pub(crate) frames: Option<At<Vec<At<Value>>>>,
+    pub(crate) next: Option<At<Value>>,
+    pub(crate) pong: Option<At<Content>>,
     pub(crate) closed: Option<Closed>,
     pub(crate) count: Option<At<u32>>,
     pub(crate) save: Option<At<Save>>,
@@ -77,23 +82,45 @@ impl Expect {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Closed {
     pub(crate) by: Option<Side>,
-    pub(crate) code: Option<u16>,
+    pub(crate) code: Option<Listed<CodeWord>>,
+    pub(crate) clean: Option<bool>,
+    pub(crate) end: Option<EndWord>,
     pub(crate) not_before: Option<Span>,
+    pub(crate) not_after: Option<Span>,
 }
 
+/// How TCP ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Side {
-    Server,
-    Anyone,
+pub(crate) enum EndWord {
+    Fin,
+    Rst,
+    Any,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct ExpectNone {
     pub(crate) of: Vec<At<EventKind>>,
+    pub(crate) frame: Option<At<Value>>,
+    pub(crate) frames: Vec<At<Value>>,
     #[serde(rename = "for")]
     pub(crate) span: Option<Length>,
+}
+
+impl ExpectNone {
+    /// The patterns of frames that must not come.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &At<Value>> {
+        self.frame.iter().chain(&self.frames)
+    }
+}
+
+impl Expect {
+    /// The patterns of frames that must come.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &At<Value>> {
+        let several = self.frames.iter().flat_map(|all| &all.value);
+        self.frame.iter().chain(several).chain(&self.next)
+    }
 }
 
 /// What of an answer or event is kept: `code`, `[code, room]` or `{ mine: code }`.

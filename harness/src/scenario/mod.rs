@@ -13,11 +13,12 @@ pub(crate) mod steps;
 pub mod template;
 pub(crate) mod tree;
 pub mod units;
+pub(crate) mod wire;
 
 pub use problem::{Problem, Problems};
 pub use steps::ACTIONS;
 
-use crate::plan::Source;
+use crate::plan::{ServerSetup, Source};
 
 /// A scenario file that was read and found free of mistakes.
 #[derive(Debug)]
@@ -56,6 +57,39 @@ impl Scenario {
     /// What it is about.
     pub fn about(&self) -> &str {
         &self.file.about
+    }
+
+    /// The requirements that it tests: none unless it is a conformance case.
+    pub fn requires(&self) -> impl Iterator<Item = &str> {
+        self.file.requires.iter().map(|id| id.as_str())
+    }
+
+    /// The options of a profile that it is for, and the values that are right.
+    pub fn options(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.file.options.iter().map(|(name, values)| (name.as_str(), values.0.as_slice()))
+    }
+
+    /// Nothing may run beside it.
+    pub fn is_alone(&self) -> bool {
+        self.file.alone
+    }
+
+    /// It needs a server of its own.
+    pub fn has_own_server(&self) -> bool {
+        self.file.own_server
+    }
+
+    /// It has steps that show how a server refuses what it does not support.
+    pub fn has_refusal(&self) -> bool {
+        !self.file.refusal.is_empty()
+    }
+
+    /// What of its server it sets itself: arguments, timers.
+    pub fn server(&self) -> ServerSetup {
+        ServerSetup {
+            heartbeat: self.file.server.heartbeat.as_ref().map(|word| word.0),
+            args: self.file.server.args.clone(),
+        }
     }
 
     /// The dialect that it asks for, by name or path; none: any.

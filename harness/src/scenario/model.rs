@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
+use super::wire::OneOrList;
 use crate::plan::Level;
 
 /// One scenario.
@@ -25,11 +26,25 @@ pub(crate) struct File {
     pub(crate) dialect: Option<At<String>>,
     #[serde(default)]
     pub(crate) needs: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) requires: Vec<At<String>>,
+    #[serde(default)]
+    pub(crate) options: Keyed<At<OneOrList>>,
+    #[serde(default)]
+    pub(crate) traffic: Traffic,
+    #[serde(default)]
+    pub(crate) alone: bool,
+    #[serde(default)]
+    pub(crate) own_server: bool,
+    #[serde(default)]
+    pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
     pub(crate) steps: Vec<Tried<At<Step>>>,
+    #[serde(default)]
+    pub(crate) refusal: Vec<Tried<At<Step>>>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) checks: Checks,
     #[serde(default)]
@@ -137,6 +152,15 @@ pub(crate) struct Within {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slack {
     pub(crate) slack: Length,
+}
+
+/// How much must be seen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traffic {
+    pub(crate) deliveries: Option<At<u64>>,
+    pub(crate) frames: Option<At<u64>>,
+    pub(crate) events: Option<At<u64>>,
 }
 
 /// How the child server is set up.

@@ -8,6 +8,7 @@ use super::expectations::{Expect, ExpectNone, Save};
 use super::marked::{At, Keyed, Tried};
 use super::model::{Short, Shorthand};
 use super::units::{Length, Rate, Size};
+use super::wire::{Answer, Content, Frame, Handshake, Http};
 use crate::plan::{Rejoin, Span};
 
 /// A list of steps.
@@ -26,6 +27,7 @@ macro_rules! step {
             pub(crate) within: Option<At<Span>>,
             pub(crate) every: Option<At<Rate>>,
             pub(crate) refused: Option<At<String>>,
+            pub(crate) answer: Option<At<Answer>>,
             $($(#[$attr])* pub(crate) $field: Option<At<$type>>,)*
         }
 
@@ -59,8 +61,26 @@ step! {
     presence/"presence": Value,
     store/"store": Store,
     read/"read": Short<Read>,
+    send/"send": Value,
+    sends/"sends": Vec<At<Value>>,
+    send_text/"send_text": Content,
+    frame/"frame": Frame,
+    frames/"frames": Vec<At<Frame>>,
+    bytes/"bytes": Content,
+    half_close/"half_close": Nothing,
+    handshake/"handshake": Handshake,
+    http/"http": Http,
     expect/"expect": Expect,
     expect_none/"expect_none": ExpectNone,
+    drain/"drain": Nothing,
+    same/"same": Vec<At<Value>>,
+    differ/"differ": Vec<At<Value>>,
+    equal/"equal": String,
+    distinct/"distinct": String,
+    stop_server/"stop_server": Nothing,
+    kill_server/"kill_server": Nothing,
+    start_server/"start_server": Nothing,
+    expect_exit/"expect_exit": i32,
     wait/"wait": Span,
     repeat/"repeat": Repeat,
     together/"together": Steps,
@@ -68,6 +88,27 @@ step! {
     phase/"phase": Phase,
     settle/"settle": Length,
 }
+
+/// Actions that no client does.
+pub(crate) const NOBODYS: &[&str] = &[
+    "wait",
+    "repeat",
+    "together",
+    "phase",
+    "settle",
+    "stop_server",
+    "kill_server",
+    "start_server",
+    "expect_exit",
+];
+
+/// Actions with which a scenario talks below the dialect: what it says so, the checks know nothing of.
+pub(crate) const BELOW: &[&str] =
+    &["send", "sends", "send_text", "frame", "frames", "bytes", "half_close"];
+
+/// Actions on the run's own server.
+pub(crate) const ON_SERVER: &[&str] =
+    &["stop_server", "kill_server", "start_server", "expect_exit"];
 
 impl Step {
     /// The lists of steps inside this one.
@@ -95,6 +136,7 @@ pub(crate) fn each_step(steps: &Steps, look: &mut impl FnMut(&Step)) {
 pub(crate) struct Open {
     pub(crate) path: Option<At<String>>,
     pub(crate) headers: Keyed<At<String>>,
+    pub(crate) bare: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Error as _, Visitor};
 
 use crate::dialect::Heartbeat;
 use crate::plan::{Op, Span, Term};
@@ -22,7 +22,7 @@ const RATE_MAX: f64 = 10_000_000.0;
 #[error("{0}")]
 pub struct NotOne(String);
 
-fn not_one(text: &str, what: &str, like: &str) -> NotOne {
+pub(super) fn not_one(text: &str, what: &str, like: &str) -> NotOne {
     NotOne(format!("`{text}` is not {what}\nwrite it like {like}"))
 }
 
@@ -226,7 +226,7 @@ pub fn heartbeat(text: &str) -> Result<Heartbeat, NotOne> {
 }
 
 /// Reads a scalar of the language from a text or a number.
-fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: Display>,
     D: Deserializer<'de>,
@@ -250,13 +250,14 @@ where
 
 macro_rules! read_as_scalar {
     ($($type:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                scalar(deserializer)
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::scenario::units::scalar(deserializer)
             }
         }
     )*};
 }
+pub(super) use read_as_scalar;
 
 read_as_scalar!(Length, Rate, Size, Limit, Span);
 

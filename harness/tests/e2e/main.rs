@@ -10,4 +10,5 @@ mod proxy;
 mod quick;
 mod runs;
 mod scenarios;
+mod secure;
 mod words;

@@ -253,7 +253,8 @@ impl Server {
         let out = child.stdout.take().expect("piped");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on ws://").expect("the announcement");
+        let (scheme, address) = line.trim().split_once("://").expect("the announcement");
+        assert!(["listening on ws", "listening on wss"].contains(&scheme), "{line}");
         let address = address.parse().expect("an address");
         Self { child, address }
     }

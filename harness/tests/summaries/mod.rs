@@ -57,6 +57,8 @@ pub(crate) fn passed() -> Summary {
         clients: Clients { planned: 5_000, connected_max: 5_000, failed: 0 },
         sent: 6_000,
         deliveries: Deliveries { owed: 594_000, received: 594_000, ..Deliveries::default() },
+        expectations: 0,
+        too_little: None,
         steps: vec![step(4, "join", Verdict::Passed, ""), step(9, "talk", Verdict::Passed, "")],
         checks: vec![
             check("delivery", Verdict::Passed, 594_000, &[(Class::Loss, 0), (Class::Leak, 0)]),

@@ -27,6 +27,8 @@ pub(crate) fn plan() -> ChecksPlan {
         heartbeat: None,
         recovery: false,
         slow: None,
+        messages: true,
+        manners: true,
     }
 }
 

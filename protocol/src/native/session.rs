@@ -76,7 +76,7 @@ impl<P> Session<P> {
     }
 
     /// The connection's id, as `welcome` told it.
-    pub fn connection(&self) -> &str {
+    pub fn id(&self) -> &str {
         &self.connection
     }
 

@@ -45,7 +45,7 @@ impl Server {
         let now = self.now();
         let session = self.sessions.get_mut(&conn)?;
         match session.received(now, text, &self.world) {
-            Flow::Continue => None,
+            Flow::Continue | Flow::Alive => None,
             Flow::Close(ending) => {
                 self.end(conn, ending.reason_told());
                 Some(ending)

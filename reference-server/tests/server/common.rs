@@ -117,13 +117,13 @@ impl Frame {
     }
 }
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
-impl Client {
-    pub(crate) fn over(stream: TcpStream) -> Self {
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
@@ -204,10 +204,6 @@ impl Client {
         }
     }
 
-    pub(crate) fn stop_sending(&mut self) {
-        self.stream.shutdown(Direction::Write).expect("open");
-    }
-
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -219,6 +215,12 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => false,
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+impl Client {
+    pub(crate) fn stop_sending(&mut self) {
+        self.stream.shutdown(Direction::Write).expect("open");
     }
 }
 

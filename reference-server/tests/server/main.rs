@@ -6,3 +6,4 @@ mod framing;
 mod handshake;
 mod program;
 mod rooms;
+mod tls;

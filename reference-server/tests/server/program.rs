@@ -155,6 +155,9 @@ fn mistakes_are_told_in_one_line() {
     fails(&["--drain", "soon"], 2, "--drain");
     fails(&["--log", "loud"], 2, "--log");
     fails(&["--max-connections", "100000000"], 2, "ulimit -n 100000");
+    fails(&["--tls-cert", "cert.pem"], 2, "--tls-key");
+    fails(&["--tls-key", "key.pem"], 2, "--tls-cert");
+    fails(&["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"], 2, "--tls-cert nowhere.pem: ");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     fails(&["--listen", &address], 3, "in use");

@@ -19,7 +19,7 @@ use crate::drive::swarm::Command;
 use crate::handshake::Request;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Time};
-use crate::plan::{Action, Ask, Rejoin, Say, Vars};
+use crate::plan::{Action, Ask, Comparison, Rejoin, Say, Vars};
 use crate::scenario::template;
 use crate::wire::Outgoing;
 
@@ -28,9 +28,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 impl Director<'_> {
     pub(super) async fn act(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
         match &frame.step.action {
-            Action::Open { path, headers } => {
+            Action::Open { path, headers, bare } => {
                 let headers = headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-                self.open(frame, id, path.as_deref(), headers).await
+                self.open(frame, id, (path.as_deref(), headers), *bare).await
             }
             Action::Close { code, reason } => self.close(frame, id, *code, reason).await,
             Action::Drop => {
@@ -54,9 +54,21 @@ impl Director<'_> {
             Action::Ask(ask) => self.ask(frame, id, ask).await,
             Action::Say(say) => self.say(frame, id, say).await,
             Action::Expect(expect) => self.expect(frame, id, expect).await,
-            Action::ExpectNone { of, wait } => self.expect_none(frame, id, of, *wait).await,
-            Action::Each(steps) => self.steps(steps, Some(id)).await,
-            Action::Wait(_)
+            Action::ExpectNone(none) => self.expect_none(frame, id, none).await,
+            Action::Transmit(parts) => self.transmit(frame, id, parts),
+            Action::HalfClose => self.half_close(frame, id),
+            Action::Drain => self.drain(frame, id).await,
+            Action::Compare(Comparison::Values(values, same)) => {
+                self.compare(frame, id, values, *same)
+            }
+            Action::Http(exchange) => self.exchange(frame, id, exchange).await,
+            Action::Each(steps) => {
+                let scope = super::Scope { only: Some(id), round: frame.round };
+                self.steps(steps, scope).await
+            }
+            Action::Compare(Comparison::Members(..))
+            | Action::Server(_)
+            | Action::Wait(_)
             | Action::Repeat { .. }
             | Action::Together(_)
             | Action::Phase { .. }
@@ -69,10 +81,10 @@ impl Director<'_> {
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        path: Option<&str>,
-        headers: Vec<(String, String)>,
+        to: (Option<&str>, Vec<(String, String)>),
+        bare: bool,
     ) -> Result<(), Failed> {
-        let outcome = self.connect(frame, id, path, headers).await;
+        let outcome = self.connect(frame, id, to, bare).await;
         outcome.map_err(|reason| {
             self.shared.lock().books.measured.count(Metric::OpenFailed, 1);
             self.fail(
@@ -82,7 +94,7 @@ impl Director<'_> {
                 format!("could not connect: {reason}"),
             )
         })?;
-        self.introduce(frame, id).await
+        if bare { Ok(()) } else { self.introduce(frame, id).await }
     }
 
     /// Says who the client is, where the dialect wants that first.
@@ -102,13 +114,13 @@ impl Director<'_> {
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        path: Option<&str>,
-        headers: Vec<(String, String)>,
+        (path, headers): (Option<&str>, Vec<(String, String)>),
+        bare: bool,
     ) -> Result<(), Arc<str>> {
-        let vars = self.vars(id);
+        let vars = self.vars(frame, id);
         let unfilled = |hole: Unfilled| Arc::from(hole.to_string());
         let path = match path.or(self.target.path.as_deref()) {
-            Some(path) => path.to_owned(),
+            Some(path) => template::fill_text(path, &vars).map_err(unfilled)?,
             None => self.plan.dialect.path(&vars).map_err(unfilled)?,
         };
         let request = Request {
@@ -121,10 +133,10 @@ impl Director<'_> {
         let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
         let small_buffer = self.facts.get(group).is_some_and(|facts| facts.stops_reading);
         if let Some((client, _)) = self.shared.lock().client(id) {
-            client.connecting(frame.begun);
+            client.connecting(frame.begun, bare);
         }
-        let address = self.target.address;
-        self.swarm.command(Command::Open { client: id, address, request, small_buffer });
+        let (address, tls) = (self.target.address, self.target.tls.clone());
+        self.swarm.command(Command::Open { client: id, address, tls, request, small_buffer });
         let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
             State::Open => Some(Ok(())),
             State::Failed(reason) => Some(Err(Arc::clone(reason))),
@@ -221,7 +233,7 @@ impl Director<'_> {
         loop {
             let deadline = Instant::now() + super::WITHIN;
             let attempt = Frame { deadline, begun: self.shared.now(), ..frame };
-            match self.connect(attempt, id, None, Vec::new()).await {
+            match self.connect(attempt, id, (None, Vec::new()), false).await {
                 Ok(()) => break,
                 Err(reason) if next.is_none() || Instant::now() >= frame.deadline => {
                     let detail = format!("could not reconnect: {reason}");
@@ -275,7 +287,7 @@ impl Director<'_> {
     /// Asks, and waits for the answer where the dialect answers.
     async fn ask(&self, frame: Frame<'_>, id: ClientId, ask: &Ask) -> Result<(), Failed> {
         let place = frame.step.place;
-        let vars = self.vars(id);
+        let vars = self.vars(frame, id);
         let mut args = Vars::new();
         for (name, template) in &ask.args {
             let value = template::fill(template, &vars)
@@ -305,7 +317,9 @@ impl Director<'_> {
 
     async fn say(&self, frame: Frame<'_>, id: ClientId, say: &Say) -> Result<(), Failed> {
         let now = self.shared.now();
-        let asked = self.speak(id, say, now, true, Wording::Stamped(say.size.unwrap_or(0)));
+        let vars = self.vars(frame, id);
+        let words = Wording::Stamped(say.size.unwrap_or(0));
+        let asked = self.speak(id, say, (now, true), words, &vars);
         match asked {
             Ok(asked) => {
                 let saved = BTreeMap::new();
@@ -320,13 +334,12 @@ impl Director<'_> {
         &self,
         id: ClientId,
         say: &Say,
-        intended: Time,
-        awaited: bool,
+        (intended, awaited): (Time, bool),
         otherwise: Wording<'_>,
+        vars: &Vars,
     ) -> Result<Asked, String> {
-        let vars = self.vars(id);
         let fill = |template: &str| {
-            let filled = template::fill(&Value::String(template.to_owned()), &vars);
+            let filled = template::fill(&Value::String(template.to_owned()), vars);
             filled.map(|value| template::as_text(&value)).map_err(|hole| hole.to_string())
         };
         let text = say.text.as_deref().map(fill).transpose()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_io::Timer;
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{Director, Failed, Frame, save};
@@ -10,9 +11,19 @@ use crate::books::{Books, Wording};
 use crate::check::Class;
 use crate::client::{Client, Event, State};
 use crate::dialect::{EventKind, Fence};
-use crate::observe::{ClientId, RoomId, What, Who};
-use crate::plan::{ClosedPattern, Echo, Expect, Pattern, Say, Vars};
+use crate::observe::{ClientId, Ending, RoomId, Time, What, Who};
+use crate::plan::{ClosedPattern, Echo, Expect, NonePattern, Pattern, Say, Side, TcpEnd, Vars};
 use crate::scenario::template;
+
+/// With more clients than this, a fence asks only the client that it is for.
+const FENCED_TOGETHER: usize = 256;
+
+/// How a connection ended.
+struct Close {
+    at: Time,
+    ending: Ending,
+    tcp: Option<TcpEnd>,
+}
 
 impl Director<'_> {
     pub(super) async fn expect(
@@ -27,6 +38,12 @@ impl Director<'_> {
         if let Some(members) = &expect.members {
             self.expect_members(frame, id, members).await?;
         }
+        if let Some(wanted) = &expect.frames {
+            self.expect_frames(frame, id, wanted).await?;
+        }
+        if let Some(payload) = &expect.pong {
+            self.expect_pong(frame, id, payload).await?;
+        }
         match &expect.closed {
             Some(closed) => self.expect_closed(frame, id, closed).await,
             None => Ok(()),
@@ -39,7 +56,7 @@ impl Director<'_> {
         id: ClientId,
         pattern: &Pattern,
     ) -> Result<(), Failed> {
-        let vars = self.vars(id);
+        let vars = self.vars(frame, id);
         let mut fields = Vars::new();
         for (name, template) in &pattern.fields {
             let person = matches!(name.as_str(), "who" | "from");
@@ -58,7 +75,7 @@ impl Director<'_> {
                     .inbox
                     .iter()
                     .position(|event| event.kind == pattern.kind && fits(event, &fields, books))?;
-                let event = client.inbox.remove(at)?;
+                let event = client.take_event(at)?;
                 if let Some(fields) = event.heard.as_ref().and_then(|heard| heard.fields()) {
                     save(client, &pattern.save, fields);
                 }
@@ -97,7 +114,7 @@ impl Director<'_> {
         id: ClientId,
         members: &[String],
     ) -> Result<(), Failed> {
-        let vars = self.vars(id);
+        let vars = self.vars(frame, id);
         let mut wanted: Vec<String> = Vec::new();
         for member in members {
             let word = Value::String(member.clone());
@@ -129,33 +146,31 @@ impl Director<'_> {
         wanted: &ClosedPattern,
     ) -> Result<(), Failed> {
         let place = frame.step.place;
+        let mut only_frame = false;
         let ended = self.until(id, frame.deadline, |client, _| match &client.state {
-            State::Closed(at, ending) => Some((*at, ending.clone(), client.silent_since)),
+            State::Closed(at, ending) => {
+                only_frame = wanted.end.is_some() && client.tcp_end.is_none();
+                let close = Close { at: *at, ending: ending.clone(), tcp: client.tcp_end };
+                (!only_frame).then_some((close, client.silent_since))
+            }
             _ => None,
         });
-        let Some((at, ending, silent)) = ended.await else {
-            let detail = "the connection is still open".to_owned();
+        let Some((close, silent)) = ended.await else {
+            let detail = match only_frame {
+                true => "the Close frame came, but TCP has not ended",
+                false => "the connection is still open",
+            };
             return Err(self.fail(place, id, Class::Timeout, detail));
         };
         let now = self.shared.now();
         self.shared.lock().books.observe(now, id, What::Foreseen);
-        if wanted.by_server && ending.asked {
-            let detail = "the client itself closed the connection".to_owned();
-            return Err(self.fail(place, id, Class::Close, detail));
-        }
-        if let Some(code) = wanted.code.filter(|code| Some(*code) != ending.code) {
-            let got = ending.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            let detail = format!("closed with {got} ({}), not with {code}", ending.reason);
-            return Err(self.fail(place, id, Class::Close, detail));
-        }
         let from = silent.unwrap_or(frame.begun);
-        let open = Duration::from_micros(at.0.saturating_sub(from.0));
-        match wanted.not_before.as_ref().map(|span| self.span(span)) {
-            Some(least) if open < least => {
-                let detail = format!("closed after {open:.1?}, which is before {least:.1?}");
-                Err(self.fail(place, id, Class::Timeout, detail))
-            }
-            _ => Ok(()),
+        let least = wanted.not_before.as_ref().map(|span| self.span(span));
+        let most = wanted.not_after.as_ref().map(|span| self.span(span));
+        let wrong = wrong_end(wanted, &close).or_else(|| wrong_time((least, most), from, close.at));
+        match wrong {
+            Some((class, detail)) => Err(self.fail(place, id, class, detail)),
+            None => Ok(()),
         }
     }
 
@@ -163,11 +178,11 @@ impl Director<'_> {
         &self,
         frame: Frame<'_>,
         id: ClientId,
-        kinds: &[EventKind],
-        wait: Duration,
+        none: &NonePattern,
     ) -> Result<(), Failed> {
-        Timer::after(wait).await;
-        let deadline = frame.deadline + wait;
+        let kinds = &none.of;
+        Timer::after(none.wait).await;
+        let deadline = frame.deadline + none.wait;
         let alive = self.fence(Frame { deadline, ..frame }, id).await;
         let place = frame.step.place;
         let mut stage = self.shared.lock();
@@ -185,6 +200,10 @@ impl Director<'_> {
             let detail = format!("an unwanted {}: {text}", event.kind.as_str());
             return Err(self.fail(place, id, present(event.kind), detail));
         }
+        if let Some((pattern, shown)) = self.unwanted(frame, id, &none.frames)? {
+            let detail = format!("a frame like {pattern} must not come; this came: {shown}");
+            return Err(self.fail(place, id, Class::Leak, detail));
+        }
         if !alive {
             let detail = "the fence did not come back: absence is not proven".to_owned();
             return Err(self.fail(place, id, Class::Unresponsive, detail));
@@ -197,9 +216,12 @@ impl Director<'_> {
     pub(super) async fn fence(&self, frame: Frame<'_>, id: ClientId) -> bool {
         let dialect = &self.plan.dialect;
         let inside = self.shared.lock().client(id).is_some_and(|(client, _)| client.can_speak());
-        if dialect.fence == Fence::Say && dialect.echo == Echo::Once && inside {
+        // Where frames are looked at as they are, nothing may be said that nobody asked for.
+        let may_speak = self.plan.checks.messages;
+        if dialect.fence == Fence::Say && dialect.echo == Echo::Once && inside && may_speak {
             let now = self.shared.now();
-            return match self.speak(id, &Say::default(), now, false, Wording::Fence) {
+            let vars = self.vars(frame, id);
+            return match self.speak(id, &Say::default(), (now, false), Wording::Fence, &vars) {
                 Ok(_) => {
                     let back =
                         |client: &mut Client, _: &mut Books| client.fence_is_back().then_some(());
@@ -208,7 +230,21 @@ impl Director<'_> {
                 Err(_) => false,
             };
         }
+        self.others_are_heard(frame, id).await;
         self.ping(frame.deadline, id).await
+    }
+
+    /// Waits until the server has heard what the other clients have sent: only then can a pong show
+    /// that nothing of it is on its way.
+    async fn others_are_heard(&self, frame: Frame<'_>, id: ClientId) {
+        let clients = self.plan.clients.len();
+        if clients > FENCED_TOGETHER {
+            return;
+        }
+        let others = (0..clients).filter_map(|other| u32::try_from(other).ok()).map(ClientId);
+        let pings = others.filter(|other| *other != id).map(|id| self.ping(frame.deadline, id));
+        let heard = join_all(pings).await;
+        tracing::debug!(?heard, "which of the others got their pongs");
     }
 
     /// Sends a WebSocket ping and waits for its pong. True where nothing can be asked: a closed
@@ -220,6 +256,58 @@ impl Director<'_> {
         });
         ponged.await.is_some()
     }
+}
+
+/// What is wrong with how a connection ended.
+fn wrong_end(wanted: &ClosedPattern, close: &Close) -> Option<(Class, String)> {
+    let ending = &close.ending;
+    let who = match wanted.by {
+        Side::Server if ending.asked => Some("the client itself closed the connection"),
+        Side::Client if !ending.asked => Some("the server closed the connection"),
+        _ => None,
+    };
+    if let Some(who) = who {
+        return Some((Class::Close, who.to_owned()));
+    }
+    let code = |code: Option<u16>| code.map_or_else(|| "no code".to_owned(), |it| it.to_string());
+    let how = match ending.clean {
+        true => format!("closed with {} ({})", code(ending.code), ending.reason),
+        false => format!("ended without a Close frame ({})", ending.reason),
+    };
+    let coded = ending.clean && wanted.codes.contains(&ending.code);
+    if !wanted.codes.is_empty() && !coded {
+        let wanted: Vec<String> = wanted.codes.iter().map(|it| code(*it)).collect();
+        return Some((Class::Close, format!("{how}, not with {}", wanted.join(" or "))));
+    }
+    if wanted.clean.is_some_and(|clean| clean != ending.clean) {
+        let should = if ending.clean { "without a Close frame" } else { "with a Close frame" };
+        return Some((Class::Close, format!("{how}; it should have ended {should}")));
+    }
+    let named = |end| if end == TcpEnd::Fin { "in order (FIN)" } else { "with a reset (RST)" };
+    match (wanted.end, close.tcp) {
+        (Some(wanted), Some(end)) if wanted != end => {
+            let detail = format!("TCP ended {}, not {}", named(end), named(wanted));
+            Some((Class::Close, detail))
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong with when a connection ended.
+fn wrong_time(
+    (least, most): (Option<Duration>, Option<Duration>),
+    from: Time,
+    at: Time,
+) -> Option<(Class, String)> {
+    let open = Duration::from_micros(at.0.saturating_sub(from.0));
+    let early = least.filter(|least| open < *least);
+    let late = most.filter(|most| open > *most);
+    let detail = match (early, late) {
+        (Some(least), _) => format!("closed after {open:.1?}, which is before {least:.1?}"),
+        (None, Some(most)) => format!("closed after {open:.1?}, which is later than {most:.1?}"),
+        (None, None) => return None,
+    };
+    Some((Class::Timeout, detail))
 }
 
 /// Whether an event has these fields.

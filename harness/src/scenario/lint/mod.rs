@@ -2,6 +2,7 @@
 
 mod names;
 mod step;
+mod wire;
 
 use super::marked::{At, Keyed, Tried};
 use super::metrics::{self, METRICS, STATS};
@@ -17,8 +18,9 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 /// All that is wrong with a scenario.
 pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
     let names = Names::of(file);
-    let mut linter = Linter { text, file, names, problems: Vec::new() };
+    let mut linter = Linter { text, file, names, problems: Vec::new(), in_repeat: false };
     linter.head();
+    linter.case();
     linter.vars("scenario", &file.vars, &[]);
     for (name, group) in file.clients.iter() {
         if let Tried(Some(group)) = group {
@@ -26,6 +28,7 @@ pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
         }
     }
     linter.steps(&file.steps, step::Around::default());
+    linter.steps(&file.refusal, step::Around::default());
     for (name, stats) in file.thresholds.iter() {
         linter.threshold(name, stats);
     }
@@ -37,6 +40,8 @@ struct Linter<'a> {
     file: &'a File,
     names: Names,
     problems: Vec<Problem>,
+    /// The step stands in a `repeat`: `$round` has a value.
+    in_repeat: bool,
 }
 
 impl Linter<'_> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Linter;
-use crate::dialect::RECEIVED;
+use crate::dialect::{RECEIVED, pattern};
 use crate::scenario::expectations::Save;
 use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::model::File;
@@ -37,6 +37,7 @@ impl Names {
             names.set.insert(group.value.clone(), set);
         }
         names.saves(&file.steps, None);
+        names.saves(&file.refusal, None);
         names
     }
 
@@ -46,6 +47,10 @@ impl Names {
             if let (Some(who), Some(save)) = (who, save_of(step)) {
                 let kept = self.saved.entry(who.to_owned()).or_default();
                 kept.extend(save.0.iter().map(|(variable, _)| variable.value.clone()));
+            }
+            if let Some(who) = who {
+                let kept = self.saved.entry(who.to_owned()).or_default();
+                kept.extend(patterns_of(step).flat_map(|it| pattern::captures(it)));
             }
             for inner in step.inner() {
                 self.saves(inner, who);
@@ -68,11 +73,21 @@ fn save_of(step: &Step) -> Option<&At<Save>> {
     create.or(join).or(expect)
 }
 
+/// The patterns of a step whose holes are given values.
+fn patterns_of(step: &Step) -> impl Iterator<Item = &Value> {
+    let frames = step.expect.iter().flat_map(|expect| expect.frames());
+    let answer = step.answer.iter().flat_map(|answer| {
+        let headers = answer.headers.iter().map(|(_, pattern)| pattern);
+        headers.chain(&answer.json).chain(&answer.body)
+    });
+    frames.chain(answer).map(|pattern| &pattern.value)
+}
+
 impl Linter<'_> {
     /// Variables may use those around them, each other, and what every client has.
     pub(super) fn vars(&mut self, owner: &str, vars: &Keyed<At<Value>>, around: &[&str]) {
         for (name, value) in vars.iter() {
-            if BUILT_IN.contains(&name.as_str()) || name.as_str() == "n" {
+            if BUILT_IN.contains(&name.as_str()) || ["n", "round"].contains(&name.as_str()) {
                 let problem = Problem::new(format!("`{}` is a name that every client has", **name));
                 self.tell(problem.at(name.place).help("give the variable another name"));
             }
@@ -154,11 +169,13 @@ impl Linter<'_> {
         in_stream: bool,
     ) {
         let wanted = hole.argument.as_deref().unwrap_or(first);
-        if known.contains(wanted) || (in_stream && wanted == "n") {
+        let counted = (in_stream && wanted == "n") || (self.in_repeat && wanted == "round");
+        if known.contains(wanted) || counted {
             return;
         }
         let problem = Problem::new(match wanted {
             "n" => "`$n` counts the actions of an `every`; there is none here".to_owned(),
+            "round" => "`$round` counts the rounds of a `repeat`; there is none here".to_owned(),
             "heartbeat" => "`$heartbeat` is for times: `within`, `wait`, `not_before`".to_owned(),
             "shard" => "`$shard` wants the name of a number: `$shard(rooms)`".to_owned(),
             _ => format!("no variable is called `{wanted}`"),

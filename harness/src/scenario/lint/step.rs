@@ -8,16 +8,13 @@ use crate::plan::Place;
 use crate::scenario::expectations::{Expect, Fields};
 use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::steps::{Join, Phase, Say, Step, Steps};
+use crate::scenario::steps::{Join, NOBODYS, Phase, Say, Step, Steps};
 
 /// A stamp with the largest numbers has so many bytes; a stamped text cannot be smaller.
 pub(crate) const STAMP_BYTES: usize = 64;
 
 /// More rounds than this are a slip of the pen.
 const ROUNDS_MAX: u32 = 10_000_000;
-
-/// Actions that no client does.
-const NOBODYS: &[&str] = &["wait", "repeat", "together", "phase", "settle"];
 
 /// Actions that a stream can repeat.
 const STREAMED: &[&str] =
@@ -48,14 +45,19 @@ impl Linter<'_> {
         self.actor(step, action, *place, who);
         self.modifiers(step, action, *place, around);
         self.action(step, who.unwrap_or(""), around);
+        self.below(step, who.unwrap_or(""));
+        self.compares(step, who.unwrap_or(""), around.in_each);
         let inside = Around {
             who,
             in_each: around.in_each || step.each.is_some(),
             in_phase: step.phase.is_some(),
         };
+        let outside = self.in_repeat;
+        self.in_repeat |= step.repeat.is_some();
         for steps in step.inner() {
             self.steps(steps, inside);
         }
+        self.in_repeat = outside;
     }
 
     fn not_one_action(&mut self, place: Place, actions: &[(&'static str, Place)]) {
@@ -189,9 +191,8 @@ impl Linter<'_> {
         if let Some(expect) = &step.expect {
             self.expect(expect, who);
         }
-        if let Some(none) = step.expect_none.as_ref().filter(|none| none.of.is_empty()) {
-            let problem = Problem::new("none of what?").at(none.place);
-            self.tell(problem.help("e.g. `expect_none: { of: [message] }`"));
+        if let Some(none) = &step.expect_none {
+            self.expects_none(none, who);
         }
         if let Some(repeat) = &step.repeat {
             match &repeat.times {
@@ -263,7 +264,14 @@ impl Linter<'_> {
         for member in expect.members.iter().flatten() {
             self.somebody(member, who);
         }
-        if !any && expect.members.is_none() && expect.ping.is_none() && expect.closed.is_none() {
+        self.expects_frames(expect, who);
+        let others = expect.frames().next().is_some()
+            || expect.frames.is_some()
+            || expect.pong.is_some()
+            || expect.members.is_some()
+            || expect.ping.is_some()
+            || expect.closed.is_some();
+        if !any && !others {
             let problem = Problem::new("this expects nothing").at(expect.place);
             self.tell(problem.help("e.g. `expect: { joined: bob }`"));
         }

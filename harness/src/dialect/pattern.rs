@@ -1,0 +1,414 @@
+//! Frames as scenarios write them themselves: wire values to send, and patterns that wait for frames.
+//!
+//! A pattern is a template of this dialect's kind whose holes are a client's variables: one that has
+//! a value must have it in the frame, too; one that has none is given what stands there.
+
+use serde_json::{Map, Value};
+
+use super::shape::is_shape;
+use super::template::Template;
+use super::{Dialect, Encoding, Unfilled};
+use crate::plan::Vars;
+use crate::scenario::template::{self, Hole, Piece, as_text, pieces};
+use crate::scenario::units::Size;
+
+/// The key of a value that stands for a frame of bytes: `{ $binary: "00 ff" }`.
+pub const BINARY: &str = "$binary";
+
+/// Why a pattern cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unusable {
+    /// A hole that must have a value has none.
+    #[error(transparent)]
+    Unfilled(#[from] Unfilled),
+    /// It is no pattern.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// A pattern, ready to be compared.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    template: Template,
+    resolved: Value,
+}
+
+impl Pattern {
+    /// A pattern with the values that are known filled in.
+    ///
+    /// # Errors
+    /// A hole with a dot that has no value, an operation that is wrong, a text that could be read in
+    /// several ways.
+    pub fn new(pattern: &Value, vars: &Vars) -> Result<Self, Unusable> {
+        let resolved = resolve(pattern, vars)?;
+        let template = Template::compile(&resolved).map_err(Unusable::Wrong)?;
+        match template.ambiguous() {
+            Some(text) => {
+                let fact = format!("`{text}` has more than one hole without a value");
+                Err(Unusable::Wrong(fact))
+            }
+            None => Ok(Self { template, resolved }),
+        }
+    }
+
+    /// What a value gives to the holes, if it is like the pattern.
+    pub fn matched(&self, value: &Value) -> Option<Vars> {
+        self.template.matched(value)
+    }
+}
+
+/// As it is compared: with what was known filled in.
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.resolved.fmt(f)
+    }
+}
+
+impl Dialect {
+    /// A value as the text of a frame: JSON, or where the dialect's frames are texts, itself.
+    pub fn text_of(&self, value: &Value) -> String {
+        match self.encoding {
+            Encoding::Text => as_text(value),
+            Encoding::Json => value.to_string(),
+        }
+    }
+
+    /// The text of a frame as a value. Where the dialect is JSON and the text is not, it is a text.
+    pub fn value_of(&self, text: &str) -> Value {
+        match self.encoding {
+            Encoding::Text => Value::from(text),
+            Encoding::Json => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        }
+    }
+}
+
+/// What is wrong with a pattern whatever its holes come to.
+pub fn mistake(pattern: &Value) -> Option<String> {
+    Template::compile(&without_dots(pattern)).err()
+}
+
+/// The names that a pattern may give values to.
+pub fn captures(pattern: &Value) -> Vec<String> {
+    let holes = Template::compile(&without_dots(pattern)).map(|it| it.holes()).unwrap_or_default();
+    holes.into_iter().map(|(name, _)| name).filter(|name| name != "_").collect()
+}
+
+/// The holes that must have values: those with a dot, computed ones, those in keys and in numbers.
+pub fn needs(pattern: &Value) -> Vec<Hole> {
+    let computed = |hole: &Hole| hole.argument.is_some() || hole.name.contains('.');
+    match pattern {
+        Value::String(text) => template::holes_of(text).filter(computed).collect(),
+        Value::Array(list) => list.iter().flat_map(needs).collect(),
+        Value::Object(entries) => entries
+            .iter()
+            .flat_map(|(key, value)| match key.as_str() {
+                "$matches" | "$type" | "$list" => Vec::new(),
+                "$is" | "$length" | "$above" | "$below" => template::holes(value),
+                operation if is_operation(operation) => needs(value),
+                key => template::holes_of(key).chain(needs(value)).collect(),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The same pattern with every hole that must have a value taken for a text.
+fn without_dots(pattern: &Value) -> Value {
+    match pattern {
+        Value::String(text) => {
+            let computed = |piece: &Piece| match piece {
+                Piece::Hole(hole) => hole.argument.is_some() || hole.name.contains('.'),
+                Piece::Text(_) => false,
+            };
+            if pieces(text).iter().any(computed) { Value::from("x") } else { pattern.clone() }
+        }
+        Value::Array(list) => list.iter().map(without_dots).collect(),
+        Value::Object(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| {
+                    let operation = is_operation(key);
+                    let plain = |key: &str| key.replace('$', "$$");
+                    let value = match (key.as_str(), value) {
+                        // A number may be a hole until the step.
+                        ("$above" | "$below" | "$length", Value::String(text))
+                            if text.starts_with('$') =>
+                        {
+                            Value::from(0)
+                        }
+                        ("$matches" | "$type" | "$list", value) => value.clone(),
+                        (_, value) => without_dots(value),
+                    };
+                    if operation || !key.starts_with('$') {
+                        escaped(key, value)
+                    } else {
+                        (plain(key), value)
+                    }
+                })
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// Whether a key says how its value is meant.
+fn is_operation(key: &str) -> bool {
+    matches!(key, "$json" | "$list" | BINARY) || is_shape(key)
+}
+
+/// A key that is compared as it stands; the content of a frame of bytes as it is compared: in
+/// hexadecimal, without spaces.
+fn escaped(key: &str, value: Value) -> (String, Value) {
+    match (key, value) {
+        (BINARY, Value::String(hex)) => {
+            (format!("${BINARY}"), Value::from(hex.replace(' ', "").to_lowercase()))
+        }
+        (BINARY, value) => (format!("${BINARY}"), value),
+        (key, value) => (key.to_owned(), value),
+    }
+}
+
+/// A pattern with the names filled that have a value; the others stay holes.
+fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unfilled> {
+    Ok(match pattern {
+        Value::String(text) => resolve_text(text, vars)?,
+        Value::Array(list) => {
+            Value::Array(list.iter().map(|item| resolve(item, vars)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(entries) => {
+            let mut resolved = Map::new();
+            for (key, value) in entries {
+                let value = match key.as_str() {
+                    "$matches" | "$type" | "$list" => value.clone(),
+                    "$is" | "$length" | "$above" | "$below" => template::fill(value, vars)?,
+                    _ => resolve(value, vars)?,
+                };
+                let (key, value) = if is_operation(key) || !key.contains('$') {
+                    escaped(key, value)
+                } else {
+                    (template::fill_text(key, vars)?.replace('$', "$$"), value)
+                };
+                resolved.insert(key, value);
+            }
+            Value::Object(resolved)
+        }
+        other => other.clone(),
+    })
+}
+
+fn resolve_text(text: &str, vars: &Vars) -> Result<Value, Unfilled> {
+    let pieces = pieces(text);
+    if let [Piece::Hole(hole)] = pieces.as_slice() {
+        return Ok(match known(hole, vars)? {
+            None => Value::from(text),
+            Some(Value::String(text)) => Value::from(text.replace('$', "$$")),
+            // Exactly this, not one that has these keys among others.
+            Some(value @ (Value::Array(_) | Value::Object(_))) => {
+                Value::Object(Map::from_iter([("$is".to_owned(), value)]))
+            }
+            Some(value) => value,
+        });
+    }
+    let mut resolved = String::new();
+    for piece in &pieces {
+        match piece {
+            Piece::Text(text) => resolved.push_str(&text.replace('$', "$$")),
+            Piece::Hole(hole) => match known(hole, vars)? {
+                Some(value) => resolved.push_str(&as_text(&value).replace('$', "$$")),
+                None => resolved.push_str(&format!("${}", hole.name)),
+            },
+        }
+    }
+    Ok(Value::String(resolved))
+}
+
+/// The value of a hole; none if it may be given one.
+fn known(hole: &Hole, vars: &Vars) -> Result<Option<Value>, Unfilled> {
+    match template::value_of(hole, vars) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if hole.argument.is_none() && !hole.name.contains('.') => Ok(None),
+        Err(unfilled) => Err(unfilled),
+    }
+}
+
+/// The texts of a wire value, without its operations: what its holes are looked for in.
+pub fn wire_texts(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(wire_texts).collect(),
+        Value::Object(entries) => match operation(entries) {
+            Some((_, inner)) => wire_texts(inner),
+            None => {
+                let texts = entries.iter().map(|(key, value)| (key.clone(), wire_texts(value)));
+                Value::Object(texts.collect())
+            }
+        },
+        other => other.clone(),
+    }
+}
+
+/// What is wrong with a wire value whatever its holes come to.
+pub fn wire_mistake(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(list) => list.iter().find_map(wire_mistake),
+        Value::Object(entries) => match operation(entries) {
+            Some(("$size", Value::String(text))) if text.starts_with('$') => None,
+            Some(("$size", size)) => as_text(size).parse::<Size>().err().map(|e| e.to_string()),
+            Some((_, inner)) => wire_mistake(inner),
+            None => {
+                let odd = entries.keys().find(|key| is_operation(key) || *key == "$size");
+                let odd = odd.map(|key| match key.as_str() {
+                    "$json" | "$size" => format!("`{key}` stands alone in its mapping"),
+                    key => format!("`{key}` is for patterns; there is nothing to compare here"),
+                });
+                odd.or_else(|| entries.values().find_map(wire_mistake))
+            }
+        },
+        _ => None,
+    }
+}
+
+/// The operation that a mapping of a wire value is; none if it is an ordinary one.
+fn operation(entries: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (key, inner) = entries.iter().next().filter(|_| entries.len() == 1)?;
+    ["$json", "$size"].contains(&key.as_str()).then_some((key.as_str(), inner))
+}
+
+/// A wire value with its holes filled. `{ $size: 70KiB }` is a text of so many bytes, `{ $json: v }`
+/// is JSON inside a text.
+///
+/// # Errors
+/// A hole that nothing fills, or a size that is none.
+pub fn fill_wire(value: &Value, vars: &Vars) -> Result<Value, Unusable> {
+    Ok(match value {
+        Value::Array(list) => {
+            Value::Array(list.iter().map(|item| fill_wire(item, vars)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(entries) => match operation(entries) {
+            Some(("$json", inner)) => Value::from(fill_wire(inner, vars)?.to_string()),
+            Some(("$size", size)) => {
+                let size: Size = as_text(&template::fill(size, vars)?)
+                    .parse()
+                    .map_err(|error| Unusable::Wrong(format!("{error}")))?;
+                Value::from("x".repeat(size.0))
+            }
+            _ => {
+                let mut filled = Map::new();
+                for (key, value) in entries {
+                    filled.insert(template::fill_text(key, vars)?, fill_wire(value, vars)?);
+                }
+                Value::Object(filled)
+            }
+        },
+        other => template::fill(other, vars)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn vars(value: &Value) -> Vars {
+        value.as_object().unwrap().clone().into_iter().collect()
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "literals read better without `&`")]
+    fn check(pattern: Value, value: Value, expected: Option<Value>) {
+        let vars = vars(&json!({
+            "room": "lobby", "n": 4, "odd": "$a{}", "bob": { "id": 7 }, "state": { "s": 1 },
+        }));
+        let bound = Pattern::new(&pattern, &vars).unwrap().matched(&value);
+        let bound = bound.map(|vars| Value::Object(vars.into_iter().collect()));
+        assert_eq!(bound, expected, "{pattern} against {value}");
+    }
+
+    #[test]
+    fn a_name_with_a_value_must_have_it_and_another_gets_it() {
+        check(
+            json!({"r": "$room", "id": "$id"}),
+            json!({"r": "lobby", "id": 5}),
+            Some(json!({"id": 5})),
+        );
+        check(json!({"r": "$room"}), json!({"r": "other"}), None);
+        check(json!("$n"), json!(4), Some(json!({})));
+        check(json!("$n"), json!("4"), None);
+        check(json!("$bob.id"), json!(7), Some(json!({})));
+        check(json!("$bob.id"), json!(8), None);
+        check(json!("x-$room-$rest"), json!("x-lobby-7"), Some(json!({"rest": "7"})));
+        check(json!("$odd"), json!("$a{}"), Some(json!({})));
+        check(json!({"v": "$_", "w": "$_"}), json!({"v": 1, "w": 2}), Some(json!({})));
+    }
+
+    #[test]
+    fn a_value_that_is_a_mapping_is_compared_as_a_whole() {
+        check(json!({"s": "$state"}), json!({"s": {"s": 1}}), Some(json!({})));
+        check(json!({"s": "$state"}), json!({"s": {"s": 1, "t": 2}}), None);
+        check(json!({"s": {"s": 1}}), json!({"s": {"s": 1, "t": 2}}), Some(json!({})));
+    }
+
+    #[test]
+    fn names_stand_in_keys_and_operations() {
+        check(json!({"e": {"$room": "$v"}}), json!({"e": {"lobby": 1}}), Some(json!({"v": 1})));
+        check(json!({"n": {"$above": "$n"}}), json!({"n": 5}), Some(json!({})));
+        check(json!({"n": {"$above": "$n"}}), json!({"n": 4}), None);
+        check(json!({"$matches": "a$|b"}), json!("b"), Some(json!({})));
+        check(json!({"$not": "$room"}), json!("lobby"), None);
+        check(
+            json!({"l": {"$list": "all", "of": {"r": "$room", "i": "$i"}}}),
+            json!({"l": [{"r": "lobby", "i": 1}]}),
+            Some(json!({"all": [{"i": 1}]})),
+        );
+    }
+
+    #[test]
+    fn what_must_have_a_value_and_has_none_is_named() {
+        let refused =
+            |pattern: Value| Pattern::new(&pattern, &Vars::new()).unwrap_err().to_string();
+        assert_eq!(refused(json!({"a": "$bob.id"})), "`$bob.id` has no value here");
+        assert_eq!(refused(json!({"$not_there": 1})), "`$not_there` has no value here");
+        assert_eq!(refused(json!("$a-$b")), "`$a-$b` has more than one hole without a value");
+        assert_eq!(refused(json!({"$above": "$n"})), "`$n` has no value here");
+    }
+
+    #[test]
+    fn captures_and_needs_are_known_beforehand() {
+        let pattern =
+            json!({"a": "$x", "b?": "$y", "c": "$bob.id", "$k": {"$above": "$z"}, "d": "$_"});
+        assert_eq!(captures(&pattern), ["x", "y"]);
+        let needs: Vec<String> = needs(&pattern).iter().map(ToString::to_string).collect();
+        assert_eq!(needs, ["bob.id", "k", "z"]);
+        assert_eq!(mistake(&pattern), None);
+        assert!(mistake(&json!({"$any": 5})).is_some());
+    }
+
+    #[test]
+    fn a_wire_value_is_filled() {
+        let vars = vars(&json!({"room": "lobby", "size": "3B"}));
+        let filled = |value: Value| fill_wire(&value, &vars).unwrap();
+        assert_eq!(filled(json!({"$room": ["$room", 1]})), json!({"lobby": ["lobby", 1]}));
+        assert_eq!(
+            filled(json!({"d": {"$json": {"r": "$room"}}})),
+            json!({"d": r#"{"r":"lobby"}"#})
+        );
+        assert_eq!(filled(json!({"t": {"$size": "$size"}})), json!({"t": "xxx"}));
+        assert!(fill_wire(&json!({"$size": "many"}), &vars).is_err());
+        assert!(fill_wire(&json!("$nobody"), &vars).is_err());
+    }
+
+    proptest::proptest! {
+        /// A known value is matched by its own name, whatever it holds.
+        #[test]
+        fn a_known_text_is_itself(text in "\\PC{0,12}") {
+            let vars = Vars::from([("x".to_owned(), Value::from(text.as_str()))]);
+            for pattern in [json!("$x"), json!({"k": "a-$x"})] {
+                let value = match &pattern {
+                    Value::String(_) => json!(text),
+                    _ => json!({"k": format!("a-{text}")}),
+                };
+                let pattern = Pattern::new(&pattern, &vars).unwrap();
+                proptest::prop_assert!(pattern.matched(&value).is_some(), "{}", pattern);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What a client does below the dialect: frames and bytes as the scenario writes them, and comparisons
+//! of what came.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Director, Failed, Frame};
+use crate::check::{Class, hash_value};
+use crate::client::State;
+use crate::craft::{self, Crafted};
+use crate::dialect::pattern::{self, Unusable};
+use crate::heard;
+use crate::observe::{ClientId, What};
+use crate::plan::{Comparison, FramePlan, Group, Part, Vars};
+use crate::scenario::template::{self, Hole};
+
+/// Something to write, with its holes filled.
+enum Piece {
+    Frame(Crafted),
+    Bytes(Vec<u8>),
+}
+
+impl Director<'_> {
+    /// Writes frames and bytes in one piece.
+    pub(super) fn transmit(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        parts: &[Part],
+    ) -> Result<(), Failed> {
+        let place = frame.step.place;
+        let vars = self.vars(frame, id);
+        let pieces: Result<Vec<Piece>, Unusable> =
+            parts.iter().map(|part| self.piece(part, &vars)).collect();
+        let pieces =
+            pieces.map_err(|reason| self.fail(place, id, Class::Reply, reason.to_string()))?;
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let mut bytes = Vec::new();
+        for piece in pieces {
+            let (shown, closes, more) = match piece {
+                Piece::Frame(crafted) => {
+                    let mask = stage.mask();
+                    (shown(&crafted), crafted.closes(), crafted.bytes(mask))
+                }
+                Piece::Bytes(bytes) => {
+                    let shown = format!("(bytes: {})", craft::shown(&bytes));
+                    (shown.into(), false, bytes)
+                }
+            };
+            let connected =
+                stage.client(id).filter(|(it, _)| matches!(it.state, State::Open | State::Closing));
+            let Some((client, books)) = connected else { break };
+            client.wrote(&more);
+            books.observe(now, id, What::Spoke);
+            if closes && client.is_open() {
+                client.closing(now, false, books);
+            }
+            stage.note(now, id, shown);
+            bytes.extend(more);
+        }
+        let ended = stage.client(id).and_then(|(client, _)| super::frames::ended(client));
+        let parcel = stage.parcel(id, bytes);
+        drop(stage);
+        match (ended, parcel) {
+            (None, Some(parcel)) => {
+                self.shared.deliver(Some(parcel));
+                Ok(())
+            }
+            (ended, _) => {
+                let how = ended.unwrap_or_else(|| "it is not open yet".to_owned());
+                let detail = format!("cannot send: there is no connection ({how})");
+                Err(self.fail(place, id, Class::Close, detail))
+            }
+        }
+    }
+
+    fn piece(&self, part: &Part, vars: &Vars) -> Result<Piece, Unusable> {
+        let text = |payload| {
+            let fin = true;
+            Piece::Frame(Crafted { opcode: 1, fin, rsv: 0, masked: true, length: None, payload })
+        };
+        Ok(match part {
+            Part::Value(value) => {
+                let value = pattern::fill_wire(value, vars)?;
+                text(self.plan.dialect.text_of(&value).into_bytes())
+            }
+            Part::Text(payload) => text(payload.bytes(vars)?),
+            Part::Frame(plan) => Piece::Frame(crafted(plan, vars)?),
+            Part::Bytes(payload) => Piece::Bytes(payload.bytes(vars)?),
+        })
+    }
+
+    /// Ends the client's half of TCP.
+    pub(super) fn half_close(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+        let now = self.shared.now();
+        let mut stage = self.shared.lock();
+        let link = stage.links.get(id.0 as usize).cloned().flatten();
+        if let Some((client, _)) = stage.client(id) {
+            client.has_ended_its_half();
+        }
+        stage.note(now, id, "(end of this half of TCP)".into());
+        drop(stage);
+        let ended = link.map(|link| link.end_of_writing());
+        match ended {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                let detail = format!("cannot end this half of the connection: {error}");
+                Err(self.fail(frame.step.place, id, Class::Close, detail))
+            }
+            None => {
+                let detail = "there is no connection of which to end a half".to_owned();
+                Err(self.fail(frame.step.place, id, Class::Close, detail))
+            }
+        }
+    }
+
+    /// Forgets what has come, up to a fence.
+    pub(super) async fn drain(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+        let alive = self.fence(frame, id).await;
+        if let Some((client, _)) = self.shared.lock().client(id) {
+            client.drain();
+        }
+        if alive {
+            return Ok(());
+        }
+        let detail = "the fence did not come back: more may be on its way".to_owned();
+        Err(self.fail(frame.step.place, id, Class::Unresponsive, detail))
+    }
+
+    /// Compares values that one client knows.
+    pub(super) fn compare(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        templates: &[Value],
+        same: bool,
+    ) -> Result<(), Failed> {
+        let vars = self.vars(frame, id);
+        let values: Result<Vec<Value>, _> =
+            templates.iter().map(|value| template::fill(value, &vars)).collect();
+        let values = values
+            .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
+        let word = |nth: usize| templates.get(nth).map_or_else(String::new, template::as_text);
+        match odd_pair(&values, same) {
+            None => Ok(()),
+            Some((first, second)) => {
+                let shown = |nth: usize| values.get(nth).map_or_else(String::new, Value::to_string);
+                let how = if same { "should be the same" } else { "should differ" };
+                let detail = format!(
+                    "{} and {} {how}: {} and {}",
+                    word(first),
+                    word(second),
+                    shown(first),
+                    shown(second)
+                );
+                Err(self.fail(frame.step.place, id, Class::Reply, detail))
+            }
+        }
+    }
+
+    /// Compares a variable between the members of a group.
+    pub(super) fn members_agree(
+        &self,
+        frame: Frame<'_>,
+        group: &Group,
+        comparison: &Comparison,
+    ) -> Result<(), Failed> {
+        let Comparison::Members(name, same) = comparison else { return Ok(()) };
+        let hole = Hole { name: name.clone(), argument: None };
+        let mut values = Vec::new();
+        for member in group.first.0..group.first.0 + group.size {
+            let id = ClientId(member);
+            let value = template::value_of(&hole, &self.vars(frame, id));
+            let value = value
+                .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
+            values.push(value);
+        }
+        let Some((first, second)) = odd_pair(&values, *same) else {
+            self.met();
+            return Ok(());
+        };
+        let client = |nth: usize| ClientId(group.first.0 + u32::try_from(nth).unwrap_or_default());
+        let who = |nth: usize| {
+            let client = self.plan.clients.get(client(nth).0 as usize);
+            client.map_or_else(String::new, |client| client.name.clone())
+        };
+        let value = |nth: usize| values.get(nth).map_or_else(String::new, Value::to_string);
+        let (class, how) = match same {
+            true => (Class::View, "should be the same for all"),
+            false => (Class::Identity, "should be another one for each"),
+        };
+        let detail = format!(
+            "`{name}` {how}: {} has {}, {} has {}",
+            who(first),
+            value(first),
+            who(second),
+            value(second)
+        );
+        Err(self.fail(frame.step.place, client(second), class, detail))
+    }
+}
+
+/// The first two values that are not as they must be: all the same, or all different.
+fn odd_pair(values: &[Value], same: bool) -> Option<(usize, usize)> {
+    if same {
+        let second = values.iter().position(|value| Some(value) != values.first())?;
+        return Some((0, second));
+    }
+    let mut seen = std::collections::HashMap::new();
+    values
+        .iter()
+        .enumerate()
+        .find_map(|(nth, value)| seen.insert(hash_value(value), nth).map(|before| (before, nth)))
+}
+
+fn crafted(plan: &FramePlan, vars: &Vars) -> Result<Crafted, Unusable> {
+    let payload = plan.payload.bytes(vars)?;
+    let payload = match plan.code {
+        Some(code) => craft::close_body(code, &payload),
+        None => payload,
+    };
+    let FramePlan { opcode, fin, rsv, masked, length, .. } = *plan;
+    Ok(Crafted { opcode, fin, rsv, masked, length, payload })
+}
+
+/// A right text frame is shown as its text, like all others.
+fn shown(crafted: &Crafted) -> Arc<str> {
+    let plain = Crafted { payload: Vec::new(), ..crafted.clone() };
+    let usual =
+        Crafted { opcode: 1, fin: true, rsv: 0, masked: true, length: None, payload: Vec::new() };
+    match std::str::from_utf8(&crafted.payload) {
+        Ok(text) if plain == usual => heard::shown(&text.into()),
+        _ => crafted.shown().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_compared_in_pairs() {
+        let values = |value: Value| value.as_array().unwrap().clone();
+        assert_eq!(odd_pair(&values(json!([1, 1, 1])), true), None);
+        assert_eq!(odd_pair(&values(json!([1, 1, 2])), true), Some((0, 2)));
+        assert_eq!(odd_pair(&values(json!([1, "1", 2])), false), None);
+        assert_eq!(odd_pair(&values(json!(["a", "b", "b"])), false), Some((1, 2)));
+    }
+}

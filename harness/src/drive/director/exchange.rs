@@ -1,0 +1,304 @@
+//! HTTP requests on connections of their own, and upgrades that go no further.
+
+use async_tungstenite::tungstenite::handshake::client::generate_key;
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
+
+use super::{Director, Failed, Frame};
+use crate::check::Class;
+use crate::dialect::pattern::{self, Pattern, Unusable};
+use crate::drive::channel::Channel;
+use crate::drive::director::Target;
+use crate::drive::swarm::explain;
+use crate::heard;
+use crate::http::{self, Answer, Progress, Request};
+use crate::observe::ClientId;
+use crate::plan::{AnswerPattern, Body, Exchange, HttpPlan, Statuses, Vars};
+use crate::scenario::template;
+use crate::summary::Direction;
+
+/// How much of an answer's body is shown, in bytes.
+const SHOWN_MAX: usize = 300;
+
+/// A request, ready to be sent.
+struct Ready {
+    bytes: Vec<u8>,
+    /// It asks for the head alone.
+    to_head: bool,
+    /// Another server than the target.
+    elsewhere: Option<Target>,
+    /// The answer to this key.
+    accept: Option<String>,
+}
+
+/// What came back.
+enum Came {
+    Answer(Answer),
+    Nothing,
+    /// Something that is no answer: what.
+    NoHttp(String),
+    Late,
+}
+
+impl Director<'_> {
+    pub(super) async fn exchange(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        exchange: &Exchange,
+    ) -> Result<(), Failed> {
+        let place = frame.step.place;
+        let upgrade = !matches!(exchange.request, HttpPlan::Plain { .. });
+        let class = if upgrade { Class::Handshake } else { Class::Reply };
+        let mut vars = self.vars(frame, id);
+        let ready = self.request_of(&exchange.request, &vars);
+        let ready =
+            ready.map_err(|reason| self.fail(place, id, Class::Reply, reason.to_string()))?;
+        let accept = ready.accept.clone();
+        vars.extend(accept.map(|accept| ("accept".to_owned(), Value::from(accept))));
+        self.note(id, Direction::Out, &ready.bytes);
+        let target = ready.elsewhere.as_ref().unwrap_or(self.target);
+        let asking = ask(target, &ready);
+        let late = async {
+            async_io::Timer::at(frame.deadline).await;
+            Came::Late
+        };
+        let came = future::or(asking, late).await;
+        if let Came::Answer(answer) = &came {
+            let head = format!("HTTP {} ", answer.status).into_bytes();
+            self.note(id, Direction::In, &[head.as_slice(), &answer.body].concat());
+        }
+        match judge(&exchange.answer, upgrade, &came, &vars) {
+            Ok(bound) => {
+                if let Some((client, _)) = self.shared.lock().client(id) {
+                    bound.into_iter().for_each(|(name, value)| client.capture(&name, value));
+                }
+                Ok(())
+            }
+            Err(detail) => Err(self.fail(place, id, class, detail)),
+        }
+    }
+
+    /// Keeps a request or an answer for transcripts.
+    fn note(&self, id: ClientId, direction: Direction, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes).replace("\r\n", " | ");
+        let shown = format!("(http: {})", heard::shown(&text.trim_end_matches([' ', '|']).into()));
+        let now = self.shared.now();
+        self.shared.lock().books.frame(now, id, direction, shown.into());
+    }
+
+    fn request_of(&self, plan: &HttpPlan, vars: &Vars) -> Result<Ready, Unusable> {
+        let filled = |headers: &[(String, String)]| -> Result<Vec<(String, String)>, Unusable> {
+            let each = headers
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), template::fill_text(value, vars)?)));
+            each.collect()
+        };
+        match plan {
+            HttpPlan::Raw(payload) => {
+                let bytes = payload.bytes(vars)?;
+                Ok(Ready { bytes, to_head: false, elsewhere: None, accept: None })
+            }
+            HttpPlan::Upgrade { method, path, without, headers } => {
+                let dialect = &self.plan.dialect;
+                let path = match path.as_ref().or(self.target.path.as_ref()) {
+                    Some(path) => template::fill_text(path, vars)?,
+                    None => dialect.path(vars)?,
+                };
+                let key = generate_key();
+                let offered = dialect.connect.subprotocol.as_deref();
+                let mut request = Request::upgrade(&self.target.host, path, &key, offered);
+                request.method.clone_from(method);
+                request.set(&filled(headers)?);
+                without.iter().for_each(|name| request.without(name));
+                let key = request
+                    .headers
+                    .iter()
+                    .rev()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+                let accept = key.map(|(_, key)| derive_accept_key(key.as_bytes()));
+                let bytes = request.to_bytes();
+                Ok(Ready { bytes, to_head: method == "HEAD", elsewhere: None, accept })
+            }
+            HttpPlan::Plain { method, path, headers, body } => {
+                let path = template::fill_text(path, vars)?;
+                let (path, elsewhere) = destination(path)?;
+                let host = elsewhere.as_ref().map_or(&self.target.host, |target| &target.host);
+                let mut request = Request {
+                    method: method.clone(),
+                    path,
+                    headers: vec![
+                        ("Host".to_owned(), host.clone()),
+                        ("Connection".to_owned(), "close".to_owned()),
+                    ],
+                    body: Vec::new(),
+                };
+                if let Some(body) = body {
+                    let (kind, bytes) = content(body, vars)?;
+                    request
+                        .headers
+                        .extend(kind.map(|kind| ("Content-Type".to_owned(), kind.to_owned())));
+                    let length = ("Content-Length".to_owned(), bytes.len().to_string());
+                    request.headers.push(length);
+                    request.body = bytes;
+                }
+                request.set(&filled(headers)?);
+                let bytes = request.to_bytes();
+                Ok(Ready { bytes, to_head: method == "HEAD", elsewhere, accept: None })
+            }
+        }
+    }
+}
+
+/// The path of a request, and where it goes if that is not the target.
+fn destination(path: String) -> Result<(String, Option<Target>), Unusable> {
+    if path.starts_with('/') {
+        return Ok((path, None));
+    }
+    let wrong = |reason: String| Unusable::Wrong(format!("`{path}`: {reason}"));
+    let url = Url::parse(&path).map_err(|error| wrong(error.to_string()))?;
+    if url.scheme() != "http" {
+        return Err(wrong("a path, or a URL that begins with http://, is wanted".to_owned()));
+    }
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let port = url.port_or_known_default().unwrap_or(80);
+    let mut found = url.socket_addrs(|| Some(80)).map_err(|error| wrong(error.to_string()))?;
+    let address = found.pop().ok_or_else(|| wrong("no address".to_owned()))?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let inside = format!("{}{query}", url.path());
+    let host = format!("{host}:{port}");
+    Ok((inside, Some(Target { address, host, path: None, tls: None })))
+}
+
+/// The type and the bytes of a body.
+fn content(body: &Body, vars: &Vars) -> Result<(Option<&'static str>, Vec<u8>), Unusable> {
+    Ok(match body {
+        Body::Json(value) => {
+            let value = pattern::fill_wire(value, vars)?;
+            (Some("application/json"), value.to_string().into_bytes())
+        }
+        Body::Form(fields) => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            for (name, value) in fields {
+                form.append_pair(name, &template::fill_text(value, vars)?);
+            }
+            (Some("application/x-www-form-urlencoded"), form.finish().into_bytes())
+        }
+        Body::Plain(payload) => (None, payload.bytes(vars)?),
+    })
+}
+
+/// One exchange on a connection of its own.
+async fn ask(target: &Target, ready: &Ready) -> Came {
+    let exchange = async {
+        let mut channel = Channel::open(target).await?;
+        // Who does not want to read all of a request may answer it and close: that is seen below.
+        let sent = channel.write_all(&ready.bytes).await;
+        let flushed = channel.flush().await;
+        tracing::debug!(?sent, ?flushed, "an HTTP request");
+        let (mut gathered, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+        loop {
+            let (count, broken) = match channel.read(&mut buffer).await {
+                Ok(count) => (count, None),
+                Err(error) => (0, Some(explain(&error))),
+            };
+            gathered.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            match http::read(&gathered, count == 0, ready.to_head) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Whole(answer)) => return Ok(Came::Answer(answer)),
+                Ok(Progress::Nothing) => return Ok(Came::Nothing),
+                Err(reason) => {
+                    return Ok(Came::NoHttp(
+                        broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")),
+                    ));
+                }
+            }
+        }
+    };
+    let came: std::io::Result<Came> = exchange.await;
+    came.unwrap_or_else(|error| Came::NoHttp(explain(&error)))
+}
+
+/// What an answer gives to the holes of its pattern, or what is wrong with it.
+fn judge(wanted: &AnswerPattern, upgrade: bool, came: &Came, vars: &Vars) -> Result<Vars, String> {
+    let usual = if upgrade { Statuses::Between(101, 101) } else { Statuses::Between(200, 299) };
+    let statuses = if wanted.status.is_empty() { &[usual][..] } else { &wanted.status };
+    let expected =
+        format!("expected {}", statuses.iter().map(named).collect::<Vec<_>>().join(" or "));
+    let answer = match came {
+        Came::Answer(answer) => answer,
+        Came::Nothing if statuses.contains(&Statuses::NoAnswer) => return Ok(Vars::new()),
+        Came::Nothing => return Err(format!("{expected}: the connection ended without an answer")),
+        Came::NoHttp(reason) => return Err(format!("{expected}: {reason}")),
+        Came::Late => return Err(format!("{expected}: no answer came in time")),
+    };
+    let fits = |status: &Statuses| match status {
+        Statuses::Between(from, to) => (*from..=*to).contains(&answer.status),
+        Statuses::NoAnswer => false,
+    };
+    if !statuses.iter().any(fits) {
+        return Err(format!("{expected}: the answer is {}", shown(answer)));
+    }
+    let mut known = vars.clone();
+    let mut bound = Vars::new();
+    for (name, pattern) in &wanted.headers {
+        let what = format!("the header {name}");
+        match answer.header(name) {
+            Some(header) => {
+                let value = Value::from(header.as_str());
+                take(pattern, &value, (&what, &header), (&mut known, &mut bound))?;
+            }
+            // As a field of a mapping: there it can be absent.
+            None => {
+                let pattern = json!({ "header": pattern });
+                let none = (what.as_str(), "not there");
+                take(&pattern, &json!({}), none, (&mut known, &mut bound))?;
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    if let Some(pattern) = &wanted.body {
+        let body = Value::from(text.as_ref());
+        take(pattern, &body, ("the body", &shown(answer)), (&mut known, &mut bound))?;
+    }
+    if let Some(pattern) = &wanted.json {
+        let json: Value = serde_json::from_str(&text)
+            .map_err(|error| format!("the body is no JSON ({error}): {}", shown(answer)))?;
+        take(pattern, &json, ("the body", &shown(answer)), (&mut known, &mut bound))?;
+    }
+    Ok(bound)
+}
+
+/// Compares a part of an answer, and keeps what it gives.
+fn take(
+    pattern: &Value,
+    value: &Value,
+    (what, found): (&str, &str),
+    (known, bound): (&mut Vars, &mut Vars),
+) -> Result<(), String> {
+    let pattern = Pattern::new(pattern, known).map_err(|reason| reason.to_string())?;
+    let more = pattern.matched(value);
+    let more = more.ok_or_else(|| format!("{what} should be {pattern}; it is {found}"))?;
+    known.extend(more.clone());
+    bound.extend(more);
+    Ok(())
+}
+
+fn named(status: &Statuses) -> String {
+    match status {
+        Statuses::Between(from, to) if from == to => format!("HTTP {from}"),
+        Statuses::Between(from, to) => format!("HTTP {from} to {to}"),
+        Statuses::NoAnswer => "no answer".to_owned(),
+    }
+}
+
+fn shown(answer: &Answer) -> String {
+    let body = answer.body.get(..answer.body.len().min(SHOWN_MAX)).unwrap_or_default();
+    let body = String::from_utf8_lossy(body);
+    match body.trim() {
+        "" => format!("HTTP {} without a body", answer.status),
+        body => format!("HTTP {}: {body}", answer.status),
+    }
+}

@@ -1,0 +1,255 @@
+//! Steps below the dialect: frames, bytes and HTTP requests as a scenario writes them itself.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Span;
+
+/// Something that is written to a connection as it is.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A text frame with this wire value, encoded as the dialect says.
+    Value(Value),
+    /// A text frame with exactly this text.
+    Text(Payload),
+    /// A frame, right or wrong.
+    Frame(FramePlan),
+    /// Bytes.
+    Bytes(Payload),
+}
+
+/// Content of a frame, or bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// A text: a template.
+    Text(String),
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// So many bytes of `x`.
+    Size(usize),
+    /// The same so many times.
+    Times(Box<Self>, u32),
+    /// One behind the other.
+    Together(Vec<Self>),
+}
+
+/// A frame to build by hand.
+#[derive(Clone, Debug)]
+pub struct FramePlan {
+    /// 0 to 15.
+    pub opcode: u8,
+    /// The last frame of its message.
+    pub fin: bool,
+    /// The three reserved bits, 0 to 7.
+    pub rsv: u8,
+    /// Masked, as a client must.
+    pub masked: bool,
+    /// The length that it declares; none: the real one.
+    pub length: Option<u64>,
+    /// A Close frame's code; the payload is its reason.
+    pub code: Option<u16>,
+    /// Its content.
+    pub payload: Payload,
+}
+
+/// Frames that must come. Patterns: templates over the client's variables, in the dialect's manner.
+#[derive(Clone, Debug)]
+pub enum FramesPattern {
+    /// So many frames like this, in any order with others.
+    Some(Value, u32),
+    /// Frames like these in this order, others between them.
+    InOrder(Vec<Value>),
+    /// The next frame that nothing has taken yet.
+    Next(Value),
+}
+
+/// How a connection must end.
+#[derive(Clone, Debug, Default)]
+pub struct ClosedPattern {
+    /// Who began it.
+    pub by: Side,
+    /// With one of these codes (none: a Close frame without one); empty: with any.
+    pub codes: Vec<Option<u16>>,
+    /// A Close frame came, or none did.
+    pub clean: Option<bool>,
+    /// How TCP ended.
+    pub end: Option<TcpEnd>,
+    /// Not earlier than this after the client fell silent (else: after the step began).
+    pub not_before: Option<Span>,
+    /// Not later than this after the client fell silent (else: after the step began).
+    pub not_after: Option<Span>,
+}
+
+/// Who began to close.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The server.
+    Server,
+    /// The client.
+    Client,
+    /// Either.
+    #[default]
+    Anyone,
+}
+
+/// How TCP ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TcpEnd {
+    /// In order.
+    Fin,
+    /// With a reset.
+    Rst,
+}
+
+/// What must not come: events of these kinds, frames like these.
+#[derive(Clone, Debug, Default)]
+pub struct NonePattern {
+    /// Events.
+    pub of: Vec<crate::dialect::EventKind>,
+    /// Patterns of frames.
+    pub frames: Vec<Value>,
+    /// Waits so long before the fence.
+    pub wait: Duration,
+}
+
+/// How much must have been seen for a verdict to mean anything.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Minimum {
+    /// Deliveries of messages.
+    pub deliveries: u64,
+    /// Frames that came, all clients together.
+    pub frames: u64,
+    /// Events that came, all clients together.
+    pub events: u64,
+}
+
+/// A comparison of values.
+#[derive(Clone, Debug)]
+pub enum Comparison {
+    /// These values, filled by each client, are all the same (`true`), or no two of them are.
+    Values(Vec<Value>, bool),
+    /// The variable has the same value at all members of the group (`true`), or no two have the same.
+    Members(String, bool),
+}
+
+impl Comparison {
+    /// Its word in the scenario language.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Values(_, true) => "same",
+            Self::Values(_, false) => "differ",
+            Self::Members(_, true) => "equal",
+            Self::Members(_, false) => "distinct",
+        }
+    }
+}
+
+/// An HTTP exchange, and what its answer must be.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The upgrade request, or an ordinary one.
+    pub request: HttpPlan,
+    /// What must come back.
+    pub answer: AnswerPattern,
+}
+
+/// An HTTP request. All texts are templates.
+#[derive(Clone, Debug)]
+pub enum HttpPlan {
+    /// Exactly these bytes.
+    Raw(Payload),
+    /// A WebSocket upgrade, with something missing or otherwise.
+    Upgrade {
+        /// The method.
+        method: String,
+        /// The path; none: the dialect's.
+        path: Option<String>,
+        /// Headers that are left out.
+        without: Vec<String>,
+        /// More headers, or the same ones with other values.
+        headers: Vec<(String, String)>,
+    },
+    /// An ordinary request.
+    Plain {
+        /// The method.
+        method: String,
+        /// The path, or an absolute URL.
+        path: String,
+        /// More headers.
+        headers: Vec<(String, String)>,
+        /// The body, and its type.
+        body: Option<Body>,
+    },
+}
+
+/// The body of a request.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// JSON of this wire value.
+    Json(Value),
+    /// A form's fields.
+    Form(Vec<(String, String)>),
+    /// Exactly this.
+    Plain(Payload),
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerPattern {
+    /// One of these; empty: 101 to an upgrade, else any 2xx.
+    pub status: Vec<Statuses>,
+    /// Patterns of headers.
+    pub headers: Vec<(String, Value)>,
+    /// A pattern of the body as a text.
+    pub body: Option<Value>,
+    /// A pattern of the body as JSON.
+    pub json: Option<Value>,
+}
+
+/// Which status.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Statuses {
+    /// From the first to the last.
+    Between(u16, u16),
+    /// The connection ends without an answer.
+    NoAnswer,
+}
+
+/// What is done to the run's own server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ServerAct {
+    /// SIGTERM, and its end is waited for.
+    Stop,
+    /// SIGKILL.
+    Kill,
+    /// It is started again, where it was and with the same arguments.
+    Start,
+    /// Its last end had this exit code.
+    Expect(i32),
+}
+
+impl ServerAct {
+    /// Its word in the scenario language.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop_server",
+            Self::Kill => "kill_server",
+            Self::Start => "start_server",
+            Self::Expect(_) => "expect_exit",
+        }
+    }
+}
+
+impl Part {
+    /// Its word in the scenario language.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "send",
+            Self::Text(_) => "send_text",
+            Self::Frame(_) => "frame",
+            Self::Bytes(_) => "bytes",
+        }
+    }
+}

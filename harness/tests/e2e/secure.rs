@@ -1,0 +1,212 @@
+//! Targets behind TLS: whom the harness trusts, how it says that it does not, and that a run over
+//! TLS sees what a run in the clear sees.
+
+use std::path::PathBuf;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::runs::{Call, Ran, Server};
+
+/// Another try for a run whose times a busy machine voided.
+const ATTEMPTS: usize = 3;
+
+/// An authority, a stranger, and server certificates of all kinds, as files.
+struct Papers(TempDir);
+
+impl Papers {
+    fn new() -> Self {
+        let papers = Self(tempfile::tempdir().expect("a directory"));
+        let (ca, stranger) = (authority("right"), authority("stranger"));
+        papers.write("ca.pem", &ca.pem());
+        papers.write("stranger.pem", &stranger.pem());
+        papers.write("empty.pem", "");
+        let local = ["localhost", "127.0.0.1", "::1"];
+        papers.certificate("good", &ca, &local, 4000);
+        papers.certificate("expired", &ca, &local, 2001);
+        papers.certificate("other", &ca, &["elsewhere.example"], 4000);
+        papers
+    }
+
+    fn certificate(
+        &self,
+        name: &str,
+        by: &CertifiedIssuer<'_, KeyPair>,
+        names: &[&str],
+        until: i32,
+    ) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, by).expect("a certificate");
+        self.write(&format!("{name}.pem"), &certificate.pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).expect("written");
+    }
+
+    fn path(&self, name: &str) -> String {
+        let path: PathBuf = self.0.path().join(name);
+        path.to_str().expect("text").to_owned()
+    }
+
+    /// The options of a server with this certificate.
+    fn options(&self, name: &str) -> [String; 4] {
+        let file = |kind: &str| self.path(&format!("{name}.{kind}"));
+        ["--tls-cert".to_owned(), file("pem"), "--tls-key".to_owned(), file("key")]
+    }
+
+    fn server(&self, name: &str) -> Server {
+        Server::start(&self.options(name).each_ref().map(String::as_str))
+    }
+
+    /// A shipped scenario against the program's own server, with TLS.
+    fn run(&self, scenario: &str, args: &[&str], server_args: &str) -> Ran {
+        let options = format!("{} {server_args}", self.options("good").join(" "));
+        let ca = self.path("ca.pem");
+        let call = Call::shortened(scenario).args(args);
+        call.args(&["--ca", &ca, "--server-args", &options]).end()
+    }
+
+    fn assert_passes(&self, scenario: &str, args: &[&str], server_args: &str) {
+        for attempt in 1..=ATTEMPTS {
+            let ran = self.run(scenario, args, server_args);
+            if ran.code != Some(4) || attempt == ATTEMPTS {
+                ran.assert_passed();
+                let target = ran.json["target"].as_str().unwrap_or_default();
+                assert!(target.starts_with("wss://"), "{ran}");
+                return;
+            }
+        }
+    }
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+fn join(url: &str, args: &[&str]) -> Ran {
+    Call::run("join").args(&["--target", url]).args(args).end()
+}
+
+fn assert_could_not(ran: &Ran, reason: &str) {
+    assert_eq!(ran.code, Some(3), "{ran}");
+    assert!(ran.err.contains(reason), "{reason}: {ran}");
+}
+
+#[test]
+fn a_run_passes_with_the_right_authority_by_name_and_by_address() {
+    let papers = Papers::new();
+    let server = papers.server("good");
+    let ca = papers.path("ca.pem");
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("wss://{host}:{}", server.address.port());
+        let ran = join(&url, &["--ca", &ca]);
+        ran.assert_passed();
+        assert!(ran.json.to_string().contains("--ca "), "how to do it again: {ran}");
+    }
+}
+
+#[test]
+fn what_is_not_trusted_is_said_in_plain_words() {
+    let papers = Papers::new();
+    let (ca, stranger) = (papers.path("ca.pem"), papers.path("stranger.pem"));
+    for (certificate, trusted, reason) in [
+        ("good", &stranger, "not signed by anybody trusted here: --ca FILE"),
+        ("expired", &ca, "its certificate expired at 2001-01-01"),
+        ("other", &ca, "its certificate is for elsewhere.example, not for localhost"),
+    ] {
+        let server = papers.server(certificate);
+        let url = format!("wss://localhost:{}", server.address.port());
+        assert_could_not(&join(&url, &["--ca", trusted]), reason);
+        let ran = join(&url, &["--insecure"]);
+        ran.assert_passed();
+        assert!(ran.err.contains("--insecure: a target's certificate is not checked"), "{ran}");
+    }
+}
+
+#[test]
+fn a_server_of_the_other_kind_is_recognised() {
+    let papers = Papers::new();
+    let plain = Server::start(&[]);
+    let url = format!("wss://{}", plain.address);
+    assert_could_not(&join(&url, &["--insecure"]), "it speaks no TLS: is it a ws:// server?");
+    let secure = papers.server("good");
+    let url = format!("ws://{}", secure.address);
+    assert_could_not(&join(&url, &[]), "TLS is spoken here: use wss://");
+}
+
+#[test]
+fn an_authority_that_cannot_be_read_is_a_mistake_of_the_command_line() {
+    let papers = Papers::new();
+    for (file, fact) in [("nowhere.pem", "No such file"), ("empty.pem", "no certificate in it")] {
+        let ran = join("wss://localhost:1", &["--ca", &papers.path(file)]);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.err.contains(fact) && ran.err.contains("--ca"), "{ran}");
+    }
+}
+
+#[test]
+fn five_hundred_clients_hear_everything_over_tls() {
+    let args = ["--clients", "crowd=500", "--var", "rooms=10"];
+    Papers::new().assert_passes("broadcast", &args, "");
+}
+
+#[test]
+fn a_slow_reader_is_cut_over_tls_too() {
+    let args = ["--clients", "listeners=4"];
+    Papers::new().assert_passes("slow-consumer", &args, "--queue-bytes 262144");
+}
+
+#[test]
+fn resets_and_returns_work_over_tls() {
+    let args = ["--clients", "crowd=40", "--clients", "speakers=4", "--var", "rooms=4"];
+    Papers::new().assert_passes("reconnect", &args, "");
+}
+
+#[test]
+fn silent_clients_are_found_out_over_tls() {
+    let args = ["--clients", "crowd=5", "--heartbeat", "200ms/600ms"];
+    Papers::new().assert_passes("timeout-disconnect", &args, "");
+}
+
+#[test]
+fn large_messages_arrive_whole_over_tls() {
+    const LARGE: &str = "scenario: large
+about: Messages of many records, from several at once.
+clients:
+  crowd: { clients: 6, name: user-$index }
+vars: { room: lobby-$run }
+steps:
+  - as: crowd
+    open: {}
+  - as: crowd
+    join: $room
+  - phase:
+      name: talk
+      for: 3s
+      run:
+        - as: crowd
+          every: 60/s
+          say: { size: 15KiB }
+  - settle: 5s
+checks: { delivery: exactly-once }
+";
+    let papers = Papers::new();
+    let ca = papers.path("ca.pem");
+    let options = papers.options("good").join(" ");
+    let call = Call::run("large.yaml").args(&["--ca", &ca, "--server-args", &options]);
+    std::fs::write(call.directory().join("large.yaml"), LARGE).expect("written");
+    let ran = call.end();
+    ran.assert_passed();
+    assert!(ran.count("/deliveries/received") >= 800, "{ran}");
+}

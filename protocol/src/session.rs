@@ -1,0 +1,109 @@
+//! One connection, whichever dialect it speaks.
+
+use crate::dialect::Dialect;
+use crate::ending::{Ending, Flow, Reason};
+use crate::ids::Ids;
+use crate::time::Now;
+use crate::world::World;
+use crate::{chat, events, native, project, rooms};
+
+/// One message of a client, whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Incoming<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Bytes that are no text.
+    Binary(&'a [u8]),
+}
+
+/// One connection's part of its protocol.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is the session of the dialect of that name")]
+pub enum Session<P> {
+    Native(native::Session<P>),
+    Project(project::Session<P>),
+    Rooms(rooms::Session<P>),
+    Chat(chat::Session<P>),
+    Events(events::Session<P>),
+}
+
+/// Does something with the session, whichever it is.
+macro_rules! each {
+    ($session:expr, $inner:ident => $does:expr) => {
+        match $session {
+            Session::Native($inner) => $does,
+            Session::Project($inner) => $does,
+            Session::Rooms($inner) => $does,
+            Session::Chat($inner) => $does,
+            Session::Events($inner) => $does,
+        }
+    };
+}
+
+impl<P> Session<P> {
+    /// Begins with a connection that was just opened: draws its id, greets it, and takes it into
+    /// the room that it named, if [the dialect takes one](Dialect::takes_name).
+    pub fn open<W: World<Peer = P>>(
+        dialect: Dialect,
+        now: Now,
+        name: Option<&str>,
+        peer: P,
+        world: &W,
+    ) -> Self {
+        match dialect {
+            Dialect::Native => {
+                let id = world.with_ids(Ids::connection);
+                Self::Native(native::Session::open(now, id, peer, world))
+            }
+            Dialect::Project => Self::Project(project::Session::open(now, name, peer, world)),
+            Dialect::Rooms => Self::Rooms(rooms::Session::open(now, name, peer, world)),
+            Dialect::Chat => Self::Chat(chat::Session::open(now, peer, world)),
+            Dialect::Events => Self::Events(events::Session::open(now, peer, world)),
+        }
+    }
+
+    /// Takes in one message.
+    pub fn received<W: World<Peer = P>>(
+        &mut self,
+        now: Now,
+        message: Incoming<'_>,
+        world: &W,
+    ) -> Flow {
+        match (self, message) {
+            (Self::Project(session), Incoming::Binary(bytes)) => session.binary(now, bytes, world),
+            (_, Incoming::Binary(_)) => Flow::Close(Ending::NOT_TEXT),
+            (session, Incoming::Text(text)) => {
+                each!(session, it => it.received(now, text, world))
+            }
+        }
+    }
+
+    /// Leaves all rooms: the others are told, once. A second call does nothing.
+    pub fn end<W: World<Peer = P>>(&mut self, now: Now, reason: Reason, world: &W) {
+        each!(self, session => session.end(now, reason, world));
+    }
+
+    /// The connection's id, as the client was told it; in `project`, which tells it nobody, as it
+    /// was drawn.
+    pub fn id(&self) -> &str {
+        each!(self, session => session.id())
+    }
+
+    /// Which dialect it speaks.
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Native(_) => Dialect::Native,
+            Self::Project(_) => Dialect::Project,
+            Self::Rooms(_) => Dialect::Rooms,
+            Self::Chat(_) => Dialect::Chat,
+            Self::Events(_) => Dialect::Events,
+        }
+    }
+
+    /// The rooms that it is in, as this dialect calls them.
+    pub fn rooms(&self) -> impl Iterator<Item = String> {
+        let names: Vec<String> =
+            each!(self, session => session.rooms().map(str::to_owned).collect());
+        names.into_iter()
+    }
+}
