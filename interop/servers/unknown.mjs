@@ -24,6 +24,7 @@ const tokens = new Map();
 /** channel → `{ people, head }`: who is in it, and the number of its last post. */
 const channels = new Map();
 
+const isNick = (nick) => typeof nick === 'string' && /^\S{1,40}$/.test(nick);
 const isChannel = (name) => typeof name === 'string' && /^#[a-z0-9-]{1,80}$/.test(name);
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -47,10 +48,10 @@ class Person {
   #beatBack = performance.now();
   #beats = 0;
 
-  constructor(connection, nick) {
+  constructor(connection, user) {
     this.connection = connection;
-    this.nick = nick;
-    this.#say('hello', { you: nick, beat_ms: settings.interval, patience_ms: settings.timeout });
+    this.nick = user;
+    this.#say('hello', { user, beat_ms: settings.interval, patience_ms: settings.timeout });
     connection.beat(settings.interval, (due) => {
       if (due - this.#beatBack > settings.timeout) return false;
       this.#say('beat', { n: (this.#beats += 1) });
@@ -82,6 +83,8 @@ class Person {
   /** Does what is asked, and returns what the acknowledgement says; `null` is none. */
   #asked(op, d) {
     switch (op) {
+      case 'call_me':
+        return this.#callMe(d.nick);
       case 'enter':
         return this.#enter(d.channel);
       case 'quit':
@@ -104,6 +107,13 @@ class Person {
     const channel = this.#channels.get(name);
     if (channel === undefined) throw new Nack('not_in_channel');
     return channel;
+  }
+
+  #callMe(nick) {
+    if (!isNick(nick)) throw new Nack('bad_nick');
+    if (this.#channels.size > 0) throw new Nack('already_in_channel');
+    this.nick = nick;
+    return { you: nick };
   }
 
   #enter(name) {
@@ -154,8 +164,8 @@ async function login(request, response) {
 function admit(url, request) {
   if (url.pathname !== '/live') return { status: 404 };
   const [, token] = /^Bearer (\w+)$/.exec(request.headers.authorization ?? '') ?? [];
-  const nick = tokens.get(token);
-  return nick === undefined ? { status: 401 } : { nick };
+  const user = tokens.get(token);
+  return user === undefined ? { status: 401 } : { user };
 }
 
-serve({ admit, open: (connection, { nick }) => new Person(connection, nick), http }, settings);
+serve({ admit, open: (connection, { user }) => new Person(connection, user), http }, settings);
