@@ -3,6 +3,9 @@
 //! One set of books a run, under one lock with the clients: what is observed has one order, and a
 //! message is in the books before its bytes leave.
 
+mod strangers;
+
+use self::strangers::Strangers;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +15,16 @@ use serde_json::Value;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
-use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
+use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
+
+/// Ways of ending a connection that are told apart.
+const ENDINGS_MAX: usize = 32;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -37,6 +43,7 @@ pub struct Books {
     pub events: u64,
     run: u64,
     closed: bool,
+    endings: Vec<(Ending, u64)>,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -47,7 +54,9 @@ pub struct Books {
     people: Vec<Arc<str>>,
     names: HashMap<Arc<str>, ClientId>,
     members: HashMap<(RoomId, Arc<str>), ClientId>,
+    strangers: Strangers,
     fixed: HashMap<(RoomId, ClientId, Arc<str>), Vec<MessageId>>,
+    spoken: HashMap<(RoomId, Arc<str>), Vec<MessageId>>,
     fences: HashSet<MessageId>,
     presences: HashMap<(ClientId, RoomId), VecDeque<(u64, Time)>>,
     tails: Vec<VecDeque<Noted>>,
@@ -108,6 +117,7 @@ impl Books {
             events: 0,
             run,
             closed: false,
+            endings: Vec::new(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -119,7 +129,9 @@ impl Books {
             people,
             names,
             members: HashMap::new(),
+            strangers: Strangers::default(),
             fixed: HashMap::new(),
+            spoken: HashMap::new(),
             fences: HashSet::new(),
             presences: HashMap::new(),
             witnesses: Vec::new(),
@@ -128,6 +140,9 @@ impl Books {
 
     /// Enters an observation.
     pub fn observe(&mut self, at: Time, client: ClientId, what: What) {
+        if let What::Closed(ending) = &what {
+            self.ended(ending);
+        }
         if self.closed {
             return;
         }
@@ -135,6 +150,20 @@ impl Books {
         if new > 0 {
             self.open_witnesses(client, new);
         }
+    }
+
+    /// Counts the end of a connection, the goodbyes after the run included.
+    pub fn ended(&mut self, ending: &Ending) {
+        if let Some((_, count)) = self.endings.iter_mut().find(|(known, _)| known == ending) {
+            *count += 1;
+        } else if self.endings.len() < ENDINGS_MAX {
+            self.endings.push((ending.clone(), 1));
+        }
+    }
+
+    /// How connections ended: each way with its number, in the order of their first times.
+    pub fn endings(&self) -> &[(Ending, u64)] {
+        &self.endings
     }
 
     /// Keeps a duration, in microseconds, unless the run is warming up.
@@ -223,9 +252,26 @@ impl Books {
         self.rooms.get(room.0 as usize).map_or(0, |room| room.tickets)
     }
 
-    /// Notes that a member id of a room is this client's.
+    /// Notes that a member id of a room is this client's. What others were told of it before is
+    /// understood now.
     pub fn introduce(&mut self, room: RoomId, member: &str, client: ClientId) {
         self.members.insert((room, member.into()), client);
+        for (at, told, what) in self.strangers.met(room, member, client) {
+            self.observe(at, told, what);
+        }
+    }
+
+    /// Enters what a client was told of somebody. Where only a member id names whom, and the one it
+    /// belongs to has not read yet that it is its own, this waits until it has.
+    pub fn told_of(&mut self, at: Time, client: ClientId, what: What) {
+        if let Some(what) = self.strangers.keep(at, client, what) {
+            self.observe(at, client, what);
+        }
+    }
+
+    /// The clients that can be told now of whom they were told something.
+    pub fn take_enlightened(&mut self) -> Vec<ClientId> {
+        self.strangers.take_enlightened()
     }
 
     /// Whom a name or a member id means. What names a client is remembered for its member id.
@@ -268,6 +314,7 @@ impl Books {
         let text = match words {
             Wording::Fixed(text) => {
                 self.fixed.entry((room, client, text.into())).or_default().push(message);
+                self.spoken.entry((room, text.into())).or_default().push(message);
                 text.to_owned()
             }
             Wording::Stamped(size) => Stamp { run: self.run, message, ticket, intended }.text(size),
@@ -334,6 +381,11 @@ impl Books {
     /// The messages with this fixed text, in the order sent.
     pub fn fixed(&self, room: RoomId, from: ClientId, text: &str) -> &[MessageId] {
         self.fixed.get(&(room, from, text.into())).map_or(&[], Vec::as_slice)
+    }
+
+    /// The messages with this fixed text in a room, whoever said it, in the order sent.
+    pub fn fixed_by_anybody(&self, room: RoomId, text: &str) -> &[MessageId] {
+        self.spoken.get(&(room, text.into())).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a stamp is of this run.

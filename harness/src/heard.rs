@@ -105,8 +105,8 @@ impl Ears {
 
 fn read(dialect: &Dialect, text: &str) -> Arc<Heard> {
     let content = match dialect.decode(text) {
-        Decoded::Event(event) if event.kind == EventKind::Message => said(event),
-        Decoded::Event(event) => Content::Event(event),
+        Decoded::Event(event) if event.means.part.is_some() => Content::Event(event),
+        Decoded::Event(event) => understood(event),
         Decoded::Unknown | Decoded::NotJson(_) if !dialect.tells(EventKind::Message) => {
             match Stamp::find(text.as_bytes()) {
                 Some((at, stamp)) => Content::Message(Said {
@@ -123,6 +123,11 @@ fn read(dialect: &Dialect, text: &str) -> Arc<Heard> {
     let text: Arc<str> = text.into();
     let shown = shown(&text);
     Arc::new(Heard { text, shown, content, who: OnceLock::new() })
+}
+
+fn understood(event: Event) -> Content {
+    let is_message = event.kinds().any(|kind| kind == EventKind::Message);
+    if is_message { said(event) } else { Content::Event(event) }
 }
 
 /// A text, or its beginning when it is long.
@@ -142,6 +147,12 @@ fn said(event: Event) -> Content {
 }
 
 impl Heard {
+    /// A text whose meaning is known by now.
+    pub fn whole(event: Event, text: &Arc<str>) -> Arc<Self> {
+        let (text, shown) = (Arc::clone(text), shown(text));
+        Arc::new(Self { text, shown, content: understood(event), who: OnceLock::new() })
+    }
+
     /// The fields of the event, if it is one.
     pub fn fields(&self) -> Option<&crate::plan::Vars> {
         self.event().map(|event| &event.fields)

@@ -105,6 +105,15 @@ pub enum What {
         /// The server's number of this membership change, if it numbers them.
         view: Option<u64>,
     },
+    /// It was told that somebody has another name.
+    Renamed {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        who: Who,
+        /// The server's number of this membership change, if it numbers them.
+        view: Option<u64>,
+    },
     /// It was told that somebody left.
     Left {
         /// The room.
@@ -234,6 +243,16 @@ pub enum What {
         ops: Arc<Value>,
         /// Its place in the room's log, if the server numbers.
         number: Option<u64>,
+    },
+
+    /// It was told, on the way in, what the room holds, in an event of its own.
+    Snapshot {
+        /// The room.
+        room: RoomId,
+        /// The version of the content.
+        version: u64,
+        /// The content, by key.
+        entries: Arc<Value>,
     },
 
     /// It received a WebSocket ping.

@@ -15,7 +15,9 @@ use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::scenario::Scenario;
 
+pub(crate) use build::mix;
 pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use wire::{
@@ -120,6 +122,8 @@ pub struct Step {
     pub who: Option<usize>,
     /// How long it may take. None: the default of 5 s.
     pub within: Option<Span>,
+    /// It is left out at servers that lack one of these.
+    pub needs: Vec<String>,
     /// What is done.
     pub action: Action,
 }
@@ -208,6 +212,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// Nothing: servers of this kind lack what the step needs. Why.
+    LeftOut(String),
 }
 
 /// How a client goes back to its rooms after a reconnect.
@@ -287,6 +293,8 @@ pub struct Stream {
     pub who: usize,
     /// How many a second, for the whole group.
     pub rate: f64,
+    /// It is left out at servers that lack one of these.
+    pub needs: Vec<String>,
     /// What.
     pub action: StreamAction,
 }
@@ -473,6 +481,17 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::LeftOut(_) => "left out",
         }
     }
+}
+
+/// The first thing that a scenario needs and a dialect lacks, as a sentence.
+pub(crate) fn missing(scenario: &Scenario, dialect: &Dialect) -> Option<String> {
+    needs::missing(&scenario.file, &scenario.file.steps, dialect)
+}
+
+/// Whether a scenario uses something: a verb or a feature.
+pub(crate) fn uses(scenario: &Scenario, need: &str) -> bool {
+    needs::uses(&scenario.file, need)
 }

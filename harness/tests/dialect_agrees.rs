@@ -3,6 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::dialect::{Decoded, Dialect, Event, EventKind, Verb};
@@ -133,7 +134,7 @@ fn meaning(frame: &Value) -> Event {
         }
         fields.insert("members".into(), Value::Array(list));
     }
-    Event { kind: *kind, fields, remember: Vec::new(), reply: None }
+    Event { kind: *kind, fields, means: Arc::default() }
 }
 
 #[derive(Clone, Debug)]
@@ -271,7 +272,7 @@ impl Bench {
             Step::Wait(seconds) => {
                 self.clock += Duration::from_secs(*seconds);
                 while let Some(name) = self.world.due(self.now().time) {
-                    protocol::native::tick_room(self.now(), &name, &self.world);
+                    protocol::tick_room(self.now(), &name, &self.world);
                 }
                 self.heard();
             }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "literals read better without `&`")]
 
-use harness::dialect::{Decoded, Dialect, Event, EventKind, Unfilled, Verb};
+use harness::dialect::{Decoded, Dialect, EventKind, Unfilled, Verb};
 use harness::plan::Vars;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -111,18 +111,16 @@ receive:
     let ops = json!({"ops": [{"put": {"key": "k", "value": [1]}}]});
     assert_eq!(encoded(&odd, Verb::Store, ops), json!({"Insert": {"key": "k", "value": [1]}}));
     assert_eq!(odd.encode(Verb::Pong, &Vars::new()).as_deref(), Ok("\"Pong\""));
-    let ping = Event {
-        kind: EventKind::Ping,
-        fields: Vars::new(),
-        remember: vec![],
-        reply: Some(Verb::Pong),
-    };
-    assert_eq!(odd.decode("\"Ping\""), Decoded::Event(ping));
+    let Decoded::Event(ping) = odd.decode("\"Ping\"") else { panic!("an event") };
+    assert_eq!((ping.kind, ping.means.reply), (EventKind::Ping, Some(Verb::Pong)));
     let Decoded::Event(welcome) = odd.decode(r#"{"event":"hello","data":"{\"id\":\"9.8\"}"}"#)
     else {
         panic!("an event")
     };
-    assert_eq!((&welcome.fields["socket"], &welcome.remember[0][..]), (&json!("9.8"), "socket"));
+    assert_eq!(
+        (&welcome.fields["socket"], &welcome.means.remember[0][..]),
+        (&json!("9.8"), "socket")
+    );
     let Decoded::Event(typing) = odd.decode(r#"{"type":"partner_typing"}"#) else {
         panic!("an event")
     };

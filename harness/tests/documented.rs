@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::dialect::{Dialect, EventKind, FEATURES, RECEIVED, SENT, Verb};
+use harness::dialect::{Dialect, EventKind, FEATURES, RECEIVED, SENT, SHAPES, Verb};
 use harness::plan::Source;
 use harness::scenario::metrics::{METRICS, STATS};
 use harness::scenario::{ACTIONS, Scenario};
@@ -44,7 +44,9 @@ fn every_example_is_right() {
             format!("{AROUND}steps:\n{text}")
         } else {
             let clients = if text.contains("clients:") { "" } else { "clients: { alice: {} }\n" };
-            format!("scenario: t\n{clients}{text}steps: [{{ as: alice, open: {{}} }}]\n")
+            let steps =
+                if text.contains("steps:") { "" } else { "steps: [{ as: alice, open: {} }]\n" };
+            format!("scenario: t\n{clients}{text}{steps}")
         };
         let source = Source { name, text: Arc::from(whole.as_str()) };
         Scenario::parse(source).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
@@ -72,7 +74,10 @@ fn every_word_of_the_language_is_documented() {
     for metric in METRICS {
         assert!(PAGE.contains(metric.about), "{}", metric.name);
     }
-    for (_, meaning) in SENT.iter().chain(RECEIVED) {
+    for (_, meaning) in SENT.iter().chain(RECEIVED).chain(SHAPES) {
         assert!(PAGE.contains(&format!("| {meaning} |")), "{meaning}");
+    }
+    for (operation, _) in SHAPES {
+        assert!(PAGE.contains(&format!("`{operation}")), "{operation}");
     }
 }

@@ -167,6 +167,14 @@ impl Dialect {
         }
     }
 
+    /// How long an empty room lives on.
+    pub(crate) const fn empty_room_lives(self, limits: &Limits) -> Duration {
+        match self {
+            Self::Native => limits.history_window,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// What the room `name` of this dialect is called in the one world of rooms. Names of `native`
     /// have no slash in them, so that no two dialects ever meet in a room.
     pub(crate) fn key(self, name: &str) -> String {

@@ -24,6 +24,8 @@ impl Ending {
     pub const TOO_BIG: Self = Self { code: 1009, reason: "message too big" };
     /// No frame for longer than the heartbeat timeout.
     pub const TIMEOUT: Self = Self { code: 4000, reason: "heartbeat timeout" };
+    /// The server has no more rooms, and the dialect no words for it.
+    pub const TRY_LATER: Self = Self { code: 1013, reason: "no more rooms" };
     /// Not allowed in.
     pub const UNAUTHORISED: Self = Self { code: 4001, reason: "unauthorised" };
     /// Removed by whoever runs the server.
@@ -44,12 +46,13 @@ impl Ending {
     }
 
     /// Every ending that the server can choose.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GOING_AWAY,
         Self::PROTOCOL_ERROR,
         Self::NOT_TEXT,
         Self::NOT_UTF8,
         Self::TOO_BIG,
+        Self::TRY_LATER,
         Self::TIMEOUT,
         Self::UNAUTHORISED,
         Self::EVICTED,

@@ -25,17 +25,32 @@ impl Ids {
 
     /// A fresh connection id, `c-…`.
     pub fn connection(&mut self) -> String {
-        self.draw("c-", SYMBOLS, ID_LEN)
+        self.with_prefix("c-")
+    }
+
+    /// A fresh id that begins so.
+    pub(crate) fn with_prefix(&mut self, prefix: &str) -> String {
+        self.draw(prefix, SYMBOLS, ID_LEN)
     }
 
     /// A fresh member id, `m-…`: no other member has it, in whichever room.
     pub fn member(&mut self) -> String {
-        self.draw("m-", SYMBOLS, ID_LEN)
+        self.with_prefix("m-")
+    }
+
+    /// A fresh id as a UUID of version 4 (RFC 9562 section 5.4).
+    pub fn uuid(&mut self) -> String {
+        let bits = (u128::from(self.0.next_u64()) << 64) | u128::from(self.0.next_u64());
+        let version = bits & !(0xF << 76) | (0x4 << 76);
+        let bits = version & !(0x3 << 62) | (0x2 << 62);
+        let digits = format!("{bits:032x}");
+        let groups = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
+        groups.map(|(from, to)| digits.get(from..to).unwrap_or_default()).join("-")
     }
 
     /// A fresh epoch, `e-…`: the name of one life of a room.
     pub fn epoch(&mut self) -> String {
-        self.draw("e-", SYMBOLS, ID_LEN)
+        self.with_prefix("e-")
     }
 
     /// A fresh room code. There are only 2^30: the caller sees whether it is taken.
@@ -62,5 +77,31 @@ impl Ids {
             bits >>= 5;
         }
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_its_form_its_version_and_its_variant() {
+        let mut ids = Ids::new([3; 32]);
+        let uuids: Vec<String> = (0..200).map(|_| ids.uuid()).collect();
+        for uuid in &uuids {
+            let lengths: Vec<usize> = uuid.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{uuid}");
+            assert!(
+                uuid.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            );
+            assert_eq!(&uuid[14..15], "4", "{uuid}");
+            assert!("89ab".contains(&uuid[19..20]), "{uuid}");
+        }
+        // Every other place takes all digits.
+        for place in (0..36).filter(|place| ![8, 13, 14, 18, 19, 23].contains(place)) {
+            let digits: std::collections::BTreeSet<&str> =
+                uuids.iter().map(|uuid| &uuid[place..=place]).collect();
+            assert_eq!(digits.len(), 16, "place {place}");
+        }
     }
 }

@@ -1,38 +1,40 @@
 //! The wire protocols as pure state machines: sessions and rooms.
 //!
 //! Nothing here opens a socket, reads a clock, draws an unseeded random number, waits, or has a
-//! thread. A [`native::Session`] is one connection; it takes one message at a time, together with
-//! the present ([`Now`]), reaches its [`Room`]s through a [`World`], and sends through an
-//! [`Outlet`]. Whoever owns the sockets (the server, or a test with a [`LocalWorld`]) supplies both.
+//! thread. A [`Session`] is one connection, whichever [`Dialect`] it speaks; it takes one message at
+//! a time, together with the present ([`Now`]), reaches its [`Room`]s through a [`World`], and sends
+//! through an [`Outlet`]. Whoever owns the sockets (the server, or a test with a [`LocalWorld`])
+//! supplies both.
 //!
 //! # The contract of a server
 //!
-//! 1. When a connection is accepted: draw its id with [`Ids::connection`], then
-//!    [`native::Session::open`].
-//! 2. For each text message: [`native::Session::received`], and obey the [`Flow`].
-//! 3. At each [`Liveness::next`]: [`Liveness::tick`] with the time of the connection's last frame.
-//! 4. However the connection ends: [`native::Session::end`] with the [`Reason`], once.
-//! 5. At each time asked for with [`World::wake_room`]: [`native::tick_room`].
+//! 1. When a connection is accepted at a dialect's [path](Dialect::path): [`Session::open`].
+//! 2. For each message: [`Session::received`], and obey the [`Flow`].
+//! 3. At each [`Liveness::next`]: [`Liveness::tick`] with the time of the connection's last
+//!    [sign of life](Dialect::lives_by), and send what the [`Dialect::beat`] is.
+//! 4. However the connection ends: [`Session::end`] with the [`Reason`], once.
+//! 5. At each time asked for with [`World::wake_room`]: [`tick_room`].
 //!
 //! ```
-//! use protocol::{Flow, Ids, LocalWorld, Limits, Now, ConnId, World, native::Session};
+//! use protocol::{ConnId, Dialect, Flow, Ids, Incoming, Limits, LocalWorld, Now, Session};
 //!
 //! let world = LocalWorld::new(Limits::default(), Ids::new([7; 32]));
-//! let id = world.with_ids(Ids::connection);
-//! let mut session = Session::open(Now::default(), id, ConnId(1), &world);
-//! let flow = session.received(Now::default(), r#"{"type":"ping","id":1}"#, &world);
-//! assert_eq!(flow, Flow::Continue);
+//! let mut session = Session::open(Dialect::Native, Now::default(), None, ConnId(1), &world);
+//! let ping = Incoming::Text(r#"{"type":"ping","id":1}"#);
+//! assert_eq!(session.received(Now::default(), ping, &world), Flow::Continue);
 //! let sent = world.take(ConnId(1));
 //! assert!(sent[0].as_text().starts_with(r#"{"type":"welcome""#));
 //! assert_eq!(sent[1].as_text(), r#"{"type":"pong","re":1}"#);
 //! ```
 
+mod act;
 pub mod chat;
 mod dialect;
 mod ending;
 pub mod events;
 mod frame;
 mod ids;
+mod json;
 mod limits;
 mod liveness;
 mod local;
@@ -40,6 +42,7 @@ mod log;
 pub mod native;
 pub mod project;
 mod rate;
+mod refusal;
 mod room;
 pub mod rooms;
 mod session;
@@ -57,9 +60,8 @@ pub use crate::ids::Ids;
 pub use crate::limits::Limits;
 pub use crate::liveness::{Beat, Liveness};
 pub use crate::local::{ConnId, LocalWorld};
-pub use crate::native::tick_room;
 pub use crate::room::{Occupant, Room};
-pub use crate::session::{Incoming, Session};
+pub use crate::session::{Incoming, Session, tick_room};
 pub use crate::storage::{Change, NotKept};
 pub use crate::time::{Now, Time};
 pub use crate::world::{EventKind, Make, Outlet, Tally, World};

@@ -1,12 +1,58 @@
-//! How many requests may come: a bucket that fills with them and drains with time.
+//! What every message passes before it is read: how long it may be, and how many may come.
 
 use std::time::Duration;
 
+use crate::dialect::Dialect;
+use crate::ending::Ending;
+use crate::limits::{Limits, passes};
 use crate::time::Time;
+use crate::world::{Tally, World};
+
+/// As many requests may come at once as in this time.
+const BURST: Duration = Duration::from_secs(1);
+/// As many may be refused as could have come in this time, before it is abuse.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The door of one connection.
+#[derive(Debug)]
+pub(crate) struct Door {
+    requests: Bucket,
+    refused: Bucket,
+}
+
+impl Door {
+    /// The door of a connection that was opened at `now`.
+    pub(crate) fn new(now: Time, limits: &Limits) -> Self {
+        Self {
+            requests: Bucket::new(now, limits.requests_per_s, BURST),
+            refused: Bucket::new(now, limits.requests_per_s, PATIENCE),
+        }
+    }
+
+    /// Whether this message may be obeyed, or is one too many and is to be refused; or how the
+    /// connection ends.
+    pub(crate) fn admits<W: World>(
+        &mut self,
+        now: Time,
+        dialect: Dialect,
+        bytes: usize,
+        world: &W,
+    ) -> Result<bool, Ending> {
+        world.tally(Tally::Received);
+        if passes(bytes, dialect.message_bytes(world.limits())) {
+            return Err(Ending::TOO_BIG);
+        }
+        let admitted = self.requests.admits(now);
+        if !admitted && !self.refused.admits(now) {
+            return Err(Ending::ABUSE);
+        }
+        Ok(admitted)
+    }
+}
 
 /// A leaky bucket. What is in it is reckoned as the time that it takes to drain.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
+struct Bucket {
     per_request: Duration,
     room: Duration,
     filled: Duration,
@@ -16,13 +62,13 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// An empty bucket that drains at `per_s` requests a second and holds as many as drain in
     /// `room`. With a rate of zero it never fills.
-    pub(crate) fn new(now: Time, per_s: u32, room: Duration) -> Self {
+    fn new(now: Time, per_s: u32, room: Duration) -> Self {
         let per_request = Duration::from_secs(1).checked_div(per_s).unwrap_or_default();
         Self { per_request, room, filled: Duration::ZERO, last: now }
     }
 
     /// Whether one more request fits in; if so, it is in.
-    pub(crate) fn admits(&mut self, now: Time) -> bool {
+    fn admits(&mut self, now: Time) -> bool {
         self.filled = self.filled.saturating_sub(now.since(self.last));
         self.last = now;
         let filled = self.filled + self.per_request;

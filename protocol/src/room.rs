@@ -16,7 +16,7 @@ use crate::time::Time;
 /// A room. It is reached only under its lock, through [`World::with_room`](crate::World::with_room).
 #[derive(Debug)]
 pub struct Room<P> {
-    name: String,
+    pub(crate) name: String,
     pub(crate) log: Log,
     pub(crate) storage: Storage,
     view: u64,
@@ -26,6 +26,8 @@ pub struct Room<P> {
     typing: Typing,
     empty_since: Option<Time>,
     dead: bool,
+    /// The latest time of day that it has told.
+    told: Duration,
     /// The earliest tick that has been asked for and has not come.
     awaited: Option<Time>,
 }
@@ -43,8 +45,25 @@ pub(crate) struct Member<P> {
     pub(crate) membership: Membership,
     /// Its presence, as JSON text: read once for each newcomer, changed seldom by comparison.
     pub(crate) state: Box<RawValue>,
+    /// When it has last shown its state, in dialects in which it has none before it shows one.
+    pub(crate) shown: Option<Duration>,
     /// The last event that it says it has read.
     pub(crate) read: u64,
+}
+
+impl<P> Member<P> {
+    /// Somebody who has just come: a full member that has shown and read nothing.
+    pub(crate) fn new(id: String, username: String, peer: P) -> Self {
+        Self {
+            id,
+            username,
+            peer,
+            membership: Membership::Full,
+            state: RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"),
+            shown: None,
+            read: 0,
+        }
+    }
 }
 
 /// A member, as whoever runs the server may see it.
@@ -85,6 +104,7 @@ impl<P> Room<P> {
             typing: Typing::default(),
             empty_since: None,
             dead: false,
+            told: Duration::ZERO,
             awaited: None,
         }
     }
@@ -209,8 +229,15 @@ impl<P> Room<P> {
         self.members().filter(|(_, member)| member.membership == Membership::Full)
     }
 
-    /// Notes that the member types, until then. Says whether it did not before.
-    pub(crate) fn starts_typing(&mut self, seat: Seat, until: Time) -> bool {
+    /// The time of day to tell: times that are told in one room never go back, whoever took them
+    /// first.
+    pub(crate) fn time_to_tell(&mut self, unix: Duration) -> Duration {
+        self.told = self.told.max(unix);
+        self.told
+    }
+
+    /// Notes that the member types, until then or until it stops. Says whether it did not before.
+    pub(crate) fn starts_typing(&mut self, seat: Seat, until: Option<Time>) -> bool {
         self.typing.start(seat, until)
     }
 
@@ -265,20 +292,23 @@ impl<P> Room<P> {
 /// Who types, and until when if nothing more is heard of it.
 #[derive(Debug, Default)]
 struct Typing {
-    until: BTreeMap<Seat, Time>,
+    until: BTreeMap<Seat, Option<Time>>,
     by_end: BTreeSet<(Time, Seat)>,
 }
 
 impl Typing {
-    fn start(&mut self, seat: Seat, until: Time) -> bool {
+    fn start(&mut self, seat: Seat, until: Option<Time>) -> bool {
         let fresh = !self.stop(seat);
         self.until.insert(seat, until);
-        self.by_end.insert((until, seat));
+        self.by_end.extend(until.map(|until| (until, seat)));
         fresh
     }
 
     fn stop(&mut self, seat: Seat) -> bool {
         let Some(until) = self.until.remove(&seat) else { return false };
-        self.by_end.remove(&(until, seat))
+        if let Some(until) = until {
+            self.by_end.remove(&(until, seat));
+        }
+        true
     }
 }

@@ -1,10 +1,11 @@
 //! One connection, whichever dialect it speaks.
 
+use crate::act::in_room;
 use crate::dialect::Dialect;
 use crate::ending::{Ending, Flow, Reason};
 use crate::ids::Ids;
 use crate::time::Now;
-use crate::world::World;
+use crate::world::{Make, World};
 use crate::{chat, events, native, project, rooms};
 
 /// One message of a client, whole.
@@ -14,6 +15,18 @@ pub enum Incoming<'a> {
     Text(&'a str),
     /// Bytes that are no text.
     Binary(&'a [u8]),
+}
+
+/// Does what is due in a room, whichever dialect it is of: ends typing, and the room itself when it
+/// has been empty for long. To be called at each time that was asked for with
+/// [`World::wake_room`].
+pub fn tick_room<W: World>(now: Now, name: &str, world: &W) {
+    in_room(now, name, Make::Never, world, |act| {
+        act.room.ticked(now.time);
+        if Dialect::of_key(name).0 == Dialect::Native {
+            act.tick();
+        }
+    });
 }
 
 /// One connection's part of its protocol.

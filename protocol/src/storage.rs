@@ -30,11 +30,15 @@ pub struct Change<'a> {
 #[error("the storage could not be written down")]
 pub struct NotKept;
 
-/// The storage would pass its limit.
+/// Why a change was not made.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the storage would be {bytes} bytes long")]
-pub(crate) struct TooLarge {
-    bytes: usize,
+pub(crate) enum Unchanged {
+    /// The storage would pass its limit.
+    #[error("the storage would be {bytes} bytes long")]
+    TooLarge { bytes: usize },
+    /// It could not be kept.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 impl Storage {
@@ -58,19 +62,26 @@ impl Storage {
         self.entries.iter().map(|(key, value)| (key.as_str(), &**value))
     }
 
+    /// Whether there is such a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Applies all changes in their order, as one new version; or, if the result would be over the
-    /// limit, none of them.
-    pub(crate) fn apply<'a>(
+    /// limit, or `keep` fails with that version and the changes, none of them.
+    pub(crate) fn apply<'a, C: Iterator<Item = Change<'a>> + Clone>(
         &mut self,
-        changes: impl Iterator<Item = Change<'a>> + Clone,
+        changes: C,
         limit: usize,
-    ) -> Result<u64, TooLarge> {
+        keep: impl FnOnce(u64, C) -> Result<(), NotKept>,
+    ) -> Result<u64, Unchanged> {
         let charged = self.charged_after(changes.clone());
         // The braces and commas of `entries`: one more than there are entries, at least two.
         let bytes = (charged + 1).max(2);
         if passes(bytes, limit) {
-            return Err(TooLarge { bytes });
+            return Err(Unchanged::TooLarge { bytes });
         }
+        keep(self.version + 1, changes.clone())?;
         for Change { key, value } in changes {
             match value {
                 Some(value) => self.entries.insert(key.to_owned(), value.to_owned()),
@@ -117,6 +128,32 @@ mod tests {
         serde_json::to_string(&entries).expect("raw values are JSON")
     }
 
+    fn apply(
+        storage: &mut Storage,
+        changes: &[Change<'_>],
+        limit: usize,
+    ) -> Result<u64, Unchanged> {
+        storage.apply(changes.iter().copied(), limit, |_, _| Ok(()))
+    }
+
+    #[test]
+    fn what_is_not_kept_is_not_changed_and_what_was_kept_is_charged_as_before() {
+        let value = raw(r#"{"x":1}"#);
+        let put = [Change { key: "k", value: Some(&value) }];
+        let mut storage = Storage::default();
+        apply(&mut storage, &put, 0).expect("fits");
+        let (before, full) = (json(&storage), json(&storage).len());
+        let failed = storage.apply(put.iter().copied(), 0, |version, _| {
+            assert_eq!(version, 2);
+            Err(NotKept)
+        });
+        assert_eq!((failed, storage.version()), (Err(Unchanged::NotKept(NotKept)), 1));
+        let mut restored = Storage::restored(1, [("k".to_owned(), raw(value.get()))]);
+        assert_eq!((json(&restored), restored.charged), (before, storage.charged));
+        assert_eq!(apply(&mut restored, &put, full), Ok(2));
+        assert!(apply(&mut restored, &put, full - 1).is_err());
+    }
+
     #[test]
     fn it_is_charged_as_much_as_its_json_is_long() {
         let mut storage = Storage::default();
@@ -125,12 +162,13 @@ mod tests {
             let limit = json(&storage).len().max(2);
             let put = [Change { key, value: Some(&value) }];
             if storage.version() > 0 {
-                assert!(storage.apply(put.into_iter(), limit).is_err());
+                assert!(apply(&mut storage, &put, limit).is_err());
             }
-            storage.apply(put.into_iter(), 0).expect("no limit");
-            let again = storage.apply(put.into_iter(), json(&storage).len());
+            apply(&mut storage, &put, 0).expect("no limit");
+            let full = json(&storage).len();
+            let again = apply(&mut storage, &put, full);
             assert!(again.is_ok(), "exactly at the limit");
-            assert!(storage.apply(put.into_iter(), json(&storage).len() - 1).is_err());
+            assert!(apply(&mut storage, &put, full - 1).is_err());
         }
         assert_eq!(storage.version(), 12, "a refused change makes no version");
     }
@@ -142,9 +180,9 @@ mod tests {
         let key = "k";
         let put = |value| Change { key, value: Some(value) };
         let delete = Change { key, value: None };
-        storage.apply([put(&*one), delete, put(&*two)].into_iter(), 7).expect("fits");
+        apply(&mut storage, &[put(&*one), delete, put(&*two)], 7).expect("fits");
         assert_eq!(json(&storage), r#"{"k":2}"#);
-        storage.apply([put(&*one), delete, delete].into_iter(), 2).expect("fits");
+        apply(&mut storage, &[put(&*one), delete, delete], 2).expect("fits");
         assert_eq!(json(&storage), "{}");
         assert_eq!(storage.charged, 0);
     }

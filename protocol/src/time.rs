@@ -3,6 +3,10 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Serialize, Serializer};
+
 /// A point on the server's monotonic clock, as the time since its start.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Time(Duration);
@@ -45,5 +49,17 @@ impl Now {
     /// The present, `elapsed` after the start of a server that started at `unix_start`.
     pub fn after_start(elapsed: Duration, unix_start: Duration) -> Self {
         Self { time: Time::after_start(elapsed), unix: unix_start.saturating_add(elapsed) }
+    }
+}
+
+/// A time of day for people, since the Unix epoch, in milliseconds: `2026-02-28T09:30:00.000Z`.
+pub(crate) struct At(pub(crate) Duration);
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        let timestamp = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+        serializer.serialize_str(&PRINTER.timestamp_to_string(&timestamp))
     }
 }

@@ -143,7 +143,7 @@ pub enum Tally {
 
 /// The kinds of events.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[expect(missing_docs, reason = "each is the event of that name on the wire")]
+#[expect(missing_docs, reason = "each is what `native` calls so, or does what that does")]
 pub enum EventKind {
     Chat,
     Presence,
@@ -153,4 +153,6 @@ pub enum EventKind {
     MemberJoined,
     MemberLeft,
     MemberRenamed,
+    /// What was published on a channel of `events`.
+    Event,
 }

@@ -4,13 +4,14 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     net::TcpListener,
+    panic,
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, builder::FalseyValueParser};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -18,8 +19,8 @@ use signal_hook::{
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, config::dialect_named,
-    run::Prepared,
+    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, Transport,
+    config::dialect_named, run::Prepared,
 };
 
 /// The options were wrong, or ask for what this system does not allow.
@@ -71,12 +72,12 @@ pub struct Options {
     watch: Option<PathBuf>,
 
     /// Let clients on this machine publish on the channels of `events`: POST /publish/{channel}
-    #[arg(long, env = "TIDEMARK_PUBLISH")]
+    #[arg(long, env = "TIDEMARK_PUBLISH", value_parser = FalseyValueParser::new())]
     publish: bool,
 
     /// Let clients on this machine see connections and rooms, and evict: /admin/connections,
     /// /admin/rooms
-    #[arg(long, env = "TIDEMARK_ADMIN")]
+    #[arg(long, env = "TIDEMARK_ADMIN", value_parser = FalseyValueParser::new())]
     admin: bool,
 
     /// Connections at a time; more are refused with 503 [default: 20000, or what the descriptor
@@ -104,6 +105,11 @@ pub struct Options {
     /// The certificate's key (PEM)
     #[arg(long, value_name = "FILE", env = "TIDEMARK_TLS_KEY")]
     tls_key: Option<PathBuf>,
+
+    /// How bytes move: direct; tide-websockets (the crate, with guards around it) and naive (the crate
+    /// as its README shows it) are in builds with the feature tide-websockets
+    #[arg(long, value_name = "NAME", env = "TIDEMARK_TRANSPORT", default_value = "direct")]
+    transport: Transport,
 
     /// How long a client may take for its handshake
     #[arg(long, value_name = "DURATION", env = "TIDEMARK_HANDSHAKE", default_value = "5s",
@@ -213,6 +219,7 @@ impl Options {
             drain: self.drain,
             allow_origins: self.allow_origin,
             handshake: self.handshake,
+            transport: self.transport,
             tls: tls(self.tls_cert.as_deref(), self.tls_key.as_deref()).map_err(usage)?,
             mounts: self.mount,
             publish: self.publish,
@@ -233,6 +240,7 @@ impl Options {
         if let Some(dir) = config.watch.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("--watch {}: it is not a directory", dir.display())));
         }
+        config.check_transport(self.data.is_some()).map_err(usage)?;
         // Last of all: whatever else is wrong, the data is left alone.
         config.data = self.data.as_deref().map(open_data).transpose()?;
         Ok(config)
@@ -266,7 +274,12 @@ fn affordable_connections(asked: Option<usize>) -> Result<usize, String> {
 }
 
 fn open_data(dir: &Path) -> Result<Data, (u8, String)> {
-    Data::open(dir).map_err(|error| {
+    // Where the store finds its files so damaged that it panics, the error says it all.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let data = Data::open(dir);
+    panic::set_hook(hook);
+    data.map_err(|error| {
         let code = if matches!(error, CannotOpen::NotADirectory) { USAGE } else { CANNOT_START };
         (code, format!("--data {}: {error}", dir.display()))
     })

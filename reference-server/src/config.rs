@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use protocol::Limits;
 pub use protocol::{Dialect, Heartbeat};
 
-use crate::{data::Data, routes, tls::Tls};
+use crate::{data::Data, routes, tls::Tls, transport::Transport};
 
 /// Everything that a server needs to know besides its listener.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub linger: Duration,
     /// The body of a request, in bytes.
     pub body_bytes: u64,
+    /// How bytes move.
+    pub transport: Transport,
     /// With it wss:// and https:// are served, and nothing in the clear.
     pub tls: Option<Tls>,
     /// What sessions may do. The heartbeat that stands here is the one of `native`.
@@ -63,6 +65,7 @@ impl Default for Config {
             handshake: Duration::from_secs(5),
             linger: Duration::from_secs(2),
             body_bytes: 64 * 1024,
+            transport: Transport::Direct,
             tls: None,
             limits: Limits::default(),
             heartbeats: BTreeMap::new(),
@@ -111,6 +114,21 @@ impl Config {
     /// If a mount's path is none, or taken: says which and by whom.
     pub fn check(&self) -> Result<(), String> {
         routes::endpoints(self).map(drop)
+    }
+
+    /// Sees whether what is asked for is to be had with the transport that is asked for.
+    pub(crate) fn check_transport(&self, keeps_data: bool) -> Result<(), String> {
+        let asked = [
+            ("--tls-cert", self.tls.is_some()),
+            ("--data", keeps_data),
+            ("--watch", self.watch.is_some()),
+        ];
+        match asked.iter().find(|(_, is_asked)| *is_asked) {
+            Some((option, _)) if self.transport.is_naive() => {
+                Err(format!("--transport naive knows nothing of {option}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

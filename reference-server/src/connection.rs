@@ -38,11 +38,14 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) server: Arc<Server>,
     pub(crate) outbound: Mutex<Outbound>,
+    #[cfg(feature = "tide-websockets")]
+    pub(crate) through_crate: crate::transport::guarded::Outlet,
     /// What the task is to do next, if not to read on.
     order: Mutex<Option<Order>>,
     pub(crate) task: AtomicWaker,
-    /// When the last sign of life came, in microseconds since the server's start.
-    seen_us: AtomicU64,
+    /// When the last sign of life came, in nanoseconds since the server's start: were it any coarser,
+    /// a silence of exactly the timeout would seem longer than that.
+    seen_ns: AtomicU64,
 }
 
 /// Why a connection ends.
@@ -69,9 +72,11 @@ impl Connection {
             told_id: OnceLock::new(),
             stream,
             outbound: Mutex::default(),
+            #[cfg(feature = "tide-websockets")]
+            through_crate: Default::default(),
             order: Mutex::default(),
             task: AtomicWaker::new(),
-            seen_us: AtomicU64::new(0),
+            seen_ns: AtomicU64::new(0),
             server,
         });
         connection.see(connection.opened);
@@ -82,6 +87,15 @@ impl Connection {
 
     /// Puts whole frames into the queue; says whether the caller has to flush it.
     pub(crate) fn push(&self, frame: Bytes) -> Pushed {
+        #[cfg(feature = "tide-websockets")]
+        if let Some(pushed) = self.through_crate.push(&frame) {
+            return pushed;
+        }
+        self.enqueue(frame)
+    }
+
+    /// Puts what is ready to leave into the queue.
+    pub(crate) fn enqueue(&self, frame: Bytes) -> Pushed {
         let mut outbound = self.outbound.lock();
         let pushed = outbound.push(frame, self.queue_bytes());
         self.server.metrics.queued(outbound.bytes());
@@ -171,7 +185,7 @@ impl Connection {
     }
 
     pub(crate) fn last_seen(&self) -> Time {
-        Time::after_start(Duration::from_micros(self.seen_us.load(Ordering::Relaxed)))
+        Time::after_start(Duration::from_nanos(self.seen_ns.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn set_order(&self, order: Order) {
@@ -179,8 +193,8 @@ impl Connection {
     }
 
     pub(crate) fn see(&self, now: Time) {
-        let micros = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX);
-        self.seen_us.store(micros, Ordering::Relaxed);
+        let nanos = u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX);
+        self.seen_ns.store(nanos, Ordering::Relaxed);
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {

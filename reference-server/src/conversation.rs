@@ -57,30 +57,55 @@ pub(crate) async fn run(
     early: Vec<u8>,
     name: Option<Box<str>>,
 ) {
-    let server = connection.server.clone();
-    let mut turn = Turn::new(server.clone());
     // The handshake's answer is the first thing in the queue, so that whatever the session has to
     // say at once leaves together with it.
     connection.push(answer);
+    #[cfg(feature = "tide-websockets")]
+    if connection.server.config.transport == crate::Transport::TideWebsockets {
+        let reader = crate::transport::guarded::Reader::new(connection.clone(), early).await;
+        return converse(connection, reader, name).await;
+    }
+    let limits = &connection.server.config.limits;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(connection.speaks.message_bytes(limits))
+        .max_frame_size(connection.speaks.frame_bytes(limits));
+    let socket = Socket::new(connection.clone());
+    let stream =
+        WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
+    converse(connection, stream, name).await;
+}
+
+/// Where a connection's messages come from.
+pub(crate) trait Inlet {
+    /// The next one, or why there are no more. After a Close its answer is in the queue when this
+    /// has been called once more.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Order>>;
+}
+
+impl Inlet for WebSocketStream<Socket> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Order>> {
+        Poll::Ready(match ready!(Pin::new(self).poll_next(cx)) {
+            Some(message) => message.map_err(|error| order_of(&error)),
+            None => Err(Order::Lost),
+        })
+    }
+}
+
+async fn converse(connection: Arc<Connection>, mut inlet: impl Inlet, name: Option<Box<str>>) {
+    let server = connection.server.clone();
+    let mut turn = Turn::new(server.clone());
     let speaks = connection.speaks;
     let mut handler = speaks.open(server.now(), name.as_deref(), &connection, &turn);
     debug!(conn = connection.id, speaks = speaks.name(), "open");
 
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(speaks.message_bytes(&server.config.limits))
-        .max_frame_size(speaks.frame_bytes(&server.config.limits));
-    let socket = Socket::new(connection.clone());
-    let mut stream =
-        WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
     connection.start_heartbeat();
 
     let mut intake = Intake::default();
     let order = loop {
         let step = future::poll_fn(|cx| {
-            let step =
-                poll_turn(cx, &connection, &mut stream, &mut handler, &mut turn, &mut intake);
+            let step = poll_turn(cx, &connection, &mut inlet, &mut handler, &mut turn, &mut intake);
             server.metrics.heard(speaks, mem::take(&mut intake.messages));
             let done = turn.flush_some();
             connection.flush_own();
@@ -92,13 +117,13 @@ pub(crate) async fn run(
         })
         .await;
         turn.flush().await;
-        turn.wait_for_readers(&connection).await;
+        turn.wait_for_readers(Some(&connection)).await;
         match step {
             Some(order) => break order,
             None => future::yield_now().await,
         }
     };
-    drop(stream);
+    drop(inlet);
     debug!(conn = connection.id, ?order, "end");
     finish(&connection, order, &mut handler, &mut turn);
     turn.flush().await;
@@ -111,7 +136,7 @@ pub(crate) async fn run(
 fn poll_turn(
     cx: &mut Context<'_>,
     connection: &Arc<Connection>,
-    stream: &mut WebSocketStream<Socket>,
+    inlet: &mut impl Inlet,
     handler: &mut Handler,
     turn: &mut Turn,
     intake: &mut Intake,
@@ -121,10 +146,9 @@ fn poll_turn(
     }
     let mut bytes = 0;
     for _ in 0..MESSAGES_AT_ONCE {
-        let message = match ready!(Pin::new(&mut *stream).poll_next(cx)) {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Poll::Ready(Some(order_of(&error))),
-            None => return Poll::Ready(Some(Order::Lost)),
+        let message = match ready!(inlet.poll_message(cx)) {
+            Ok(message) => message,
+            Err(order) => return Poll::Ready(Some(order)),
         };
         bytes += message.len();
         intake.messages += u64::from(message.is_text() || message.is_binary());
@@ -137,10 +161,9 @@ fn poll_turn(
         }
         if let Message::Close(frame) = message {
             let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
-            // One more poll makes tungstenite queue its answer.
-            if let Poll::Ready(Some(Err(error))) = Pin::new(&mut *stream).poll_next(cx) {
-                debug!(conn = connection.id, %error, "after Close");
-            }
+            // What comes of it is known already: the peer has said its last.
+            let after = inlet.poll_message(cx);
+            debug!(conn = connection.id, ?after, "after Close");
             return Poll::Ready(Some(Order::Closed(code)));
         }
         let handled =

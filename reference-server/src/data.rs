@@ -32,6 +32,10 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Descriptors that the store may hold; they are counted among those that are not connections'.
 const FILES: usize = 64;
+/// The parts of the store.
+const ABOUT: &str = "about";
+const VERSIONS: &str = "versions";
+const ENTRIES: &str = "entries";
 /// How keys and values are laid out below. A store of another layout is refused.
 const LAYOUT: &[u8] = b"1";
 
@@ -64,7 +68,7 @@ impl fmt::Display for CannotOpen {
         match self {
             Self::NotADirectory => f.write_str("it is not a directory"),
             Self::InUse => f.write_str("another process has it open"),
-            Self::Io(error) => write!(f, "{error}"),
+            Self::Io(error) => write!(f, "the store in it cannot be used: {error}"),
             Self::Unreadable(why) => {
                 write!(f, "the store in it is damaged, or of another version: {why}")
             }
@@ -85,10 +89,8 @@ impl From<fjall::Error> for CannotOpen {
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Locked => Self::InUse,
-            fjall::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Self::Io(error)
-            }
-            other => Self::Unreadable(other.to_string()),
+            fjall::Error::Io(error) => Self::Io(error),
+            other => Self::Unreadable(format!("{other:?}")),
         }
     }
 }
@@ -238,13 +240,21 @@ fn open(dir: &Path) -> Result<(Database, Keyspace, Keyspace), CannotOpen> {
         .max_journaling_size(JOURNAL_BYTES)
         .max_cached_files(Some(FILES))
         .open()?;
+    // A part whose beginning is lost is passed over by the store, as if it had never been.
+    let is_whole = [VERSIONS, ENTRIES].into_iter().all(|part| database.keyspace_exists(part));
     let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-    let (about, versions, entries) = (open("about")?, open("versions")?, open("entries")?);
+    let (about, versions, entries) = (open(ABOUT)?, open(VERSIONS)?, open(ENTRIES)?);
     match about.get("layout")? {
+        Some(_) if !is_whole => {
+            return Err(CannotOpen::Unreadable("a part of it is missing".into()));
+        }
         Some(layout) if *layout == *LAYOUT => {}
         Some(other) => {
             let other = String::from_utf8_lossy(&other).into_owned();
             return Err(CannotOpen::Unreadable(format!("its layout is {other}")));
+        }
+        None if versions.first_key_value().is_some() => {
+            return Err(CannotOpen::Unreadable("it does not say how it is laid out".into()));
         }
         None => {
             about.insert("layout", LAYOUT)?;

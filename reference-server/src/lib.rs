@@ -36,6 +36,7 @@ mod shutdown;
 mod socket;
 mod stream;
 mod tls;
+mod transport;
 mod upgrade;
 mod watch;
 mod wheel;
@@ -47,4 +48,5 @@ pub use crate::{
     run::serve,
     shutdown::Shutdown,
     tls::Tls,
+    transport::Transport,
 };

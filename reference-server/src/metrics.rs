@@ -14,7 +14,7 @@ use crate::handler::Speaks;
 /// The media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const KINDS: [(EventKind, &str); 8] = [
+const KINDS: [(EventKind, &str); 9] = [
     (EventKind::Chat, "chat"),
     (EventKind::Presence, "presence"),
     (EventKind::Stored, "stored"),
@@ -23,6 +23,7 @@ const KINDS: [(EventKind, &str); 8] = [
     (EventKind::MemberJoined, "member_joined"),
     (EventKind::MemberLeft, "member_left"),
     (EventKind::MemberRenamed, "member_renamed"),
+    (EventKind::Event, "event"),
 ];
 
 /// Counters and gauges. Those on the hot path are plain atomics, looked up once.

@@ -21,12 +21,12 @@ type App = tide::Server<Arc<Server>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     path: String,
-    serves: Serves,
+    pub(crate) serves: Serves,
 }
 
 /// What is served at a path.
 #[derive(Debug, Clone, Copy)]
-enum Serves {
+pub(crate) enum Serves {
     /// A WebSocket; the name of a room follows the path where the dialect takes one.
     Socket(Speaks),
     Health,
@@ -94,7 +94,7 @@ fn check_path(path: &str) -> Result<(), String> {
 
 impl Endpoint {
     /// The paths that lead here, in which a part that begins with `:` stands for anything.
-    fn patterns(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = String> {
         let named = match self.serves {
             Serves::Socket(Speaks::Dialect(dialect)) if dialect.takes_name() => {
                 Some(format!("{}/:{NAME}", self.path.trim_end_matches('/')))
@@ -117,7 +117,7 @@ impl Endpoint {
     }
 
     /// Whether it is there at all.
-    fn is_on(&self, config: &Config) -> bool {
+    pub(crate) fn is_on(&self, config: &Config) -> bool {
         match self.serves {
             Serves::Publish => config.publish,
             Serves::AdminConnections | Serves::AdminConnection | Serves::AdminRooms => config.admin,

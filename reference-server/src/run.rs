@@ -47,7 +47,9 @@ impl Prepared {
     pub(crate) fn new(config: Config, listener: TcpListener) -> io::Result<Self> {
         let endpoints = routes::endpoints(&config)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let listener = accept::prepare(listener)?;
+        let listener = accept::prepare(listener).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on this address: {error}"))
+        })?;
         let server = Arc::new(Server::new(config)?);
         let watch = match &server.config.watch {
             Some(dir) => Some(Watch::start(dir, tell_of_files(server.clone()))?),
@@ -58,6 +60,11 @@ impl Prepared {
 
     pub(crate) async fn serve(self, shutdown: Shutdown) -> io::Result<()> {
         let Self { server, endpoints, listener, watch } = self;
+        #[cfg(feature = "tide-websockets")]
+        if server.config.transport.is_naive() {
+            let listener = listener.into_inner()?;
+            return crate::transport::naive::serve(server, endpoints, listener, &shutdown).await;
+        }
         let app = routes::app(server.clone(), endpoints);
         let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
         let ticking = async_std::task::spawn(keep_time(server.clone()));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
+    io, slice,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -68,7 +68,7 @@ impl Server {
     /// What a tick of the heartbeat sends to a connection that speaks this.
     pub(crate) fn beat(&self, speaks: Speaks) -> &[Frame] {
         let own = speaks.dialect().and_then(|dialect| self.beats.get(&dialect));
-        own.map_or(std::slice::from_ref(&self.ping), Vec::as_slice)
+        own.map_or_else(|| slice::from_ref(&self.ping), Vec::as_slice)
     }
 
     pub(crate) fn in_future(&self, wait: Duration) -> Time {

@@ -6,7 +6,7 @@
 //! difference between the files as they were last seen and as they are found now.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -35,7 +35,7 @@ const HINTS: usize = 4096;
 const FILES: usize = 100_000;
 
 /// What happened to a file, in the words of the events that are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Happened {
     Added,
     Changed,
@@ -54,7 +54,7 @@ impl Happened {
 }
 
 /// One file that is not as it was.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// From the watched directory, with `/` between its parts.
     pub(crate) file: String,
@@ -222,30 +222,34 @@ impl Tree {
     /// Looks at these places, and at everything below those that are directories. Gives the files
     /// that are not as they were, in the order of their paths.
     fn look(&mut self, places: &BTreeMap<PathBuf, Hint>) -> Vec<Change> {
-        let mut changes = BTreeSet::new();
-        for (path, hint) in places {
-            let Ok(place) = path.strip_prefix(&self.root).map(Path::to_owned) else { continue };
-            let found = self.found_at(&place);
-            let gone: Vec<PathBuf> = self
-                .files
-                .range(place.clone()..)
-                .map(|(file, _)| file)
-                .take_while(|file| file.starts_with(&place))
-                .filter(|file| !found.contains_key(*file))
+        // A file may be at several places, such as its directory's and its own: it is judged once.
+        let mut judged: BTreeMap<PathBuf, Option<Happened>> = BTreeMap::new();
+        for path in places.keys() {
+            let Ok(place) = path.strip_prefix(&self.root) else { continue };
+            let found = self.found_at(place);
+            let known = self.files.range(place.to_owned()..).map(|(file, _)| file);
+            let gone: Vec<PathBuf> = known
+                .take_while(|file| file.starts_with(place))
+                .filter(|file| !found.contains_key(*file) && !judged.contains_key(*file))
                 .cloned()
                 .collect();
             for file in gone {
                 self.files.remove(&file);
-                changes.insert(Change { file: name(&file), happened: Happened::Deleted });
+                judged.insert(file, Some(Happened::Deleted));
             }
             for (file, stamp) in found {
-                let written = *hint == Hint::Written && file == place;
-                if let Some(happened) = self.see(&file, stamp, written) {
-                    changes.insert(Change { file: name(&file), happened });
+                if let Entry::Vacant(verdict) = judged.entry(file) {
+                    let path = self.root.join(verdict.key());
+                    let written = places.get(&path) == Some(&Hint::Written);
+                    let happened = self.see(verdict.key(), stamp, written);
+                    verdict.insert(happened);
                 }
             }
         }
-        changes.into_iter().collect()
+        let changes = judged.into_iter().filter_map(|(file, happened)| {
+            happened.map(|happened| Change { file: name(&file), happened })
+        });
+        changes.collect()
     }
 
     /// Notes a file that is there, and says what happened to it.
@@ -357,6 +361,23 @@ mod tests {
         assert_eq!(look(&mut tree, "d", Hint::Look), both("delete"));
         let moved = [told("f/e/deep", "add"), told("f/flat", "add")].concat();
         assert_eq!(look(&mut tree, "", Hint::Look), moved);
+    }
+
+    #[test]
+    fn a_file_that_is_hinted_at_twice_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = tree(&dir);
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("d/f"), "x").unwrap();
+        let places = BTreeMap::from([
+            (dir.path().join("d"), Hint::Look),
+            (dir.path().join("d/f"), Hint::Written),
+        ]);
+        let added = Change { file: "d/f".into(), happened: Happened::Added };
+        assert_eq!(tree.look(&places), [added]);
+        // What was written is, wherever it was found.
+        let changed = Change { file: "d/f".into(), happened: Happened::Changed };
+        assert_eq!(tree.look(&places), [changed]);
     }
 
     #[test]

@@ -168,15 +168,17 @@ impl Turn {
         !self.behind.is_empty()
     }
 
-    /// Lets readers that read catch up, for a bounded time, before `publisher` goes on. Its own
-    /// queue is written meanwhile: it may be one of them.
-    pub(crate) async fn wait_for_readers(&mut self, publisher: &Connection) {
+    /// Lets readers that read catch up, for a bounded time, before the publisher goes on. If it is a
+    /// connection, its own queue is written meanwhile: it may be one of them.
+    pub(crate) async fn wait_for_readers(&mut self, publisher: Option<&Connection>) {
         let mut steps = WAIT_STEPS;
         for reader in std::mem::take(&mut self.behind) {
             while steps > 0 && reader.is_worth_waiting_for() {
                 steps -= 1;
                 Timer::after(WAIT_STEP).await;
-                publisher.flush();
+                if let Some(publisher) = publisher {
+                    publisher.flush();
+                }
             }
         }
     }

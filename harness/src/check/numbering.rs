@@ -112,10 +112,20 @@ impl Check for Numbering {
     fn observe(&mut self, seen: &Observation, found: &mut Findings) {
         let (at, client) = (seen.at, seen.client);
         let finding = match &seen.what {
-            What::Received { message, room, number: Some(number), .. } => room.and_then(|room| {
-                let finding = self.event(seen, room, *number, message_hash(*message))?;
-                Some(finding.message(*message))
-            }),
+            What::Received { message, room, number: Some(number), .. } => {
+                // Where the frame names no room, it is the one in which this was said.
+                let room = room.or_else(|| self.voices.get(&message.voice.0).copied());
+                room.and_then(|room| {
+                    let finding = self.event(seen, room, *number, message_hash(*message))?;
+                    Some(finding.message(*message))
+                })
+            }
+            What::Snapshot { room, version, .. } => {
+                if let Some(place) = self.places.get_mut(&(client, *room)) {
+                    place.next = Some(version + 1);
+                }
+                None
+            }
             What::Presence { room, state, number: Some(number), .. } => {
                 self.event(seen, *room, *number, state_hash("presence", state))
             }

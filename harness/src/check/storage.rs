@@ -102,15 +102,21 @@ impl Storage {
             }
             return;
         };
+        self.snapshot(client, entry.room, *version, entries);
+    }
+
+    /// The content as a newcomer is told it.
+    fn snapshot(&mut self, client: ClientId, room: RoomId, version: u64, entries: &Value) {
         self.judged += 1;
-        self.replicas.insert((entry.room, client), Some(*version));
+        self.replicas.insert((room, client), Some(version));
+        let shelf = self.rooms.entry(room).or_default();
         if shelf.content.is_none() {
-            shelf.start(*version, entries);
+            shelf.start(version, entries);
             return;
         }
         let fields = entries.as_object().into_iter().flatten();
         let content = fields.map(|(key, value)| (key.clone(), hash_value(value))).collect();
-        shelf.claims.push((*version, state_hash(&content), client));
+        shelf.claims.push((version, state_hash(&content), client));
     }
 
     fn stored(
@@ -134,6 +140,10 @@ impl Storage {
             say(format!("version {version} came after {last}"));
         }
         let shelf = self.rooms.entry(room).or_default();
+        if version == 1 && shelf.content.is_none() {
+            // The first write of all: there was nothing before it.
+            shelf.start(0, &Value::Null);
+        }
         let hash = hash_value(ops);
         let known = shelf.ops.insert(version, hash);
         match known {
@@ -200,6 +210,9 @@ impl Check for Storage {
             }
             What::Stored { room, version, ops, .. } => {
                 self.stored(seen, *room, *version, ops, found);
+            }
+            What::Snapshot { room, version, entries } => {
+                self.snapshot(client, *room, *version, entries);
             }
             What::Exited { room } => drop(self.replicas.remove(&(*room, client))),
             _ => {}

@@ -6,16 +6,19 @@ use serde_json::{Value, json};
 
 use super::{Client, Pending, Stay};
 use crate::books::{Books, Wording};
-use crate::dialect::{Unfilled, Verb};
-use crate::observe::{MessageId, RoomId, Time, What};
+use crate::dialect::{EventKind, Exchange, Request, Unfilled, Verb};
+use crate::observe::{Entry, MessageId, RoomId, Time, What};
 use crate::plan::Vars;
-use crate::scenario::template::as_text;
 
-/// A frame to send, and how to learn what came of it.
+/// What is to be sent, and how to learn what came of it.
 #[derive(Debug)]
 pub struct Asked {
-    /// The frame's text.
-    pub text: String,
+    /// The texts of its frames.
+    pub frames: Vec<String>,
+    /// It is an HTTP request.
+    pub http: Option<Exchange>,
+    /// Its number.
+    pub id: u64,
     /// The request whose answer can be waited for; none if this dialect does not answer it.
     pub request: Option<u64>,
     /// The message in it.
@@ -51,36 +54,73 @@ impl Client {
         awaited: bool,
         books: &mut Books,
     ) -> Result<Asked, Unfilled> {
+        let mut vars = self.vars_for(verb, args, books);
+        let room = self.room_of(verb, args, books);
+        self.remember_where(&mut vars, args, room);
+        let id = self.next_request;
+        vars.insert("id".to_owned(), json!(id));
+        let request = self.dialect.request(verb, &vars)?;
+        self.next_request += 1;
+        let full = args.get("membership").and_then(Value::as_str) != Some("none");
+        self.announce(now, verb, args, room, id, books);
+        let pending = Pending { full, awaited, ..Pending::of(id, verb, now, room, &request) };
+        let answered = self.await_answer(pending, &request);
+        if !answered {
+            self.assume(now, verb, room, full, books);
+        }
+        let Request { frames, http, .. } = request;
+        Ok(Asked { frames, http, id, request: answered.then_some(id), message: None })
+    }
+
+    /// Keeps a request until its answer comes, if one will come. Says whether.
+    fn await_answer(&mut self, pending: Pending, request: &Request) -> bool {
+        let answered = request.ack.is_some() || request.http.is_some();
+        self.pending.extend(answered.then_some(pending));
+        answered
+    }
+
+    /// Waits for the refusal of a request that nothing acknowledges.
+    pub fn await_refusal(&mut self, now: Time, verb: Verb, asked: &mut Asked) {
+        if asked.request.is_none() {
+            let room = self.rooms.last().map(|stay| stay.room);
+            let pending = Pending::of(asked.id, verb, now, room, &Request::default());
+            self.pending.push(Pending { message: asked.message, awaited: true, ..pending });
+            asked.request = Some(asked.id);
+        }
+    }
+
+    /// The values that a request is made of.
+    pub fn vars_for(&self, verb: Verb, args: &Vars, books: &mut Books) -> Vars {
         let mut vars = self.vars();
         // What was saved under these names belongs to another request.
         ARGUMENTS.iter().for_each(|name| drop(vars.remove(*name)));
         vars.extend(args.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let room = self.room_of(verb, args, books);
-        if let Some(room) = room {
+        if let Some(room) = self.room_of(verb, args, books) {
             vars.insert("room".to_owned(), json!(&*books.room_name(room)));
         }
-        self.remember_where(&mut vars, args, room);
-        let id = self.next_request;
-        vars.insert("id".to_owned(), json!(id));
-        let text = self.dialect.encode(verb, &vars)?;
-        self.next_request += 1;
-        let full = args.get("membership").and_then(Value::as_str) != Some("none");
-        self.announce(now, verb, args, room, id, books);
-        let ack = self.dialect.acknowledged_by(verb);
-        self.pending.extend(ack.map(|ack| Pending {
-            id,
-            verb,
-            ack,
-            asked: now,
-            room,
-            message: None,
-            full,
-            awaited,
-        }));
-        if ack.is_none() {
-            self.assume(now, verb, room, full, books);
+        vars
+    }
+
+    /// The HTTP requests that must be made before this can be asked for.
+    pub fn first_of(&self, verb: Verb, args: &Vars, books: &mut Books) -> Vec<String> {
+        if !self.dialect.has_http() {
+            return Vec::new();
         }
-        Ok(Asked { text, request: ack.map(|_| id), message: None })
+        self.dialect.before(verb, &self.vars_for(verb, args, books)).to_vec()
+    }
+
+    /// An HTTP request that comes before another, with that one's values.
+    ///
+    /// # Errors
+    /// It has a hole that nothing fills.
+    pub fn exchange(
+        &self,
+        name: &str,
+        verb: Verb,
+        args: &Vars,
+        books: &mut Books,
+    ) -> Result<Exchange, Unfilled> {
+        self.dialect.exchange(name, &self.vars_for(verb, args, books))
     }
 
     /// Says something.
@@ -99,26 +139,20 @@ impl Client {
         vars.insert("id".to_owned(), json!(id));
         vars.insert("text".to_owned(), json!(""));
         // Filled once in vain: a message that cannot be sent must not be in the books.
-        self.dialect.encode(Verb::Say, &vars)?;
+        self.dialect.request(Verb::Say, &vars)?;
         let (message, words) = books.say(now, self.id, room, line.intended, line.words);
         vars.insert("text".to_owned(), Value::String(words));
-        let text = self.dialect.encode(Verb::Say, &vars)?;
+        let request = self.dialect.request(Verb::Say, &vars)?;
         self.next_request += 1;
         if matches!(line.words, Wording::Fence) {
             self.fence = Some(message);
         }
-        let ack = self.dialect.acknowledged_by(Verb::Say);
-        self.pending.extend(ack.map(|ack| Pending {
-            id,
-            verb: Verb::Say,
-            ack,
-            asked: now,
-            room: Some(room),
-            message: Some(message),
-            full: false,
-            awaited: line.awaited,
-        }));
-        Ok(Asked { text, request: ack.map(|_| id), message: Some(message) })
+        let pending = Pending::of(id, Verb::Say, now, Some(room), &request);
+        let pending = Pending { message: Some(message), awaited: line.awaited, ..pending };
+        let answered = self.await_answer(pending, &request);
+        let Request { frames, http, .. } = request;
+        let request = answered.then_some(id);
+        Ok(Asked { frames, http, id, request, message: Some(message) })
     }
 
     /// The room that a request is about: the one it names, else the one entered last.
@@ -180,14 +214,6 @@ impl Client {
         books.observe(now, self.id, what);
     }
 
-    /// Where nobody joins, a connection is in its room from the start.
-    pub(super) fn be_inside(&mut self, now: Time, books: &mut Books) {
-        let name = self.vars.get("room").map_or_else(|| "*".to_owned(), as_text);
-        let room = books.room(&name);
-        books.observe(now, self.id, What::Joining { room: Some(room), since: false });
-        self.assume(now, Verb::Join, Some(room), true, books);
-    }
-
     /// What follows from a request that nobody will answer.
     fn assume(
         &mut self,
@@ -198,14 +224,35 @@ impl Client {
         books: &mut Books,
     ) {
         match (verb, room) {
-            (Verb::Join, Some(room)) => {
-                let entry = super::hear::unconfirmed(room, full, books.tickets(room));
-                self.rooms.retain(|stay| stay.room != room);
-                self.rooms.push(Stay::begun(room, books.room_name(room), full, now));
-                books.observe(now, self.id, What::Entered(Box::new(entry)));
-            }
+            (Verb::Join, Some(room)) => self.enter_unasked(now, room, full, false, books),
             (Verb::Leave, Some(room)) => self.rooms.retain(|stay| stay.room != room),
             _ => {}
         }
+    }
+
+    /// It is in a room, as far as can be known without being told. `certain`: the server has been
+    /// heard since.
+    pub(super) fn enter_unasked(
+        &mut self,
+        now: Time,
+        room: RoomId,
+        full: bool,
+        certain: bool,
+        books: &mut Books,
+    ) {
+        let unconfirmed = super::hear::unconfirmed(room, full, books.tickets(room));
+        let entry = Entry { confirmed: certain, ..unconfirmed };
+        self.rooms.retain(|stay| stay.room != room);
+        self.rooms.push(Stay::begun(room, books.room_name(room), full, now));
+        books.observe(now, self.id, What::Entered(Box::new(entry)));
+    }
+}
+
+impl Pending {
+    fn of(id: u64, verb: Verb, asked: Time, room: Option<RoomId>, request: &Request) -> Self {
+        // HTTP answers at once; what comes over the socket as well may be the real answer.
+        let http = request.http.is_some() && request.ack.is_none();
+        let ack = request.ack.unwrap_or(EventKind::Error);
+        Self { id, verb, ack, asked, room, message: None, full: false, awaited: false, http }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Answer, Client, Content as Kept, Pending, State, Stay};
 use crate::books::Books;
-use crate::dialect::{EventKind, Verb};
+use crate::dialect::{Event, EventKind, Verb};
 use crate::heard::{Content, Heard, Said};
 use crate::latency::Metric;
 use crate::observe::{Entry, MessageId, Person, RoomId, Time, What, Who};
@@ -34,6 +34,9 @@ impl Client {
             Ok(number) if number <= self.pings_out => self.pongs_in = self.pongs_in.max(number),
             _ => self.keep_pong(payload),
         }
+        if self.state == State::Opening && self.dialect.connect.ready == Some(EventKind::Pong) {
+            self.ready(now, None, books);
+        }
         books.observe(now, self.id, What::Pong);
     }
 
@@ -53,18 +56,12 @@ impl Client {
     }
 
     fn understand(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
+        let whole = match heard.event() {
+            Some(event) if event.is_partial() => self.whole(heard, event, books)?,
+            _ => Arc::clone(heard),
+        };
+        let heard = &whole;
         match &heard.content {
-            Content::Message(said) => self.message(now, heard, said, books),
-            Content::Event(event) => {
-                for name in &event.remember {
-                    if let Some(value) = event.fields.get(name) {
-                        self.captured.insert(name.clone(), value.clone());
-                    }
-                }
-                self.event(now, event.kind, &event.fields, heard, books);
-                self.keep(now, event.kind, Some(heard));
-                return event.reply.filter(|_| self.pongs);
-            }
             Content::Unknown => {
                 books.observe(now, self.id, What::Unknown { text: shown(&heard.text) });
             }
@@ -72,32 +69,51 @@ impl Client {
                 let fact = format!("{fact}: {}", shown(&heard.text)).into();
                 books.observe(now, self.id, What::Garbled { fact });
             }
+            Content::Message(said) if said.event.is_none() => self.message(now, heard, said, books),
+            Content::Message(_) | Content::Event(_) => {}
         }
-        None
+        let event = heard.event()?;
+        for name in &event.means.remember {
+            if let Some(value) = event.fields.get(name) {
+                self.captured.insert(name.clone(), value.clone());
+            }
+        }
+        if !self.snapshot(now, heard, books) {
+            for (nth, kind) in event.kinds().enumerate() {
+                match &heard.content {
+                    Content::Message(said) if kind == EventKind::Message => {
+                        self.message(now, heard, said, books);
+                    }
+                    _ => {
+                        // What has two meanings is numbered once.
+                        let number = integer(&event.fields, "number").filter(|_| nth == 0);
+                        self.event(now, kind, number, heard, books);
+                        self.keep(now, kind, Some(heard));
+                    }
+                }
+            }
+        }
+        event.means.reply.filter(|_| self.pongs)
     }
 
-    fn event(
+    pub(super) fn event(
         &mut self,
         now: Time,
         kind: EventKind,
-        fields: &Vars,
+        number: Option<u64>,
         heard: &Arc<Heard>,
         books: &mut Books,
     ) {
+        let none = Vars::new();
+        let fields = heard.fields().unwrap_or(&none);
+        if self.state == State::Opening && self.dialect.connect.ready == Some(kind) {
+            self.ready(now, text(fields, "connection"), books);
+        } else if kind == EventKind::Welcome {
+            let code = "a second greeting".into();
+            books.observe(now, self.id, What::Complaint { code });
+        }
         let room = self.room_in(fields, books);
-        let number = integer(fields, "number");
         match (kind, room) {
-            (EventKind::Welcome, _) => {
-                if self.bare {
-                    self.bare = false;
-                } else if self.state == State::Opening {
-                    self.answered_by_frame = true;
-                    self.ready(now, text(fields, "connection"), books);
-                } else {
-                    let code = "a second greeting".into();
-                    books.observe(now, self.id, What::Complaint { code });
-                }
-            }
             (EventKind::Entered, Some(room)) => self.entered(now, room, fields, heard, books),
             (EventKind::Exited, Some(room)) => {
                 self.rooms.retain(|stay| stay.room != room);
@@ -107,16 +123,16 @@ impl Client {
             (EventKind::Ok | EventKind::Created | EventKind::Pong, room) => {
                 self.answered(now, kind, fields, room, heard, books);
             }
-            (EventKind::Error, room) => self.refused(now, fields, room, books),
+            (EventKind::Error, room) => self.refused(now, heard, room, books),
             (EventKind::Joined | EventKind::Left | EventKind::Renamed, Some(room)) => {
                 self.membership(now, kind, room, fields, heard, books);
             }
             (EventKind::Presence, Some(room)) => {
                 self.saw_number(room, number);
                 let who = books.named(heard, Some(room));
-                let state = Arc::new(fields.get("state").cloned().unwrap_or_default());
+                let state = Arc::new(without_nulls(fields.get("state")));
                 books.presence_seen(now, self.id, room, &who, &state);
-                books.observe(now, self.id, What::Presence { room, who, state, number });
+                books.told_of(now, self.id, What::Presence { room, who, state, number });
             }
             (EventKind::Stored, Some(room)) => {
                 self.saw_number(room, number);
@@ -162,7 +178,8 @@ impl Client {
         if books.is_fence(message) {
             self.answered_by_frame = true;
         } else {
-            self.keep(now, EventKind::Message, Some(heard));
+            let sender = recalled.map(|(_, sender, _)| sender);
+            self.keep_from(now, EventKind::Message, Some(heard), sender);
         }
     }
 
@@ -179,9 +196,17 @@ impl Client {
             return books.is_ours(&stamp).then_some(stamp.message);
         }
         let words = said.event.as_ref()?.fields.get("text")?.as_str()?;
-        let Who::Client(from) = *from else { return None };
         let room = told.or_else(|| self.rooms.last().map(|stay| stay.room))?;
-        let candidates = books.fixed(room, from, words);
+        let from = match *from {
+            Who::Client(from) => Some(from),
+            // Where the wire names nobody, it may be anybody's.
+            Who::Untold => None,
+            Who::Stranger(_) => return None,
+        };
+        let candidates = match from {
+            Some(from) => books.fixed(room, from, words),
+            None => books.fixed_by_anybody(room, words),
+        };
         let had = self.fixed_heard.entry((room, from, words.into())).or_insert(0);
         *had += 1;
         candidates.get(*had - 1).or_else(|| candidates.last()).copied()
@@ -199,6 +224,7 @@ impl Client {
         if let Some(you) = &you {
             books.introduce(room, you, self.id);
         }
+        self.entering = None;
         let pending = self.pending.iter().find(|pending| pending.verb == Verb::Join);
         let full = pending.is_none_or(|pending| pending.full);
         let members: Option<Vec<Person>> = fields
@@ -229,6 +255,8 @@ impl Client {
         let mut stay = Stay::begun(entry.room, books.room_name(entry.room), entry.full, now);
         stay.epoch = fields.get("epoch").cloned();
         stay.number = entry.number;
+        stay.you.clone_from(&entry.you);
+        stay.fresh = !self.dialect.snapshot.is_empty();
         if self.wanted.contains(&EventKind::Joined) {
             let list = fields.get("members").and_then(Value::as_array).into_iter().flatten();
             stay.members = list.filter_map(|person| text_of(person.get("who"))).collect();
@@ -260,22 +288,23 @@ impl Client {
                 if let (Some(stay), Some(name), true) = (stay, named, track) {
                     stay.members.push(name);
                 }
-                books.observe(now, self.id, What::Joined { room, who, view });
+                books.told_of(now, self.id, What::Joined { room, who, view });
             }
             EventKind::Left => {
                 if let (Some(stay), Some(name), true) = (stay, named, track) {
                     stay.members.retain(|member| *member != name);
                 }
                 let reason = text(fields, "reason");
-                books.observe(now, self.id, What::Left { room, who, view, reason });
+                books.told_of(now, self.id, What::Left { room, who, view, reason });
             }
+            EventKind::Renamed => books.observe(now, self.id, What::Renamed { room, who, view }),
             _ => {}
         }
     }
 
     /// Settles the request that this event acknowledges: the one it names, else the oldest that
     /// waits for such an event.
-    fn answered(
+    pub(super) fn answered(
         &mut self,
         now: Time,
         kind: EventKind,
@@ -284,11 +313,12 @@ impl Client {
         heard: &Arc<Heard>,
         books: &mut Books,
     ) {
-        let named = fields.get("re").and_then(Value::as_u64);
+        let named = request_in(fields);
         let at = self.pending.iter().position(|pending| match named {
             Some(id) => pending.id == id,
             None => {
                 pending.ack == kind
+                    && !pending.http
                     && (pending.room == room || pending.room.is_none() || room.is_none())
             }
         });
@@ -330,12 +360,34 @@ impl Client {
         books.observe(now, self.id, what);
     }
 
-    fn refused(&mut self, now: Time, fields: &Vars, room: Option<RoomId>, books: &mut Books) {
+    fn refused(&mut self, now: Time, heard: &Arc<Heard>, room: Option<RoomId>, books: &mut Books) {
+        let Some(Event { fields, means, .. }) = heard.event() else { return };
         let code = text(fields, "code").unwrap_or_else(|| "error".into());
-        let named = fields.get("re").and_then(Value::as_u64);
-        let at = self.pending.iter().position(|pending| named.is_none_or(|id| pending.id == id));
+        let named = request_in(fields);
+        let at = self.pending.iter().position(|pending| match (named, means.refuses) {
+            (Some(id), _) => pending.id == id,
+            (None, Some(verb)) => pending.verb == verb && !pending.http,
+            (None, None) => !pending.http,
+        });
+        self.refuse(now, at, code, room, means.refuses, books);
+    }
+
+    /// Settles a request that was refused; without one, tells of an error that answers nothing.
+    pub(super) fn refuse(
+        &mut self,
+        now: Time,
+        at: Option<usize>,
+        code: Arc<str>,
+        room: Option<RoomId>,
+        refuses: Option<Verb>,
+        books: &mut Books,
+    ) {
         let Some(at) = at else {
-            return books.observe(now, self.id, What::Complaint { code });
+            // Writes may be refused, here as where the refusal names its request.
+            if refuses != Some(Verb::Store) {
+                books.observe(now, self.id, What::Complaint { code });
+            }
+            return;
         };
         let pending = self.pending.remove(at);
         self.answered_by_frame = true;
@@ -362,14 +414,14 @@ impl Client {
     }
 
     /// The room that an event names; else, where the wire names none, the one entered last.
-    fn room_in(&self, fields: &Vars, books: &mut Books) -> Option<RoomId> {
+    pub(super) fn room_in(&self, fields: &Vars, books: &mut Books) -> Option<RoomId> {
         match fields.get("room").and_then(Value::as_str) {
             Some(name) => Some(books.room(name)),
             None => self.rooms.last().map(|stay| stay.room),
         }
     }
 
-    fn saw_number(&mut self, room: RoomId, number: Option<u64>) {
+    pub(super) fn saw_number(&mut self, room: RoomId, number: Option<u64>) {
         let stay = self.rooms.iter_mut().find(|stay| stay.room == room);
         if let (Some(stay), Some(number)) = (stay, number) {
             stay.number = Some(number);
@@ -380,7 +432,8 @@ impl Client {
 impl Stay {
     pub(super) fn begun(room: RoomId, name: Arc<str>, full: bool, since: Time) -> Self {
         let presence = Value::Object(serde_json::Map::new());
-        Self { room, name, full, since, epoch: None, number: None, members: Vec::new(), presence }
+        let (you, fresh, epoch, number, members) = (None, false, None, None, Vec::new());
+        Self { room, name, full, since, you, fresh, epoch, number, members, presence }
     }
 }
 
@@ -412,7 +465,7 @@ fn text_of(value: Option<&Value>) -> Option<Arc<str>> {
     value.and_then(Value::as_str).map(Arc::from)
 }
 
-fn text(fields: &Vars, name: &str) -> Option<Arc<str>> {
+pub(super) fn text(fields: &Vars, name: &str) -> Option<Arc<str>> {
     fields.get(name).map(word)
 }
 
@@ -420,8 +473,23 @@ fn word(value: &Value) -> Arc<str> {
     value.as_str().map_or_else(|| value.to_string().into(), Arc::from)
 }
 
-fn integer(fields: &Vars, name: &str) -> Option<u64> {
+pub(super) fn integer(fields: &Vars, name: &str) -> Option<u64> {
     fields.get(name).and_then(Value::as_u64)
+}
+
+/// The request that an answer names. Some protocols write numbers as texts.
+fn request_in(fields: &Vars) -> Option<u64> {
+    let re = fields.get("re")?;
+    re.as_u64().or_else(|| re.as_str()?.parse().ok())
+}
+
+/// A presence without what was taken out of it: a null is nothing (RFC 7396).
+fn without_nulls(state: Option<&Value>) -> Value {
+    let mut state = state.cloned().unwrap_or_default();
+    if let Value::Object(fields) = &mut state {
+        fields.retain(|_, value| !value.is_null());
+    }
+    state
 }
 
 /// A text cut to a readable length.

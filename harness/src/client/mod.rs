@@ -6,6 +6,11 @@
 mod ask;
 mod frames;
 mod hear;
+mod http;
+mod jar;
+mod meaning;
+mod path;
+mod snapshot;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +26,10 @@ use crate::plan::{TcpEnd, Vars};
 
 pub use self::ask::{Asked, Line};
 pub use self::frames::{Content, Got};
+pub use self::http::Errand;
+pub use self::jar::Jar;
+use self::meaning::Gathered;
+pub use self::path::Armed;
 
 /// Events that wait for an `expect`, at most; the oldest go first. A load phase delivers more than
 /// anybody will ask for.
@@ -47,6 +56,10 @@ pub struct Client {
     pub inbox: VecDeque<Event>,
     /// Events that were dropped because nothing took them.
     pub overflowed: u64,
+    /// It is ready to connect as soon as it is known to which room.
+    pub armed: Option<Armed>,
+    /// The cookies that it was given.
+    pub jar: Jar,
     /// Some step looks for frames: they are kept as they came.
     pub keeps_frames: bool,
     /// How TCP ended, once it has.
@@ -60,10 +73,16 @@ pub struct Client {
     pending: Vec<Pending>,
     answers: Vec<(u64, Answer)>,
     next_request: u64,
-    fixed_heard: HashMap<(RoomId, ClientId, Arc<str>), usize>,
+    fixed_heard: HashMap<(RoomId, Option<ClientId>, Arc<str>), usize>,
     fence: Option<MessageId>,
     pings_out: u64,
     pongs_in: u64,
+    /// The room that it chose by connecting.
+    entering: Option<RoomId>,
+    /// Frames that are one event together with others that have not come yet.
+    gathered: Vec<Gathered>,
+    /// What came of HTTP requests that somebody waits for.
+    errands: Vec<(u64, Errand)>,
     /// The number of the frame that is being heard.
     frame: u64,
     frames: VecDeque<Got>,
@@ -103,6 +122,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The frame; none for a WebSocket ping.
     pub heard: Option<Arc<Heard>>,
+    /// Whose message it is, where the harness knows it again.
+    pub from: Option<ClientId>,
     /// The number of the frame; none for a WebSocket ping.
     pub frame: Option<u64>,
 }
@@ -118,6 +139,10 @@ pub struct Stay {
     pub full: bool,
     /// When it entered.
     pub since: Time,
+    /// Its own member id.
+    pub you: Option<Arc<str>>,
+    /// Nothing has been told of the room's content yet.
+    pub fresh: bool,
     /// The room's life.
     pub epoch: Option<Value>,
     /// The number of the last event that it has got.
@@ -138,6 +163,8 @@ struct Pending {
     message: Option<MessageId>,
     full: bool,
     awaited: bool,
+    /// HTTP answers it.
+    http: bool,
 }
 
 /// The answer to a request.
@@ -149,6 +176,8 @@ pub enum Answer {
     Refused(Arc<str>),
     /// The connection ended first.
     Gone,
+    /// HTTP did not bring it: why.
+    Lost(Arc<str>),
 }
 
 impl Client {
@@ -170,6 +199,8 @@ impl Client {
             opened_at: Time::default(),
             inbox: VecDeque::new(),
             overflowed: 0,
+            armed: None,
+            jar: Jar::default(),
             keeps_frames: false,
             tcp_end: None,
             dialect,
@@ -185,6 +216,9 @@ impl Client {
             fence: None,
             pings_out: 0,
             pongs_in: 0,
+            entering: None,
+            gathered: Vec::new(),
+            errands: Vec::new(),
             frame: 0,
             frames: VecDeque::new(),
             frame_bytes: 0,
@@ -207,15 +241,18 @@ impl Client {
         self.half_closed = false;
         self.pending.clear();
         self.answers.clear();
+        self.gathered.clear();
         self.fence = None;
         (self.pings_out, self.pongs_in) = (0, 0);
     }
 
-    /// The upgrade succeeded. Where the dialect greets, the greeting is waited for.
-    pub fn upgraded(&mut self, now: Time, books: &mut Books) {
+    /// The upgrade succeeded. Where the dialect greets, the greeting is waited for; says whether
+    /// the server must be asked for a sign of life first.
+    pub fn upgraded(&mut self, now: Time, books: &mut Books) -> bool {
         if self.bare || self.dialect.connect.ready.is_none() {
             self.ready(now, None, books);
         }
+        self.dialect.connect.ready == Some(EventKind::Pong)
     }
 
     fn ready(&mut self, now: Time, connection: Option<Arc<str>>, books: &mut Books) {
@@ -225,7 +262,10 @@ impl Client {
         if !self.pongs {
             books.observe(now, self.id, What::Pongs(false));
         }
-        if !self.dialect.can(Verb::Join) {
+        // Where the server tells of the entry, it is waited for.
+        let told = self.entering.is_some() && self.dialect.tells(EventKind::Entered);
+        let by_itself = self.dialect.enters_by_connecting() || !self.dialect.can(Verb::Join);
+        if by_itself && !told {
             self.be_inside(now, books);
         }
     }
@@ -234,6 +274,10 @@ impl Client {
     pub fn failed(&mut self, now: Time, reason: &str, books: &mut Books) {
         let reason: Arc<str> = reason.into();
         self.state = State::Failed(Arc::clone(&reason));
+        if let Some(room) = self.entering.take() {
+            let (room, code) = (Some(room), Arc::clone(&reason));
+            books.observe(now, self.id, What::Refused { room, code });
+        }
         books.observe(now, self.id, What::OpenFailed { reason });
     }
 
@@ -386,6 +430,16 @@ impl Client {
     }
 
     fn keep(&mut self, at: Time, kind: EventKind, heard: Option<&Arc<Heard>>) {
+        self.keep_from(at, kind, heard, None);
+    }
+
+    fn keep_from(
+        &mut self,
+        at: Time,
+        kind: EventKind,
+        heard: Option<&Arc<Heard>>,
+        from: Option<ClientId>,
+    ) {
         if !self.wanted.contains(&kind) {
             return;
         }
@@ -394,6 +448,6 @@ impl Client {
             self.overflowed += 1;
         }
         let frame = heard.map(|_| self.frame);
-        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), frame });
+        self.inbox.push_back(Event { at, kind, heard: heard.cloned(), from, frame });
     }
 }

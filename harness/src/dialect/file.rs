@@ -1,4 +1,4 @@
-//! Reads a dialect file.
+//! A dialect file, as it is written: the types that its YAML is read into.
 
 use std::marker::PhantomData;
 
@@ -7,12 +7,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::template::{Definitions, Template};
-use super::{
-    Connect, Dialect, Encoding, EventKind, FEATURES, Fence, Heartbeat, Limits, Receiving, Sending,
-    Verb, lint,
-};
-use crate::plan::{Echo, Ordering, Vars};
+use super::{Encoding, EventKind, Fence, Limits, Verb};
+use crate::plan::{Echo, Ordering};
 use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::problem::Problem;
 use crate::scenario::read::read as read_node;
@@ -23,72 +19,158 @@ use crate::scenario::units::Length;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    dialect: String,
+    pub(super) dialect: String,
     #[serde(default)]
-    about: String,
+    pub(super) about: String,
     pub(super) connect: ConnectFile,
     #[serde(default)]
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     #[serde(default)]
     pub(super) params: Keyed<Value>,
     #[serde(default)]
-    lacks: Vec<At<String>>,
+    pub(super) lacks: Vec<At<String>>,
     #[serde(default)]
     pub(super) define: Keyed<At<Value>>,
+    #[serde(default)]
+    pub(super) http: Keyed<Tried<At<HttpFile>>>,
     pub(super) send: Keyed<Tried<OneOrMore<SendFile>>>,
     #[serde(default)]
-    pub(super) receive: Vec<Tried<ReceiveFile>>,
-    ordering: Option<OrderingWord>,
-    echo: Option<EchoWord>,
-    heartbeat: Option<HeartbeatFile>,
+    pub(super) receive: Vec<Tried<At<ReceiveFile>>>,
+    pub(super) ordering: Option<OrderingWord>,
+    pub(super) echo: Option<EchoWord>,
+    pub(super) heartbeat: Option<HeartbeatFile>,
     #[serde(default)]
-    limits: LimitsFile,
-    fence: Option<FenceWord>,
+    pub(super) limits: LimitsFile,
+    pub(super) fence: Option<FenceWord>,
     #[serde(default)]
-    numbering: Vec<EventKind>,
+    pub(super) numbering: Vec<EventKind>,
+    #[serde(default)]
+    pub(super) snapshot: Vec<At<EventKind>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConnectFile {
     pub(super) path: At<String>,
-    subprotocol: Option<String>,
+    pub(super) subprotocol: Option<String>,
     pub(super) ready: Option<At<EventKind>>,
     #[serde(default)]
     pub(super) introduce: Vec<At<Verb>>,
+    #[serde(default)]
+    pub(super) before: Vec<At<String>>,
+    #[serde(default)]
+    pub(super) headers: Keyed<At<Value>>,
+    #[serde(default)]
+    pub(super) cookies: bool,
+}
+
+/// An HTTP request: one method, at most one body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpFile {
+    pub(super) get: Option<At<String>>,
+    pub(super) post: Option<At<String>>,
+    pub(super) put: Option<At<String>>,
+    pub(super) patch: Option<At<String>>,
+    pub(super) delete: Option<At<String>>,
+    pub(super) json: Option<At<Value>>,
+    pub(super) form: Option<Keyed<At<Value>>>,
+    pub(super) body: Option<At<Value>>,
+    #[serde(default)]
+    pub(super) headers: Keyed<At<Value>>,
+    pub(super) status: Option<At<u16>>,
+    pub(super) take: Option<At<Value>>,
+    #[serde(default)]
+    pub(super) take_headers: Keyed<At<Value>>,
+}
+
+impl HttpFile {
+    /// Its methods, and where each goes.
+    pub(super) fn methods(&self) -> impl Iterator<Item = (&'static str, &At<String>)> {
+        let all = [
+            ("GET", &self.get),
+            ("POST", &self.post),
+            ("PUT", &self.put),
+            ("PATCH", &self.patch),
+            ("DELETE", &self.delete),
+        ];
+        all.into_iter().filter_map(|(method, to)| Some((method, to.as_ref()?)))
+    }
+
+    /// The templates that are filled when it is made.
+    pub(super) fn filled(&self) -> impl Iterator<Item = &At<Value>> {
+        let form = self.form.iter().flat_map(|form| form.iter().map(|(_, value)| value));
+        let bodies = self.json.iter().chain(&self.body);
+        self.headers.iter().map(|(_, value)| value).chain(form).chain(bodies)
+    }
+
+    /// The templates that its answer is held against.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &At<Value>> {
+        self.take.iter().chain(self.take_headers.iter().map(|(_, value)| value))
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendFile {
     pub(super) given: Option<At<Value>>,
-    pub(super) frame: At<Value>,
+    #[serde(default)]
+    pub(super) before: Vec<At<String>>,
+    pub(super) frame: Option<At<Value>>,
+    pub(super) frames: Option<At<Value>>,
+    pub(super) http: Option<At<String>>,
     pub(super) ack: Option<At<EventKind>>,
+}
+
+impl SendFile {
+    /// The templates of its frames.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &At<Value>> {
+        self.frame.iter().chain(&self.frames)
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReceiveFile {
-    pub(super) event: At<EventKind>,
-    pub(super) when: At<Value>,
+    event: Option<At<EventKind>>,
     #[serde(default)]
-    pub(super) with: Keyed<Value>,
+    events: Vec<At<EventKind>>,
+    pub(super) when: Option<At<Value>>,
+    #[serde(default)]
+    pub(super) frames: Vec<At<Value>>,
+    #[serde(default)]
+    pub(super) with: Keyed<At<Value>>,
     #[serde(default)]
     pub(super) remember: Vec<At<String>>,
     pub(super) reply: Option<At<Verb>>,
+    pub(super) own: Option<At<EventKind>>,
+    pub(super) refuses: Option<At<Verb>>,
+}
+
+impl ReceiveFile {
+    /// The events that it is.
+    pub(super) fn events(&self) -> impl Iterator<Item = &At<EventKind>> {
+        self.event.iter().chain(&self.events)
+    }
+
+    /// The templates of its frames, in the order in which they come.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &At<Value>> {
+        self.when.iter().chain(&self.frames)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HeartbeatFile {
-    every: Length,
-    timeout: Length,
+pub(super) struct HeartbeatFile {
+    pub(super) every: Length,
+    pub(super) timeout: Option<Length>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct LimitsFile {
+pub(super) struct LimitsFile {
     message_bytes: Option<u64>,
+    frame_bytes: Option<u64>,
     text_bytes: Option<u64>,
     rooms: Option<u64>,
     room_name_bytes: Option<u64>,
@@ -98,7 +180,7 @@ struct LimitsFile {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum OrderingWord {
+pub(super) enum OrderingWord {
     PerSender,
     Total,
     TotalAmongOthers,
@@ -106,7 +188,7 @@ enum OrderingWord {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum EchoWord {
+pub(super) enum EchoWord {
     Once,
     Never,
     Apart,
@@ -114,9 +196,52 @@ enum EchoWord {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum FenceWord {
+pub(super) enum FenceWord {
     Say,
     Ping,
+}
+
+impl OrderingWord {
+    pub(super) fn meaning(self) -> Ordering {
+        match self {
+            Self::PerSender => Ordering::PerSender,
+            Self::Total => Ordering::Total,
+            Self::TotalAmongOthers => Ordering::TotalAmongOthers,
+        }
+    }
+}
+
+impl EchoWord {
+    pub(super) fn meaning(self) -> Echo {
+        match self {
+            Self::Once => Echo::Once,
+            Self::Never => Echo::Never,
+            Self::Apart => Echo::Apart,
+        }
+    }
+}
+
+impl FenceWord {
+    pub(super) fn meaning(self) -> Fence {
+        match self {
+            Self::Say => Fence::Say,
+            Self::Ping => Fence::Ping,
+        }
+    }
+}
+
+impl LimitsFile {
+    pub(super) fn meaning(self) -> Limits {
+        Limits {
+            message_bytes: self.message_bytes,
+            frame_bytes: self.frame_bytes,
+            text_bytes: self.text_bytes,
+            rooms: self.rooms,
+            room_name_bytes: self.room_name_bytes,
+            members: self.members,
+            requests_per_s: self.requests_per_s,
+        }
+    }
 }
 
 /// One of something, or a list of them.
@@ -147,180 +272,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
     }
 }
 
-/// Reads a dialect from its file's text, or says all that is wrong with it.
-pub(super) fn read(text: &str) -> Result<Dialect, Vec<Problem>> {
-    let (file, mut problems) = file(text)?;
-    let mut builder = Builder { text, problems: Vec::new() };
-    let dialect = builder.dialect(&file);
-    problems.append(&mut builder.problems);
-    problems.extend(lint::mistakes(text, &file));
-    if problems.is_empty() { Ok(dialect) } else { Err(problems) }
-}
-
 /// The file as it is written, and the mistakes that did not hinder reading on.
 pub(super) fn file(text: &str) -> Result<(File, Vec<Problem>), Vec<Problem>> {
     let root = tree::parse(text).map_err(|problem| vec![problem])?;
     match read_node::<File>(&root) {
         (Some(file), problems) => Ok((file, problems)),
         (None, problems) => Err(problems),
-    }
-}
-
-struct Builder<'a> {
-    text: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl Builder<'_> {
-    fn dialect(&mut self, file: &File) -> Dialect {
-        let params: Vars =
-            file.params.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect();
-        Dialect {
-            name: file.dialect.clone(),
-            about: file.about.clone(),
-            connect: Connect {
-                path: file.connect.path.value.clone(),
-                subprotocol: file.connect.subprotocol.clone(),
-                ready: file.connect.ready.as_ref().map(|ready| ready.value),
-                introduce: file.connect.introduce.iter().map(|verb| verb.value).collect(),
-            },
-            ordering: file.ordering.map_or(Ordering::PerSender, OrderingWord::meaning),
-            echo: file.echo.map_or(Echo::Never, EchoWord::meaning),
-            heartbeat: file.heartbeat.map(|heartbeat| Heartbeat {
-                every: heartbeat.every.0,
-                timeout: heartbeat.timeout.0,
-            }),
-            fence: self.fence(file),
-            numbering: file.numbering.clone(),
-            limits: file.limits.meaning(),
-            define: self.define(file, &params),
-            params,
-            lacks: self.lacks(file),
-            encoding: file.encoding,
-            send: self.send(file),
-            receive: self.receive(file),
-        }
-    }
-
-    fn template(&mut self, value: &At<Value>) -> Template {
-        Template::compile(value).unwrap_or_else(|message| {
-            self.problems.push(Problem::new(message).at(value.place));
-            Template::Exactly(Value::Null)
-        })
-    }
-
-    fn fence(&self, file: &File) -> Fence {
-        match file.fence {
-            Some(FenceWord::Say) => Fence::Say,
-            Some(FenceWord::Ping) => Fence::Ping,
-            // What comes back to the sender is the stronger fence: it is in the room's own order.
-            None if matches!(file.echo, Some(EchoWord::Once)) => Fence::Say,
-            None => Fence::Ping,
-        }
-    }
-
-    fn define(&mut self, file: &File, params: &Vars) -> Definitions {
-        let constant =
-            |(name, value): (&String, &Value)| (name.clone(), Template::Exactly(value.clone()));
-        let mut define: Definitions = params.iter().map(constant).collect();
-        for (name, value) in file.define.iter() {
-            let template = self.template(value);
-            define.insert(name.value.clone(), template);
-        }
-        define
-    }
-
-    fn lacks(&mut self, file: &File) -> Vec<String> {
-        let known: Vec<&str> = Verb::WORDS.iter().chain(FEATURES).copied().collect();
-        for lack in file.lacks.iter().filter(|lack| !known.contains(&lack.as_str())) {
-            let problem =
-                Problem::new(format!("nothing that a scenario needs is called `{}`", **lack));
-            self.problems.push(problem.at(lack.place).did_you_mean(lack, known.iter().copied()));
-        }
-        file.lacks.iter().map(|lack| lack.value.clone()).collect()
-    }
-
-    fn send(&mut self, file: &File) -> std::collections::BTreeMap<Verb, Vec<Sending>> {
-        let mut send = std::collections::BTreeMap::new();
-        for (name, ways) in file.send.iter() {
-            let verb = match name.parse::<Verb>() {
-                Ok(verb) => verb,
-                Err(error) => {
-                    let problem = Problem::new(error.to_string()).at(name.place);
-                    self.problems.push(problem.did_you_mean(name, Verb::WORDS.iter().copied()));
-                    continue;
-                }
-            };
-            let ways = ways.0.as_ref().map_or(&[][..], |ways| ways.0.as_slice());
-            let ways = ways.iter().map(|way| Sending {
-                given: way.given.as_ref().map(|given| self.template(given)),
-                frame: self.frame(way, file.encoding),
-                ack: way.ack.as_ref().map(|ack| ack.value),
-            });
-            send.insert(verb, ways.collect());
-        }
-        send
-    }
-
-    fn frame(&mut self, way: &SendFile, encoding: Encoding) -> Template {
-        if encoding == Encoding::Text && !way.frame.is_string() {
-            let problem = Problem::new("with `encoding: text` a frame is a text");
-            self.problems.push(problem.at(way.frame.place));
-        }
-        self.template(&way.frame)
-    }
-
-    fn receive(&mut self, file: &File) -> Vec<Receiving> {
-        let mut receive = Vec::new();
-        for way in file.receive.iter().filter_map(|way| way.0.as_ref()) {
-            let when = self.template(&way.when);
-            if let Some(text) = when.ambiguous() {
-                let place = lint::locate(self.text, way.when.place, &text);
-                let problem = Problem::new(format!("`{text}` has more than one hole")).at(place);
-                self.problems.push(problem.help("when receiving, a text may have one hole"));
-            }
-            let with = way.with.iter().map(|(name, value)| (name.value.clone(), value.clone()));
-            receive.push(Receiving {
-                event: way.event.value,
-                when,
-                with: with.collect(),
-                remember: way.remember.iter().map(|name| name.value.clone()).collect(),
-                reply: way.reply.as_ref().map(|verb| verb.value),
-            });
-        }
-        receive
-    }
-}
-
-impl OrderingWord {
-    fn meaning(self) -> Ordering {
-        match self {
-            Self::PerSender => Ordering::PerSender,
-            Self::Total => Ordering::Total,
-            Self::TotalAmongOthers => Ordering::TotalAmongOthers,
-        }
-    }
-}
-
-impl EchoWord {
-    fn meaning(self) -> Echo {
-        match self {
-            Self::Once => Echo::Once,
-            Self::Never => Echo::Never,
-            Self::Apart => Echo::Apart,
-        }
-    }
-}
-
-impl LimitsFile {
-    fn meaning(self) -> Limits {
-        Limits {
-            message_bytes: self.message_bytes,
-            text_bytes: self.text_bytes,
-            rooms: self.rooms,
-            room_name_bytes: self.room_name_bytes,
-            members: self.members,
-            requests_per_s: self.requests_per_s,
-        }
     }
 }

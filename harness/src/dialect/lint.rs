@@ -1,17 +1,23 @@
 //! Finds what is wrong with a dialect file, and (for `harness check`) what is doubtful.
 
+mod doubts;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::file::{File, ReceiveFile, SendFile, file};
-use super::template::{Definitions, Template};
+pub(crate) use self::doubts::doubts;
+use super::file::{File, HttpFile, ReceiveFile, SendFile};
+use super::template::{Template, USER};
 use super::{EventKind, RECEIVED, SENT, Verb};
-use crate::plan::{Place, Vars};
+use crate::plan::Place;
 use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
 use crate::scenario::template::holes_of;
 use crate::scenario::tree;
+
+/// What every client has beside what fills a request.
+const EVERYBODYS: [&str; 4] = ["me", "index", "run", "room"];
 
 /// The place of a word at or after another place, or that place when the word is not there.
 pub(crate) fn locate(text: &str, from: Place, word: &str) -> Place {
@@ -23,14 +29,24 @@ pub(crate) fn locate(text: &str, from: Place, word: &str) -> Place {
 pub(super) fn mistakes(text: &str, file: &File) -> Vec<Problem> {
     let mut linter = Linter { text, problems: Vec::new(), fillable: fillable(file) };
     linter.connect(file);
-    for way in file.send.iter().flat_map(|(_, ways)| ways.0.iter().flat_map(|ways| &ways.0)) {
-        linter.sending(file, way);
+    for (name, way) in file.http.iter() {
+        if let Some(way) = &way.0 {
+            linter.request(name, way);
+        }
+    }
+    for (verb, ways) in file.send.iter() {
+        for way in ways.0.iter().flat_map(|ways| &ways.0) {
+            linter.sending(file, verb, way);
+        }
     }
     for (_, value) in file.define.iter() {
         linter.filled(value, &linter.fillable.clone());
     }
-    for way in file.receive.iter().filter_map(|way| way.0.as_ref()) {
+    for way in ways(file) {
         linter.receiving(file, way);
+    }
+    for kind in &file.snapshot {
+        linter.told(file, kind);
     }
     linter.problems
 }
@@ -38,16 +54,30 @@ pub(super) fn mistakes(text: &str, file: &File) -> Vec<Problem> {
 /// The names that can fill a hole of a message to send.
 fn fillable(file: &File) -> BTreeSet<String> {
     let remembered = ways(file).flat_map(|way| &way.remember).map(|name| name.value.clone());
+    let taken = requests(file).flat_map(HttpFile::taken).flat_map(holes_in);
     SENT.iter()
-        .map(|(name, _)| (*name).to_owned())
-        .chain(file.params.keys().map(str::to_owned))
-        .chain(file.define.keys().map(str::to_owned))
+        .map(|(name, _)| *name)
+        .chain(EVERYBODYS)
+        .chain(file.params.keys())
+        .chain(file.define.keys())
+        .map(str::to_owned)
         .chain(remembered)
+        .chain(taken)
         .collect()
 }
 
-fn ways(file: &File) -> impl Iterator<Item = &ReceiveFile> {
+fn ways(file: &File) -> impl Iterator<Item = &At<ReceiveFile>> {
     file.receive.iter().filter_map(|way| way.0.as_ref())
+}
+
+fn requests(file: &File) -> impl Iterator<Item = &HttpFile> {
+    file.http.iter().filter_map(|(_, way)| way.0.as_ref()).map(|way| &way.value)
+}
+
+/// The holes of a template as it is written.
+fn holes_in(value: &At<Value>) -> Vec<String> {
+    let holes = Template::compile(value).map(|template| template.holes()).unwrap_or_default();
+    holes.into_iter().map(|(name, _)| name).collect()
 }
 
 struct Linter<'a> {
@@ -63,16 +93,22 @@ impl Linter<'_> {
             let problem = Problem::new(format!("the path `{}` does not begin with `/`", **path));
             self.problems.push(problem.at(path.place));
         }
-        for hole in holes_of(path) {
-            let known = ["me", "index", "run", "room"];
-            if !known.contains(&hole.name.as_str()) && file.params.get(&hole.name).is_none() {
-                let place = locate(self.text, path.place, &format!("${}", hole.name));
-                let problem = Problem::new(format!("nothing fills `${hole}`")).at(place);
-                let known = known.into_iter().chain(file.params.keys());
-                self.problems.push(problem.did_you_mean(&hole.name, known));
-            }
+        // What a request is made of is not known yet when the connection is opened.
+        let request: Vec<&str> = SENT.iter().map(|(name, _)| *name).collect();
+        let mut known = self.fillable.clone();
+        known.retain(|name| {
+            EVERYBODYS.contains(&name.as_str()) || !request.contains(&name.as_str())
+        });
+        let known_in_path = |name: &String| file.define.get(name).is_none();
+        self.address(path, &known.iter().filter(|name| known_in_path(name)).cloned().collect());
+        for (_, value) in file.connect.headers.iter() {
+            self.filled(value, &known);
         }
-        if let Some(ready) = &file.connect.ready {
+        for name in &file.connect.before {
+            self.made(file, name);
+        }
+        // A WebSocket pong needs no words.
+        if let Some(ready) = file.connect.ready.as_ref().filter(|it| it.value != EventKind::Pong) {
             self.told(file, ready);
         }
         for verb in &file.connect.introduce {
@@ -80,24 +116,85 @@ impl Linter<'_> {
         }
     }
 
-    fn sending(&mut self, file: &File, way: &SendFile) {
-        let mut known = self.fillable.clone();
-        if let Some(given) = &way.given
-            && let Ok(template) = Template::compile(given)
-        {
-            known.extend(template.holes().into_iter().map(|(name, _)| name));
+    fn address(&mut self, path: &At<String>, known: &BTreeSet<String>) {
+        for hole in holes_of(path) {
+            if !known.contains(&hole.name) && !hole.name.starts_with(USER) {
+                let place = locate(self.text, path.place, &format!("${}", hole.name));
+                let problem = Problem::new(format!("nothing fills `${hole}`")).at(place);
+                let known = known.iter().map(String::as_str);
+                self.problems.push(problem.did_you_mean(&hole.name, known));
+            }
         }
-        self.filled(&way.frame, &known);
+    }
+
+    fn request(&mut self, name: &At<String>, way: &At<HttpFile>) {
+        let methods: Vec<_> = way.methods().collect();
+        match methods.as_slice() {
+            [(_, to)] => {
+                if !["/", "http://", "https://", "$"].iter().any(|start| to.starts_with(start)) {
+                    let message = format!("`{}` is neither a path nor a URL", to.value);
+                    let help =
+                        "begin with `/`: it is asked of the target; or with http:// or https://";
+                    self.problems.push(Problem::new(message).at(to.place).help(help));
+                }
+                self.address(to, &self.fillable.clone());
+            }
+            _ => {
+                let message = format!("`{}` needs one of get, post, put, patch, delete", **name);
+                self.problems.push(Problem::new(message).at(name.place));
+            }
+        }
+        let bodies = [way.json.is_some(), way.form.is_some(), way.body.is_some()];
+        if bodies.iter().filter(|it| **it).count() > 1 {
+            let message = format!("`{}` has two bodies", **name);
+            let help = "keep one of `json`, `form` and `body`";
+            self.problems.push(Problem::new(message).at(name.place).help(help));
+        }
+        if let Some(status) = way.status.as_ref().filter(|it| !(100..600).contains(&it.value)) {
+            let problem = Problem::new(format!("{} is no HTTP status", status.value));
+            self.problems.push(problem.at(status.place));
+        }
+        for value in way.filled() {
+            self.filled(value, &self.fillable.clone());
+        }
+    }
+
+    /// A request that is named is there.
+    fn made(&mut self, file: &File, name: &At<String>) {
+        if file.http.get(name).is_none() {
+            let problem = Problem::new(format!("`http` has no request `{}`", **name));
+            self.problems.push(problem.at(name.place).did_you_mean(name, file.http.keys()));
+        }
+    }
+
+    fn sending(&mut self, file: &File, verb: &At<String>, way: &SendFile) {
+        let mut known = self.fillable.clone();
+        if let Some(given) = &way.given {
+            known.extend(holes_in(given));
+        }
+        for frame in way.frames() {
+            self.filled(frame, &known);
+        }
+        for name in way.before.iter().chain(&way.http) {
+            self.made(file, name);
+        }
+        // Entering a room that is in the path is done by connecting.
+        let by_path = holes_of(&file.connect.path).any(|hole| hole.name == "room");
+        let by_path = by_path && ["join", "leave"].contains(&verb.as_str());
+        let said = way.frames().count() + usize::from(way.http.is_some());
+        if said > 1 || (said == 0 && !by_path) {
+            let problem = Problem::new("one of `frame`, `frames` and `http` is wanted");
+            self.problems.push(problem.at(verb.place));
+        }
         if let Some(ack) = &way.ack {
             self.told(file, ack);
         }
     }
 
     fn filled(&mut self, value: &At<Value>, known: &BTreeSet<String>) {
-        let Ok(template) = Template::compile(value) else { return };
-        let inside = list_holes(value);
-        for (name, _) in template.holes() {
-            if known.contains(&name) || inside.contains(&name) {
+        let inside = item_holes(value, &|_| true);
+        for name in holes_in(value) {
+            if known.contains(&name) || inside.contains(&name) || name.starts_with(USER) {
                 continue;
             }
             let place = locate(self.text, value.place, &format!("${name}"));
@@ -107,14 +204,27 @@ impl Linter<'_> {
         }
     }
 
-    fn receiving(&mut self, file: &File, way: &ReceiveFile) {
-        let Ok(template) = Template::compile(&way.when) else { return };
-        let bound: BTreeSet<String> = template.holes().into_iter().map(|(name, _)| name).collect();
+    fn receiving(&mut self, file: &File, way: &At<ReceiveFile>) {
+        self.shape(way);
+        let mut bound: BTreeSet<String> = way.templates().flat_map(holes_in).collect();
+        // What items of a list are made of before they get their shape is nobody's field.
+        let shaped = |value: &At<Value>| item_holes(value, &|item| item.get("as").is_some());
+        let inside: BTreeSet<String> = way.templates().flat_map(shaped).collect();
+        bound.retain(|name| !inside.contains(name));
         let known = || RECEIVED.iter().map(|(name, _)| *name);
+        let from = way.templates().next().map_or(way.place, |template| template.place);
+        let mut given: BTreeSet<String> = self.fillable.clone();
+        given.extend(bound.iter().cloned());
+        for (_, value) in way.with.iter() {
+            self.filled(value, &given);
+        }
+        let with: BTreeSet<String> =
+            way.with.iter().flat_map(|(_, value)| holes_in(value)).collect();
         for name in bound.iter().map(String::as_str).chain(way.with.keys()) {
             let remembered = way.remember.iter().any(|kept| kept.as_str() == name);
-            if !remembered && !known().any(|known| known == name) {
-                let place = locate(self.text, way.when.place, &format!("${name}"));
+            let used = remembered || with.contains(name);
+            if !used && !known().any(|known| known == name) {
+                let place = locate(self.text, from, &format!("${name}"));
                 let problem = Problem::new(format!("no hole of an event is called `{name}`"));
                 let problem = problem
                     .at(place)
@@ -127,17 +237,44 @@ impl Linter<'_> {
             let known = bound.iter().map(String::as_str);
             self.problems.push(problem.at(kept.place).did_you_mean(kept, known));
         }
-        if let Some(reply) = &way.reply {
-            self.sendable(file, reply);
+        for verb in way.reply.iter().chain(&way.refuses) {
+            self.sendable(file, verb);
         }
-        if way.event.value == EventKind::Closed {
-            let problem = Problem::new("`closed` is the end of a connection, never a message");
-            self.problems.push(problem.at(way.event.place));
+        for kind in way.events().chain(&way.own) {
+            if kind.value == EventKind::Closed {
+                let message = "`closed` is the end of a connection, never a message";
+                self.problems.push(Problem::new(message).at(kind.place));
+            }
+        }
+    }
+
+    fn shape(&mut self, way: &At<ReceiveFile>) {
+        let place = way.templates().next().map_or(way.place, |template| template.place);
+        let mut tell = |message: &str| self.problems.push(Problem::new(message).at(place));
+        if way.events().next().is_none() {
+            tell("which event is this? `event`, or `events` for several in one frame");
+        }
+        match (&way.when, way.frames.len()) {
+            (Some(_), 0) => {}
+            (None, 2..) => {}
+            (None, 0) => tell("what is it like? `when`, or `frames` for several frames together"),
+            (None, 1) => tell("one frame is a `when`; `frames` are several that are one event"),
+            (Some(_), _) => tell("`when` for one frame, or `frames` for several; not both"),
+        }
+        if let Some(refuses) = way
+            .refuses
+            .as_ref()
+            .filter(|_| !way.events().any(|kind| kind.value == EventKind::Error))
+        {
+            let problem = Problem::new("only an `error` refuses something");
+            self.problems.push(problem.at(refuses.place));
         }
     }
 
     fn told(&mut self, file: &File, kind: &At<EventKind>) {
-        if !ways(file).any(|way| way.event.value == kind.value) {
+        let is =
+            |way: &At<ReceiveFile>| way.events().chain(&way.own).any(|it| it.value == kind.value);
+        if !ways(file).any(is) {
             let problem =
                 Problem::new(format!("nothing in `receive` is the event `{}`", kind.value));
             self.problems.push(problem.at(kind.place));
@@ -152,76 +289,22 @@ impl Linter<'_> {
     }
 }
 
-/// The holes inside a `$list`'s `of`: its items fill them.
-fn list_holes(value: &Value) -> BTreeSet<String> {
+/// The holes inside the items of lists, of the forms that are looked at.
+fn item_holes(value: &Value, look: &dyn Fn(&Value) -> bool) -> BTreeSet<String> {
+    let inside = |item: &Value| -> BTreeSet<String> {
+        let of = item.get("of").filter(|_| look(item)).map(Template::compile);
+        let holes = of.and_then(Result::ok).map(|of| of.holes()).unwrap_or_default();
+        holes.into_iter().map(|(name, _)| name).collect()
+    };
     match value {
-        Value::Object(entries) => match (entries.get("$list"), entries.get("of")) {
-            (Some(_), Some(of)) => Template::compile(of)
-                .map(|of| of.holes().into_iter().map(|(name, _)| name).collect())
-                .unwrap_or_default(),
-            _ => entries.values().flat_map(list_holes).collect(),
-        },
-        Value::Array(list) => list.iter().flat_map(list_holes).collect(),
+        Value::Object(entries) if entries.contains_key("$list") => {
+            let any = entries.get("any").and_then(Value::as_array).into_iter().flatten();
+            any.chain([value]).flat_map(inside).collect()
+        }
+        Value::Object(entries) => {
+            entries.values().flat_map(|value| item_holes(value, look)).collect()
+        }
+        Value::Array(list) => list.iter().flat_map(|value| item_holes(value, look)).collect(),
         _ => BTreeSet::new(),
     }
-}
-
-/// What works, but cannot be meant: events that can never come because an earlier one takes their
-/// messages, and remembered values that nothing uses.
-pub(crate) fn doubts(text: &str) -> Vec<Problem> {
-    let Ok((file, _)) = file(text) else { return Vec::new() };
-    let mut problems = shadows(&file);
-    let used = used(&file);
-    for kept in ways(&file).flat_map(|way| &way.remember) {
-        if !used.contains(kept.as_str()) {
-            let problem = Problem::new(format!("nothing uses the remembered `{}`", **kept));
-            problems.push(problem.at(kept.place).help("leave it out of `remember`"));
-        }
-    }
-    problems
-}
-
-fn used(file: &File) -> BTreeSet<String> {
-    let frames = file.send.iter().flat_map(|(_, ways)| ways.0.iter().flat_map(|ways| &ways.0));
-    let frames = frames.map(|way| &way.frame).chain(file.define.iter().map(|(_, value)| value));
-    frames
-        .filter_map(|value| Template::compile(value).ok())
-        .flat_map(|template| template.holes())
-        .map(|(name, _)| name)
-        .chain(holes_of(&file.connect.path).map(|hole| hole.name))
-        .collect()
-}
-
-/// An example of each event's messages is tried on the events before it.
-fn shadows(file: &File) -> Vec<Problem> {
-    let compiled = |way: &ReceiveFile| Template::compile(&way.when).ok();
-    let mut problems = Vec::new();
-    for (index, way) in ways(file).enumerate() {
-        let Some(example) = compiled(way).and_then(|when| example(&when)) else { continue };
-        let takes = |earlier: &&ReceiveFile| {
-            compiled(earlier).is_some_and(|earlier| earlier.matched(&example).is_some())
-        };
-        if let Some(earlier) = ways(file).take(index).find(takes) {
-            let line = earlier.event.place.line;
-            let message = format!(
-                "this `{}` never comes: line {line} (`{}`) takes all its messages",
-                way.event.value, earlier.event.value
-            );
-            let help = "the first match counts; put the more special one first";
-            problems.push(Problem::new(message).at(way.event.place).help(help));
-        }
-    }
-    problems
-}
-
-/// A message that matches a template and holds nothing that the template does not ask for.
-fn example(template: &Template) -> Option<Value> {
-    let filler = |(name, optional): (String, bool)| {
-        (!optional).then(|| (name.clone(), Value::from(format!("<{name}>"))))
-    };
-    let mut vars: Vars = template.holes().into_iter().filter_map(filler).collect();
-    for name in template.lists() {
-        vars.insert(name, Value::Array(Vec::new()));
-    }
-    template.fill(&vars, &Definitions::new()).ok()
 }

@@ -4,25 +4,32 @@
 //! [`Dialect::encode`] turns a [`Verb`] and values into a frame, [`Dialect::decode`] a frame into an
 //! [`Event`] and values. Both are pure functions.
 
+mod build;
 mod file;
+mod http;
 mod lint;
+mod need;
 pub mod pattern;
 mod shape;
 mod template;
+mod trial;
 mod words;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use http::{Exchange, Refusal};
 pub(crate) use lint::{doubts, locate};
+pub use need::FEATURES;
 pub use shape::SHAPES;
+pub use trial::Trial;
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
 use self::template::{Definitions, Template};
 use crate::plan::{Echo, Ordering, Source, Vars};
-use crate::scenario::template::fill_text;
 use crate::scenario::{Problems, files};
 
 /// A server's timers.
@@ -49,10 +56,14 @@ pub struct Dialect {
     pub echo: Echo,
     /// Its timers, when the target does not say otherwise.
     pub heartbeat: Option<Heartbeat>,
+    /// It has no patience of its own: the tick that finds no pong since the last one is the end.
+    two_ticks: bool,
     /// How a client learns that everything before has come.
     pub fence: Fence,
     /// The events of a room that share one sequence of numbers, +1 each; empty: nothing is numbered.
     pub numbering: Vec<EventKind>,
+    /// The first of these events after an entry is what the room holds, unless its number is 1.
+    pub snapshot: Vec<EventKind>,
     /// Sizes and counts that the server refuses to pass.
     pub limits: Limits,
     /// Values that a user may set (`--var`), with their defaults.
@@ -61,6 +72,7 @@ pub struct Dialect {
     lacks: Vec<String>,
     encoding: Encoding,
     define: Definitions,
+    http: BTreeMap<String, http::Request>,
     send: BTreeMap<Verb, Vec<Sending>>,
     receive: Vec<Receiving>,
 }
@@ -81,8 +93,21 @@ enum Encoding {
 struct Sending {
     /// It is used for values that match this; its holes are further values.
     given: Option<Template>,
-    frame: Template,
+    /// HTTP requests that are made first.
+    before: Vec<String>,
+    frames: Frames,
+    /// It is itself an HTTP request.
+    http: Option<String>,
     ack: Option<EventKind>,
+}
+
+/// The frames of a request.
+#[derive(Clone, Debug)]
+enum Frames {
+    /// These.
+    Each(Vec<Template>),
+    /// The items of a list.
+    Of(Template),
 }
 
 /// A way to be told something.
@@ -91,9 +116,40 @@ struct Receiving {
     event: EventKind,
     when: Template,
     /// Values that the frame means without saying them.
-    with: Vars,
-    remember: Vec<String>,
-    reply: Option<Verb>,
+    with: Vec<(String, Template)>,
+    means: Arc<Meaning>,
+    /// Where it stands in its file.
+    line: usize,
+}
+
+/// What else a frame means to the client that gets it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Meaning {
+    /// Further events that it is, in this order.
+    pub also: Vec<EventKind>,
+    /// The event that it is instead for the client that it is about.
+    pub own: Option<EventKind>,
+    /// The request that it refuses, where it names none.
+    pub refuses: Option<Verb>,
+    /// The fields to keep as variables of the connection.
+    pub remember: Vec<String>,
+    /// Fields that follow from what the connection remembers.
+    recall: Vec<(String, Template)>,
+    /// What to send at once.
+    pub reply: Option<Verb>,
+    /// It is one of several frames that are one event together.
+    pub part: Option<Part>,
+}
+
+/// A frame's place among those that are one event together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// Which rule of the dialect this is of.
+    pub rule: usize,
+    /// Its place, from 0.
+    pub nth: usize,
+    /// How many there are.
+    pub of: usize,
 }
 
 /// How a connection begins.
@@ -107,6 +163,13 @@ pub struct Connect {
     pub ready: Option<EventKind>,
     /// What a client says first: each is sent, and waited for, before the scenario goes on.
     pub introduce: Vec<Verb>,
+    /// HTTP requests that are made before each upgrade.
+    pub before: Vec<String>,
+    /// The upgrade carries the cookies that these requests have set.
+    pub cookies: bool,
+    /// The room is chosen by the path: to enter is to connect.
+    pub in_path: bool,
+    headers: Vec<(String, Template)>,
 }
 
 /// How a client learns that everything before has come.
@@ -123,6 +186,8 @@ pub enum Fence {
 pub struct Limits {
     /// The size of a message.
     pub message_bytes: Option<u64>,
+    /// The size of a frame: a longer message comes in several.
+    pub frame_bytes: Option<u64>,
     /// The size of a text said, in bytes.
     pub text_bytes: Option<u64>,
     /// How many rooms a connection may be in.
@@ -158,14 +223,20 @@ pub struct Event {
     pub kind: EventKind,
     /// The values of its holes.
     pub fields: Vars,
-    /// The fields to keep as variables of the connection.
-    pub remember: Vec<String>,
-    /// What to send at once.
-    pub reply: Option<Verb>,
+    /// What else it means.
+    pub means: Arc<Meaning>,
 }
 
-/// What a scenario can need of a dialect beside the [`Verb`]s.
-pub const FEATURES: &[&str] = &["heartbeat", "recovery", "audience", "members", "numbering"];
+/// How to ask for something: what is sent for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// The texts of its frames.
+    pub frames: Vec<String>,
+    /// It is an HTTP request.
+    pub http: Option<Exchange>,
+    /// The event that answers it; none: nothing does, or HTTP.
+    pub ack: Option<EventKind>,
+}
 
 impl Dialect {
     /// The dialect of this name that comes with the program.
@@ -183,7 +254,7 @@ impl Dialect {
     /// A dialect from its file's text.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let source = Source { name: name.to_owned(), text: text.into() };
-        file::read(text).map_err(|list| Problems::new(source, list))
+        build::read(text).map_err(|list| Problems::new(source, list))
     }
 
     /// The same dialect with other values for its parameters; names it does not have are left alone.
@@ -198,97 +269,128 @@ impl Dialect {
         self
     }
 
-    /// Whether a client can ask for this.
-    pub fn can(&self, verb: Verb) -> bool {
-        self.send.contains_key(&verb) && !self.lacks.iter().any(|lack| lack == verb.as_str())
-    }
-
-    /// Whether servers tell this.
-    pub fn tells(&self, kind: EventKind) -> bool {
-        self.receive.iter().any(|receiving| receiving.event == kind)
-    }
-
-    /// Whether it has any words for what servers tell; else only stamps are found in raw frames.
-    pub fn reads(&self) -> bool {
-        !self.receive.is_empty()
-    }
-
-    /// Whether it has what a scenario can need: a [`Verb`]'s word or one of [`FEATURES`].
-    pub fn has(&self, need: &str) -> bool {
-        let join_has = |hole: &str| {
-            let join = self.send.get(&Verb::Join).map_or(&[][..], Vec::as_slice);
-            join.iter().any(|way| way.frame.holes().iter().any(|(name, _)| name == hole))
-        };
-        let by_nature = match need {
-            "heartbeat" => self.heartbeat.is_some(),
-            "recovery" => join_has("since_number"),
-            "audience" => join_has("membership"),
-            "numbering" => !self.numbering.is_empty(),
-            "members" => self
-                .receive
-                .iter()
-                .any(|receiving| receiving.when.holes().iter().any(|(name, _)| name == "members")),
-            verb => verb.parse().is_ok_and(|verb| self.can(verb)),
-        };
-        by_nature && !self.lacks.iter().any(|lack| lack == need)
-    }
-
     /// The event that answers this request; none: nothing does.
     pub fn acknowledged_by(&self, verb: Verb) -> Option<EventKind> {
         self.send.get(&verb)?.iter().find_map(|way| way.ack)
     }
 
-    /// The path of the upgrade request.
-    pub fn path(&self, vars: &Vars) -> Result<String, Unfilled> {
-        let mut all = self.params.clone();
-        all.extend(vars.iter().map(|(name, value)| (name.clone(), value.clone())));
-        fill_text(&self.connect.path, &all)
+    /// A server's timers as servers of this kind take them.
+    pub fn timers(&self, heartbeat: Heartbeat) -> Heartbeat {
+        let timeout = if self.two_ticks { heartbeat.every } else { heartbeat.timeout };
+        Heartbeat { timeout, ..heartbeat }
     }
 
-    /// The text of a frame that asks for this. The values are the request's own (its arguments, an
-    /// id, who the client is, what the connection remembers), not all of a scenario's variables: a
-    /// stray `code` would turn joining a room into joining by code.
+    /// The path of the upgrade request.
+    pub fn path(&self, vars: &Vars) -> Result<String, Unfilled> {
+        self.address(&self.connect.path, vars)
+    }
+
+    /// A path or an address with its holes filled.
+    pub fn address(&self, text: &str, vars: &Vars) -> Result<String, Unfilled> {
+        let mut all = self.params.clone();
+        all.extend(vars.iter().map(|(name, value)| (name.clone(), value.clone())));
+        http::address(text, &all)
+    }
+
+    /// What is sent to ask for this. The values are the request's own (its arguments, an id, who
+    /// the client is, what the connection remembers), not all of a scenario's variables: a stray
+    /// `code` would turn joining a room into joining by code.
+    pub fn request(&self, verb: Verb, vars: &Vars) -> Result<Request, Unfilled> {
+        let (way, vars) = self.way(verb, vars).ok_or_else(|| Unfilled(verb.as_str().to_owned()))?;
+        let frames = match &way.frames {
+            Frames::Each(templates) => {
+                let fill = |template: &Template| template.fill(&vars, &self.define);
+                templates.iter().map(fill).collect::<Result<Vec<_>, _>>()?
+            }
+            Frames::Of(list) => match list.fill(&vars, &self.define)? {
+                Value::Array(frames) => frames,
+                one => vec![one],
+            },
+        };
+        let text = |frame: Value| match (self.encoding, frame) {
+            (Encoding::Text, Value::String(text)) => text,
+            (_, value) => value.to_string(),
+        };
+        let http = way.http.as_ref().map(|name| self.exchange(name, &vars)).transpose()?;
+        Ok(Request { frames: frames.into_iter().map(text).collect(), http, ack: way.ack })
+    }
+
+    /// The text of the only frame that asks for this, where one frame does.
     pub fn encode(&self, verb: Verb, vars: &Vars) -> Result<String, Unfilled> {
-        let nothing = || Unfilled(verb.as_str().to_owned());
-        for way in self.send.get(&verb).ok_or_else(nothing)? {
-            let Some(given) = &way.given else { return self.frame(way, vars) };
+        let frames = self.request(verb, vars)?.frames;
+        frames.into_iter().next().ok_or_else(|| Unfilled(verb.as_str().to_owned()))
+    }
+
+    /// The HTTP requests that must be made before this can be asked for.
+    pub fn before(&self, verb: Verb, vars: &Vars) -> &[String] {
+        self.way(verb, vars).map_or(&[], |(way, _)| way.before.as_slice())
+    }
+
+    /// The first way to ask whose `given` fits, and the values that are known then.
+    fn way(&self, verb: Verb, vars: &Vars) -> Option<(&Sending, Vars)> {
+        for way in self.send.get(&verb)? {
+            let Some(given) = &way.given else { return Some((way, vars.clone())) };
             let values = Value::Object(vars.clone().into_iter().collect());
             if let Some(bound) = given.matched(&values) {
                 let mut all = vars.clone();
                 all.extend(bound);
-                return self.frame(way, &all);
+                return Some((way, all));
             }
         }
-        Err(nothing())
-    }
-
-    fn frame(&self, way: &Sending, vars: &Vars) -> Result<String, Unfilled> {
-        let value = way.frame.fill(vars, &self.define)?;
-        Ok(match (self.encoding, value) {
-            (Encoding::Text, Value::String(text)) => text,
-            (_, value) => value.to_string(),
-        })
+        None
     }
 
     /// What a frame's text says.
     pub fn decode(&self, text: &str) -> Decoded {
-        let value = match self.encoding {
-            Encoding::Text => Value::from(text),
-            Encoding::Json => match serde_json::from_str(text) {
-                Ok(value) => value,
-                Err(error) => return Decoded::NotJson(error.to_string()),
-            },
+        let value = match self.parsed(text) {
+            Ok(value) => value,
+            Err(fact) => return Decoded::NotJson(fact),
         };
-        let event = self.receive.iter().find_map(|receiving| {
-            let mut fields = receiving.when.matched(&value)?;
-            fields.extend(receiving.with.clone());
-            Some(Event {
-                kind: receiving.event,
-                fields,
-                remember: receiving.remember.clone(),
-                reply: receiving.reply,
-            })
-        });
+        let event = self.receive.iter().find_map(|receiving| receiving.read(&value));
         event.map_or(Decoded::Unknown, Decoded::Event)
+    }
+
+    fn parsed(&self, text: &str) -> Result<Value, String> {
+        match self.encoding {
+            Encoding::Text => Ok(Value::from(text)),
+            Encoding::Json => serde_json::from_str(text).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The fields of an event that follow from what its client knows.
+    pub(crate) fn recalled(&self, event: &Event, known: &Vars) -> Vec<(String, Value)> {
+        let mut all = known.clone();
+        all.extend(event.fields.clone());
+        let recall = event.means.recall.iter();
+        let fill = |(name, template): &(String, Template)| {
+            Some((name.clone(), template.fill(&all, &self.define).ok()?))
+        };
+        recall.filter_map(fill).collect()
+    }
+}
+
+impl Receiving {
+    /// The event that a message is; none when it is not like this.
+    fn read(&self, message: &Value) -> Option<Event> {
+        let mut fields = self.when.matched(message)?;
+        for (name, template) in &self.with {
+            // What is bound nowhere (an optional key that is not there) says nothing.
+            if let Ok(value) = template.fill(&fields, &Definitions::new()) {
+                fields.insert(name.clone(), value);
+            }
+        }
+        Some(Event { kind: self.event, fields, means: Arc::clone(&self.means) })
+    }
+}
+
+impl Event {
+    /// All the events that it is.
+    pub fn kinds(&self) -> impl Iterator<Item = EventKind> {
+        std::iter::once(self.kind).chain(self.means.also.iter().copied())
+    }
+
+    /// Whether more must be known of the client to say what it means.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.means.recall.is_empty() || self.means.own.is_some() || self.means.part.is_some()
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::shape::is_shape;
+use super::shape::SHAPES;
 use super::template::Template;
 use super::{Dialect, Encoding, Unfilled};
 use crate::plan::Vars;
@@ -151,9 +151,13 @@ fn without_dots(pattern: &Value) -> Value {
     }
 }
 
-/// Whether a key says how its value is meant.
+/// The keys of a pattern that say how their values are meant.
+pub fn operations() -> impl Iterator<Item = &'static str> {
+    SHAPES.iter().map(|(name, _)| *name).chain(["$json", "$list", BINARY])
+}
+
 fn is_operation(key: &str) -> bool {
-    matches!(key, "$json" | "$list" | BINARY) || is_shape(key)
+    operations().any(|operation| operation == key)
 }
 
 /// A key that is compared as it stands; the content of a frame of bytes as it is compared: in

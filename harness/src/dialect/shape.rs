@@ -95,13 +95,13 @@ impl Shape {
 }
 
 /// Whether a key is an operation.
-pub(super) fn is_shape(key: &str) -> bool {
+fn is_shape(key: &str) -> bool {
     SHAPES.iter().any(|(name, _)| *name == key)
 }
 
 impl Test {
     fn read(name: &str, value: &Value) -> Result<Self, String> {
-        let number = || value.as_f64().ok_or(format!("`{name}` wants a number"));
+        let number = || value.as_f64().ok_or_else(|| format!("`{name}` wants a number"));
         let yes = |test| match value {
             Value::Bool(true) => Ok(test),
             _ => Err(format!("write `{name}: true`")),

@@ -6,10 +6,17 @@
 //! * A key that ends in `?` may be missing: it is not sent when its value has a hole that nothing
 //!   fills, and binds only what is there.
 //! * `{ $json: T }` is a text that contains JSON; when receiving, the JSON itself will do as well.
+//! * `{ $text: T }` is `T` as a text: a number between quotes.
 //! * `{ $list: name, of: T }` is a list of any length whose items are all `T`; its value is the list
-//!   of the items' bindings.
+//!   of the items' bindings. With `as: A` an item's value is `A` filled with its bindings; with
+//!   `any: [{ of, as }, …]` an item is like the first of these that fits. To send, it goes the other
+//!   way: an item that is like `as` becomes `of`.
 //! * `{ $matches: … }`, `{ $absent: true }` and their like ([`super::shape`]) say what a value is like;
 //!   they can only be matched. `"$_"` is anything, and binds nothing.
+
+mod explain;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +30,9 @@ use crate::scenario::template::{Hole, Piece, as_text, pieces};
 /// How deep one definition may use others.
 const DEFINITIONS_DEEP: usize = 16;
 
+/// How the names of a user's own data begin, of which a dialect knows nothing but their names.
+pub(crate) const USER: &str = "user.";
+
 /// A message with holes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Template {
@@ -32,8 +42,18 @@ pub(crate) enum Template {
     List(Vec<Self>),
     Mapping(Vec<Entry>),
     Json(Box<Self>),
-    ListOf { name: String, of: Box<Self> },
+    AsText(Box<Self>),
+    ListOf { name: String, any: Vec<Item> },
     Shape(Shape),
+}
+
+/// What an item of a list can look like.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Item {
+    /// On the wire.
+    of: Template,
+    /// As a value; none: the bindings themselves.
+    value: Option<Template>,
 }
 
 /// A key of a mapping.
@@ -80,12 +100,14 @@ impl Template {
                 _ => Err("`$json` stands alone in its mapping".to_owned()),
             };
         }
+        if let Some(inner) = entries.get("$text") {
+            return match entries.len() {
+                1 => Ok(Self::AsText(Box::new(Self::compile(inner)?))),
+                _ => Err("`$text` stands alone in its mapping".to_owned()),
+            };
+        }
         if let Some(name) = entries.get("$list") {
-            let name = name.as_str().ok_or("`$list` wants the name of a hole")?;
-            let of = entries.get("of").filter(|_| entries.len() == 2);
-            let of = of.ok_or("`$list: name` wants `of: …` beside it, and nothing else")?;
-            let of = Box::new(Self::compile(of)?);
-            return Ok(Self::ListOf { name: name.trim_start_matches('$').to_owned(), of });
+            return Self::of_list(name, entries);
         }
         if let Some(shape) = Shape::read(entries)? {
             return Ok(Self::Shape(shape));
@@ -93,7 +115,7 @@ impl Template {
         let entry = |(key, value): (&String, &Value)| {
             if key.starts_with('$') && !key.starts_with("$$") {
                 return Err(format!(
-                    "no operation is called `{key}`; there are `$json` and `$list`"
+                    "no operation is called `{key}`; there are `$json`, `$list` and `$text`"
                 ));
             }
             let plain = key.strip_suffix('?');
@@ -113,6 +135,30 @@ impl Template {
             }
             None => Ok(Self::Mapping(entries)),
         }
+    }
+
+    fn of_list(name: &Value, entries: &Map<String, Value>) -> Result<Self, String> {
+        const SHAPE: &str =
+            "`$list: name` wants `of: …` (and `as: …`) beside it, or `any: [{ of, as }]`";
+        let name = name.as_str().ok_or("`$list` wants the name of a hole")?;
+        let rest: Map<String, Value> = entries
+            .iter()
+            .filter(|(key, _)| *key != "$list")
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let items = match (rest.get("any"), rest.len()) {
+            (Some(Value::Array(items)), 1) => items.clone(),
+            (None, _) => vec![Value::Object(rest)],
+            _ => return Err(SHAPE.to_owned()),
+        };
+        let item = |item: &Value| {
+            let fields = item.as_object().filter(|it| it.keys().all(|k| k == "of" || k == "as"));
+            let of = fields.and_then(|fields| fields.get("of")).ok_or(SHAPE)?;
+            let value = fields.and_then(|fields| fields.get("as"));
+            Ok(Item { of: Self::compile(of)?, value: value.map(Self::compile).transpose()? })
+        };
+        let any = items.iter().map(item).collect::<Result<Vec<_>, String>>()?;
+        Ok(Self::ListOf { name: name.trim_start_matches('$').to_owned(), any })
     }
 
     /// The message with every hole filled.
@@ -157,13 +203,13 @@ impl Template {
                 Value::Object(filled)
             }
             Self::Json(inner) => Value::String(inner.fill_within(vars, define, deep)?.to_string()),
-            Self::ListOf { name, of } => {
+            Self::AsText(inner) => Value::String(as_text(&inner.fill_within(vars, define, deep)?)),
+            Self::ListOf { name, any } => {
                 let items = value_of(name, vars, define, deep)?;
                 let items = items.as_array().ok_or_else(|| Unfilled(name.clone()))?;
                 let fill = |item: &Value| {
-                    let mut inside = vars.clone();
-                    inside.extend(item.as_object().cloned().unwrap_or_default());
-                    of.fill_within(&inside, define, deep)
+                    let filled = any.iter().find_map(|form| form.fill(item, vars, define, deep));
+                    filled.ok_or_else(|| Unfilled(name.clone()))
                 };
                 Value::Array(items.iter().map(fill).collect::<Result<_, _>>()?)
             }
@@ -197,8 +243,9 @@ impl Template {
                 serde_json::from_str(text).is_ok_and(|message| inner.bind(&message, bound))
             }
             (Self::Json(inner), _) => inner.bind(message, bound),
-            (Self::ListOf { name, of }, Value::Array(items)) => {
-                let item = |item| Some(Value::Object(of.matched(item)?.into_iter().collect()));
+            (Self::AsText(inner), Value::String(_)) => inner.bind(message, bound),
+            (Self::ListOf { name, any }, Value::Array(items)) => {
+                let item = |item| any.iter().find_map(|form| form.matched(item));
                 let all: Option<Vec<Value>> = items.iter().map(item).collect();
                 all.is_some_and(|all| assign(name, Value::Array(all), bound))
             }
@@ -230,11 +277,11 @@ impl Template {
             Self::Mapping(entries) => {
                 entries.iter().for_each(|e| e.value.collect(optional || e.optional, found));
             }
-            Self::Json(inner) => inner.collect(optional, found),
-            Self::ListOf { name, of } => {
+            Self::Json(inner) | Self::AsText(inner) => inner.collect(optional, found),
+            Self::ListOf { name, any } => {
                 found.push((name.clone(), optional));
                 // What is inside binds within the list's items; an empty list needs none of it.
-                of.collect(true, found);
+                any.iter().for_each(|form| form.of.collect(true, found));
             }
             Self::Shape(shape) => shape.inner().for_each(|inner| inner.collect(optional, found)),
         }
@@ -248,7 +295,7 @@ impl Template {
             Self::Mapping(entries) => {
                 entries.iter().flat_map(|entry| entry.value.lists()).collect()
             }
-            Self::Json(inner) => inner.lists(),
+            Self::Json(inner) | Self::AsText(inner) => inner.lists(),
             Self::Shape(shape) => shape.inner().flat_map(Self::lists).collect(),
             Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => Vec::new(),
         }
@@ -263,17 +310,40 @@ impl Template {
             }
             Self::List(list) => list.iter().find_map(Self::ambiguous),
             Self::Mapping(entries) => entries.iter().find_map(|entry| entry.value.ambiguous()),
-            Self::Json(inner) => inner.ambiguous(),
-            Self::ListOf { of, .. } => of.ambiguous(),
+            Self::Json(inner) | Self::AsText(inner) => inner.ambiguous(),
+            Self::ListOf { any, .. } => any.iter().find_map(|form| form.of.ambiguous()),
             Self::Shape(shape) => shape.inner().find_map(Self::ambiguous),
             Self::Exactly(_) | Self::Hole(_) => None,
         }
     }
 }
 
+impl Item {
+    /// An item's value as it is sent; none when it is not of this form.
+    fn fill(&self, item: &Value, vars: &Vars, define: &Definitions, deep: usize) -> Option<Value> {
+        let mut inside = vars.clone();
+        match &self.value {
+            Some(value) => inside.extend(value.matched(item)?),
+            None => inside.extend(item.as_object().cloned().unwrap_or_default()),
+        }
+        self.of.fill_within(&inside, define, deep).ok()
+    }
+
+    /// The value of an item that came; none when it is not of this form.
+    fn matched(&self, item: &Value) -> Option<Value> {
+        let bound = self.of.matched(item)?;
+        match &self.value {
+            Some(value) => value.fill(&bound, &Definitions::new()).ok(),
+            None => Some(Value::Object(bound.into_iter().collect())),
+        }
+    }
+}
+
+/// A hole that only a scenario can have. A user's own data have a dot: `$user.password`.
 fn computed(piece: &Piece) -> Option<&Hole> {
     match piece {
-        Piece::Hole(hole) if hole.argument.is_some() || hole.name.contains('.') => Some(hole),
+        Piece::Hole(hole) if hole.argument.is_some() => Some(hole),
+        Piece::Hole(hole) if hole.name.contains('.') && !hole.name.starts_with(USER) => Some(hole),
         _ => None,
     }
 }
@@ -288,10 +358,12 @@ fn written(pieces: &[Piece]) -> String {
 
 fn value_of(name: &str, vars: &Vars, define: &Definitions, deep: usize) -> Result<Value, Unfilled> {
     match (vars.get(name), define.get(name)) {
-        (Some(value), _) => Ok(value.clone()),
-        (None, Some(template)) if deep > 0 => template.fill_within(vars, define, deep - 1),
-        _ => Err(Unfilled(name.to_owned())),
+        (Some(value), _) => return Ok(value.clone()),
+        (None, Some(template)) if deep > 0 => return template.fill_within(vars, define, deep - 1),
+        _ => {}
     }
+    let inside = name.split_once('.').and_then(|(whole, part)| vars.get(whole)?.get(part));
+    inside.cloned().ok_or_else(|| Unfilled(name.to_owned()))
 }
 
 /// Gives a hole its value; a hole that has one already must get the same.
@@ -317,154 +389,4 @@ fn bind_text(pieces: &[Piece], text: &str, bound: &mut Vars) -> bool {
     };
     let inside = text.strip_prefix(before).and_then(|text| text.strip_suffix(after));
     inside.is_some_and(|inside| assign(&hole.name, Value::from(inside), bound))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn template(value: &Value) -> Template {
-        Template::compile(value).unwrap()
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "literals read better without `&`")]
-    fn check(pattern: &Value, message: &Value, expected: Option<Value>) {
-        let found = template(pattern).matched(message);
-        let found = found.map(|vars| Value::Object(vars.into_iter().collect()));
-        assert_eq!(found, expected, "{pattern} against {message}");
-    }
-
-    #[test]
-    fn messages_are_matched() {
-        check(&json!({"a": "$x"}), &json!({"a": [1], "b": 2}), Some(json!({"x": [1]})));
-        check(&json!({"a": "$x"}), &json!({"b": 2}), None);
-        check(&json!({"a?": "$x"}), &json!({"b": 2}), Some(json!({})));
-        check(&json!({"a?": 1}), &json!({"a": 2}), None);
-        check(&json!(["$x", "$x"]), &json!([1, 1]), Some(json!({"x": 1})));
-        check(&json!(["$x", "$x"]), &json!([1, 2]), None);
-        check(&json!(["$x"]), &json!([1, 2]), None);
-        check(&json!("p-$x"), &json!("p-q"), Some(json!({"x": "q"})));
-        check(&json!("p-$x-s"), &json!("p-s"), None);
-        check(&json!("p-$x"), &json!(5), None);
-        check(&json!("costs 5$$"), &json!("costs 5$"), Some(json!({})));
-        check(
-            &json!({"d": {"$json": {"x": "$x"}}}),
-            &json!({"d": "{\"x\":1}"}),
-            Some(json!({"x": 1})),
-        );
-        check(
-            &json!({"d": {"$json": {"x": "$x"}}}),
-            &json!({"d": {"x": 1}}),
-            Some(json!({"x": 1})),
-        );
-        check(&json!({"d": {"$json": {"x": "$x"}}}), &json!({"d": "nonsense"}), None);
-    }
-
-    #[test]
-    fn a_key_is_either_optional_or_not() {
-        let twice = Template::compile(&json!({"n": "$a", "n?": "$b"}));
-        assert!(twice.is_err_and(|why| why.contains("`n`")));
-    }
-
-    #[test]
-    fn a_list_binds_what_its_items_bind() {
-        let pattern = json!({"$list": "members", "of": {"id": "$member", "s?": "$state"}});
-        let items = json!([{"id": "a"}, {"id": "b", "s": {}}]);
-        let bound = json!({"members": [{"member": "a"}, {"member": "b", "state": {}}]});
-        check(&pattern, &items, Some(bound));
-        check(&pattern, &json!([]), Some(json!({"members": []})));
-        check(&pattern, &json!([{"no": 1}]), None);
-    }
-
-    #[test]
-    fn a_definition_is_used_where_it_is_named() {
-        let define = [("channel".to_owned(), template(&json!("presence-$room")))].into();
-        let vars = [("room".to_owned(), json!("r"))].into();
-        let filled = template(&json!({"c": "$channel", "x?": "$none"})).fill(&vars, &define);
-        assert_eq!(filled, Ok(json!({"c": "presence-r"})));
-        let filled = template(&json!({"c": "$channel"})).fill(&Vars::new(), &define);
-        assert_eq!(filled, Err(Unfilled("room".into())));
-    }
-
-    #[test]
-    fn definitions_in_a_circle_end() {
-        let define = [("a".to_owned(), template(&json!(["$a", "$a"])))].into();
-        assert!(template(&json!("$a")).fill(&Vars::new(), &define).is_err());
-    }
-
-    fn json_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            any::<bool>().prop_map(Value::from),
-            any::<i32>().prop_map(Value::from),
-            "[ -~]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(2, 8, 3, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
-                prop::collection::btree_map("[a-z]{1,3}", inner, 0..3)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    /// A mapping as people write it: no key stands in it twice, once with `?` and once without.
-    fn mapping(entries: &BTreeMap<String, Value>) -> Value {
-        let plain = |key: &String| key.trim_end_matches('?').to_owned();
-        let twice = |key: &String| key.ends_with('?') && entries.contains_key(&plain(key));
-        Value::Object(
-            entries
-                .iter()
-                .filter(|(k, _)| !twice(k))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect(),
-        )
-    }
-
-    /// A template over the holes h0 to h3 and texts t0 to t1.
-    fn any_template() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            (0..4).prop_map(|n| json!(format!("$h{n}"))),
-            (0..2, "[a-z]{1,2}", "[a-z]{0,2}")
-                .prop_map(|(n, a, b)| json!(format!("{a}-$t{n}-{b}"))),
-            "[a-z]{0,4}".prop_map(Value::from),
-            any::<i8>().prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 12, 3, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
-                prop::collection::btree_map("[a-z]{1,3}[?]?", inner.clone(), 0..3)
-                    .prop_map(|entries| mapping(&entries)),
-                inner.prop_map(|inner| json!({"$json": inner})),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_filled_is_matched_with_the_same_values(
-            pattern in any_template(),
-            values in prop::collection::vec(json_value(), 4),
-            texts in prop::collection::vec("[ -~]{0,6}", 2),
-        ) {
-            let mut vars = Vars::new();
-            vars.extend(values.into_iter().enumerate().map(|(n, value)| (format!("h{n}"), value)));
-            vars.extend(texts.into_iter().enumerate().map(|(n, t)| (format!("t{n}"), json!(t))));
-            let template = template(&pattern);
-            let message = template.fill(&vars, &Definitions::new()).unwrap();
-            let bound = template.matched(&message);
-            prop_assert!(bound.is_some(), "{} does not match {}", pattern, message);
-            for (name, value) in bound.unwrap_or_default() {
-                prop_assert_eq!(&vars[&name], &value, "{}", name);
-            }
-        }
-
-        #[test]
-        fn no_value_is_too_odd_for_a_template(value in json_value(), message in json_value()) {
-            if let Ok(template) = Template::compile(&value) {
-                template.matched(&message);
-            }
-        }
-    }
 }

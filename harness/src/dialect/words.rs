@@ -121,6 +121,8 @@ words! {
         Pong = "pong",
         /// The server pings: in the protocol's own words, or with a WebSocket ping.
         Ping = "ping",
+        /// Something that is known, and means nothing here.
+        Other = "other",
         /// The connection ended (never on the wire).
         Closed = "closed",
     }

@@ -51,6 +51,9 @@ impl ChildServer {
     fn begin(listen: &str, args: &[String]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--listen", listen, "--until-stdin-closes"]).args(args);
+        // It listens on loopback only, and what is said by HTTP and seen from outside is tested, too.
+        let more = ["--publish", "--admin"].into_iter();
+        command.args(more.filter(|flag| !args.iter().any(|arg| arg == flag)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal goes to the whole group: the server must outlive it, so that the
         // interrupted run can still be told apart from a server that died.

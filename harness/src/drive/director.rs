@@ -8,6 +8,7 @@ mod below;
 mod exchange;
 mod expects;
 mod frames;
+mod paths;
 mod rounds;
 mod server;
 
@@ -97,14 +98,20 @@ impl Director<'_> {
         for step in &self.plan.steps {
             let begun = Instant::now();
             let outcome = self.step(step, Scope::default()).await;
-            let message = match outcome {
-                Ok(()) => String::new(),
-                Err(Failed) => self.shared.lock().books.last_failure(),
+            let message = match (&step.action, outcome) {
+                (Action::LeftOut(reason), _) => reason.clone(),
+                (_, Ok(())) => String::new(),
+                (_, Err(Failed)) => self.shared.lock().books.last_failure(),
+            };
+            let verdict = match (&step.action, outcome) {
+                (Action::LeftOut(_), _) => Verdict::Skipped,
+                (_, Ok(())) => Verdict::Passed,
+                (_, Err(Failed)) => Verdict::Failed,
             };
             results.push(StepResult {
                 line: step.place.line,
                 label: label(step),
-                verdict: if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed },
+                verdict,
                 message,
                 seconds: begun.elapsed().as_secs_f64(),
             });
@@ -135,6 +142,7 @@ impl Director<'_> {
         let deadline = Instant::now() + within;
         let frame = Frame { step, begun, deadline, round: scope.round };
         match &step.action {
+            Action::LeftOut(_) => Ok(()),
             Action::Wait(span) => {
                 Timer::after(self.span(span)).await;
                 Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::dialect::EventKind;
+use crate::dialect::{EventKind, Verb};
 use crate::plan::{Action, Plan, Step};
 
 /// What the clients of a group must be able to do.
@@ -13,6 +13,8 @@ pub(super) struct Facts {
     pub(super) wanted: Arc<[EventKind]>,
     /// They stop reading at some point.
     pub(super) stops_reading: bool,
+    /// They enter a room by a step of their own.
+    pub(super) joins: bool,
     /// Some step looks for frames as they came.
     pub(super) frames: bool,
 }
@@ -21,11 +23,15 @@ pub(super) struct Facts {
 pub(super) fn of(plan: &Plan) -> Vec<Facts> {
     let mut wanted = vec![BTreeSet::new(); plan.groups.len()];
     let mut stops = vec![false; plan.groups.len()];
+    let mut enters = vec![false; plan.groups.len()];
     let mut frames = vec![false; plan.groups.len()];
     visit(&plan.steps, None, &mut |who, action| {
         let (Some(wanted), Some(stops)) = (wanted.get_mut(who), stops.get_mut(who)) else { return };
         let Some(frames) = frames.get_mut(who) else { return };
         match action {
+            Action::Ask(ask) if ask.verb == Verb::Join => {
+                enters.iter_mut().skip(who).take(1).for_each(|enters| *enters = true);
+            }
             Action::Expect(expect) => {
                 wanted.extend(expect.events.iter().map(|pattern| pattern.kind));
                 // The list of members is kept up to date from what is told of others.
@@ -40,11 +46,12 @@ pub(super) fn of(plan: &Plan) -> Vec<Facts> {
             _ => {}
         }
     });
-    let facts = wanted.into_iter().zip(stops).zip(frames);
+    let facts = wanted.into_iter().zip(stops).zip(enters).zip(frames);
     facts
-        .map(|((wanted, stops_reading), frames)| Facts {
+        .map(|(((wanted, stops_reading), joins), frames)| Facts {
             wanted: wanted.into_iter().collect(),
             stops_reading,
+            joins,
             frames,
         })
         .collect()

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::http::{Work, Worker};
 use super::stage::Shared;
-use crate::books::Wording;
-use crate::client::{Asked, Line};
+use crate::books::{Books, Wording};
+use crate::client::{Asked, Client, Errand, Line};
+use crate::dialect::Verb;
 use crate::latency::Metric;
-use crate::observe::ClientId;
+use crate::observe::{ClientId, Time, What};
 use crate::pacer::{Pace, Pacer};
 use crate::plan::{Ask, Group, Plan, Say, Stream, StreamAction, Vars};
 use crate::scenario::template;
@@ -92,22 +94,113 @@ impl Source {
         let Some((client, books)) = stage.client(id) else { return };
         let mut vars = client.vars();
         vars.insert("n".to_owned(), json!(count));
-        let asked: Option<Asked> = match &self.action {
-            StreamAction::Say(say) => line(say, &vars).and_then(|(text, room)| {
-                let words = match &text {
-                    Some(text) => Wording::Fixed(text),
-                    None => Wording::Stamped(say.size.unwrap_or(SIZE)),
-                };
-                let line = Line { words, room: room.as_deref(), intended, awaited: false };
-                client.say(now, line, books).ok()
-            }),
-            StreamAction::Ask(ask) => filled(ask, &vars)
-                .and_then(|args| client.ask(now, ask.verb, &args, false, books).ok()),
-        };
-        let parcel = asked.and_then(|asked| stage.pack(now, id, &asked));
+        let Some(wish) = Wish::of(&self.action, &vars, intended) else { return };
+        let first = client.first_of(wish.verb(), wish.args(), books);
+        if first.is_empty() {
+            let asked = wish.ask(now, client, books);
+            let parcel = asked.and_then(|asked| stage.pack(now, id, &asked));
+            drop(stage);
+            return shared.deliver(parcel);
+        }
         drop(stage);
-        shared.deliver(parcel);
+        let verb = wish.verb();
+        let work: Work = Box::new(move |worker| wish.after(worker, id, &first));
+        if shared.errand(work).is_err() {
+            let code = format!("cannot {verb}: more HTTP requests are waiting than are ever made");
+            shared.tell(id, |_, books| complain(now, id, &code, books));
+        }
     }
+}
+
+/// What a client shall say or ask for at its turn.
+enum Wish {
+    Say { words: Option<String>, size: usize, room: Option<String>, intended: Time, args: Vars },
+    Ask { verb: Verb, args: Vars },
+}
+
+impl Wish {
+    fn of(action: &StreamAction, vars: &Vars, intended: Time) -> Option<Self> {
+        match action {
+            StreamAction::Say(say) => {
+                let (words, room) = line(say, vars)?;
+                let room_arg = room.iter().map(|room| ("room".to_owned(), json!(room)));
+                let args = room_arg.chain([("text".to_owned(), json!(""))]).collect();
+                let size = say.size.unwrap_or(SIZE);
+                Some(Self::Say { words, size, room, intended, args })
+            }
+            StreamAction::Ask(ask) => Some(Self::Ask { verb: ask.verb, args: filled(ask, vars)? }),
+        }
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Say { .. } => Verb::Say,
+            Self::Ask { verb, .. } => *verb,
+        }
+    }
+
+    fn args(&self) -> &Vars {
+        match self {
+            Self::Say { args, .. } | Self::Ask { args, .. } => args,
+        }
+    }
+
+    /// It is asked for: entered in the books, and filled into the dialect's words.
+    fn ask(&self, now: Time, client: &mut Client, books: &mut Books) -> Option<Asked> {
+        match self {
+            Self::Say { words, size, room, intended, .. } => {
+                let words = match words {
+                    Some(text) => Wording::Fixed(text),
+                    None => Wording::Stamped(*size),
+                };
+                let (room, intended) = (room.as_deref(), *intended);
+                client.say(now, Line { words, room, intended, awaited: false }, books).ok()
+            }
+            Self::Ask { verb, args } => client.ask(now, *verb, args, false, books).ok(),
+        }
+    }
+
+    /// The HTTP requests that must come first are made, then it is asked for.
+    fn after(&self, worker: &Worker, id: ClientId, first: &[String]) {
+        for name in first {
+            let exchange = worker.with(|shared| {
+                let mut stage = shared.lock();
+                let (client, books) = stage.client(id)?;
+                client.exchange(name, self.verb(), self.args(), books).ok()
+            });
+            let Some(Some(exchange)) = exchange else { return };
+            let errand = worker.perform(id, &exchange);
+            let done = worker.with(|shared| {
+                let now = shared.now();
+                shared.tell(id, |client, books| match &errand {
+                    Errand::Done(taken, _) => client.take_values(taken),
+                    other => {
+                        let code = format!("cannot {}: `{name}`: {}", self.verb(), other.reason());
+                        complain(now, id, &code, books);
+                    }
+                });
+                matches!(errand, Errand::Done(..))
+            });
+            if done != Some(true) {
+                return;
+            }
+        }
+        worker.with(|shared| {
+            let now = shared.now();
+            let mut stage = shared.lock();
+            let Some((client, books)) = stage.client(id).filter(|(it, _)| it.can_speak()) else {
+                return;
+            };
+            let asked = self.ask(now, client, books);
+            let parcel = asked.and_then(|asked| stage.pack(now, id, &asked));
+            drop(stage);
+            shared.deliver(parcel);
+        });
+    }
+}
+
+fn complain(now: Time, id: ClientId, code: &str, books: &mut Books) {
+    books.observe(now, id, What::Complaint { code: code.into() });
 }
 
 /// A fixed text and a room, where the scenario gives them. The plan has checked the templates, so

@@ -7,9 +7,11 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod http;
 mod link;
 mod load;
 mod probe;
+mod scratch;
 mod stage;
 mod swarm;
 mod tls;
@@ -27,6 +29,8 @@ use parking_lot::Mutex;
 pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
+use self::http::{Pool, Road};
+use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
 pub use self::tls::{Authority, Tls};
@@ -37,6 +41,7 @@ use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::ClientId;
 use crate::plan::{Action, Plan, Step};
+use crate::scenario::units::heartbeat_text;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -56,6 +61,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// The target's URL; none: the reference server is started.
     pub target: Option<&'a str>,
+    /// Where the target is, where that is known already: then it is not asked again.
+    pub reached: Option<&'a Reached>,
     /// Whom to trust, should the target speak TLS.
     pub tls: &'a Tls,
     /// Retries the first connection for so long.
@@ -68,6 +75,23 @@ pub struct Job<'a> {
     pub say: &'a (dyn Fn(&str) + Sync),
     /// Told once a second how the run stands.
     pub live: &'a (dyn Fn(&Live) + Sync),
+}
+
+/// A target that has taken an upgrade: where it is, and what its greeting says of its timers.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    target: director::Target,
+    greeted: Option<Heartbeat>,
+}
+
+/// Asks the target at a URL for one connection, again and again for as long as the job says, in the
+/// name of the plan's first client.
+///
+/// # Errors
+/// It cannot be reached, or refuses the upgrade. In words for the user.
+pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
+    let (target, greeted) = probe::probe(url, job)?;
+    Ok(Reached { target, greeted })
 }
 
 /// What a run came to.
@@ -98,25 +122,35 @@ pub struct Outcome {
 /// started. In words for the user.
 pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let plan = job.plan;
+    let mut args = server_args(plan, job.heartbeat);
+    // It goes last of all, when the server has gone.
+    let _scratch = Scratch::fill(&mut args, &plan.run).map_err(|error| error.to_string())?;
     let child = match job.target {
         Some(_) => None,
-        None => {
-            Some(ChildServer::start(&server_args(plan, job.heartbeat)).map_err(|e| e.to_string())?)
-        }
+        None => Some(ChildServer::start(&args).map_err(|error| error.to_string())?),
     };
     let url = job
         .target
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let vars = plan.clients.first().map(|client| Arc::clone(&client.vars)).unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, job, &vars)?;
-    // Timers: the user's word, else the target's own, else the dialect's.
-    let heartbeat = job.heartbeat.or(greeted).or(plan.dialect.heartbeat);
+    let Reached { target, greeted } = match job.reached {
+        Some(reached) => reached.clone(),
+        None => reach(&url, job)?,
+    };
+    // Timers: the user's word, else the target's own, else those that our server was given, else
+    // the dialect's.
+    let started = child.as_ref().and(plan.server.heartbeat);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+    let road = Road::new(&target, job.tls);
+    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
+    shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
     let metronome = Metronome::start();
     let director = Director {
@@ -132,6 +166,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
+    shared.set_http(None);
+    pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
@@ -170,9 +206,9 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     let mut args = Vec::new();
-    if let Some(Heartbeat { every, timeout }) = heartbeat.or(plan.server.heartbeat) {
+    if let Some(heartbeat) = heartbeat.or(plan.server.heartbeat) {
         args.push("--heartbeat".to_owned());
-        args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
+        args.push(heartbeat_text(heartbeat));
     }
     // It listens on the loopback interface only: these are for whoever can run programs here anyway.
     for always in ["--publish", "--admin"] {
@@ -260,6 +296,7 @@ async fn play(
     skip_rest(&mut steps, &director.plan.steps);
     shared.lock().books.close();
     goodbye(director, cut.as_ref()).await;
+    shared.lock().note_unended();
     Played { steps, cut, end, took }
 }
 
@@ -305,7 +342,13 @@ async fn goodbye(director: &Director<'_>, cut: Option<&Cut>) {
         director.begin_close(id, code, "");
     }
     let deadline = Instant::now() + GOODBYE;
-    join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
+    // Who does not read will see no answer.
+    let reading: Vec<ClientId> = {
+        let stage = director.shared.lock();
+        let reads = |id: &ClientId| stage.clients.get(id.0 as usize).is_some_and(|it| it.reads);
+        clients.into_iter().filter(reads).collect()
+    };
+    join_all(reading.into_iter().map(|id| director.ended(deadline, id))).await;
 }
 
 /// Names the steps that were not reached.

@@ -14,11 +14,13 @@ use url::Url;
 use super::Job;
 use super::channel::Channel;
 use super::director::Target;
+use super::http::Road;
 use super::swarm::explain;
 use super::tls::Tls;
+use crate::client::{Errand, Jar};
 use crate::dialect::{Decoded, Dialect, Event, EventKind, Heartbeat};
 use crate::handshake::{self, Progress, Request};
-use crate::plan::Vars;
+use crate::plan::{ClientPlan, Vars};
 use crate::wire::{self, Frames, Incoming, Outgoing};
 
 /// How long one attempt may take.
@@ -29,18 +31,15 @@ const GREETING: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Finds the target and greets it, again and again for as long as the job says.
-pub(super) fn probe(
-    url: &str,
-    job: &Job<'_>,
-    vars: &Vars,
-) -> Result<(Target, Option<Heartbeat>), String> {
+pub(super) fn probe(url: &str, job: &Job<'_>) -> Result<(Target, Option<Heartbeat>), String> {
     let (dialect, end) = (&job.plan.dialect, Instant::now() + job.wait);
+    let vars = &vars_of(job.plan.clients.first());
     loop {
         let attempt = locate(url, job.tls).and_then(|(mut target, addresses)| {
             let mut last = format!("{}: no address", target.host);
             for address in addresses {
                 target.address = address;
-                match block_on(greet(&target, dialect, vars)) {
+                match block_on(greet(&target, job.tls, dialect, vars)) {
                     Ok(heartbeat) => return Ok((target, heartbeat)),
                     Err(reason) => last = format!("{url}: {reason}"),
                 }
@@ -52,6 +51,14 @@ pub(super) fn probe(
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// What the first client knows. A room in the path must be some room.
+fn vars_of(first: Option<&ClientPlan>) -> Vars {
+    let mut vars = first.map(|client| (*client.vars).clone()).unwrap_or_default();
+    let run = vars.get("run").and_then(|run| run.as_str()).unwrap_or("0").to_owned();
+    vars.entry("room".to_owned()).or_insert_with(|| format!("probe-{run}").into());
+    vars
 }
 
 /// Takes a target's URL apart, and looks its host up.
@@ -77,21 +84,20 @@ fn locate(text: &str, tls: &Tls) -> Result<(Target, Vec<SocketAddr>), String> {
 /// One connection: upgraded, listened to until the greeting, closed.
 async fn greet(
     target: &Target,
+    tls: &Tls,
     dialect: &Dialect,
     vars: &Vars,
 ) -> Result<Option<Heartbeat>, String> {
     let told = |error: io::Error| explain(&error);
+    let (vars, headers) = visit(&Road::new(target, tls), dialect, vars).await?;
     let opened = within(PATIENCE, Channel::open(target)).await;
     let mut channel = opened.unwrap_or_else(|| Err(no_connection(target))).map_err(told)?;
-    let path = match &target.path {
-        Some(path) => path.clone(),
-        None => dialect.path(vars).map_err(|hole| hole.to_string())?,
-    };
+    let path = target.path.as_deref().unwrap_or(&dialect.connect.path);
     let request = Request {
         host: target.host.clone(),
-        path,
+        path: dialect.address(path, &vars).map_err(|hole| hole.to_string())?,
         subprotocol: dialect.connect.subprotocol.clone(),
-        headers: Vec::new(),
+        headers,
         key: generate_key(),
     };
     channel.write_all(&request.to_bytes()).await.map_err(told)?;
@@ -110,6 +116,29 @@ async fn greet(
         tracing::debug!(%error, "the probe's Close frame");
     }
     Ok(heartbeat)
+}
+
+/// What comes before an upgrade: HTTP requests, and what they bring for its path and headers.
+async fn visit(
+    road: &Road,
+    dialect: &Dialect,
+    vars: &Vars,
+) -> Result<(Vars, Vec<(String, String)>), String> {
+    let (mut jar, mut vars) = (Jar::default(), vars.clone());
+    for name in &dialect.connect.before {
+        let exchange = dialect.exchange(name, &vars).map_err(|hole| hole.to_string())?;
+        match road.ask(&exchange, &mut jar).await {
+            Errand::Done(taken, _) => vars.extend(taken),
+            Errand::Refused(refusal) => {
+                return Err(format!("`{name}` was answered with {refusal}"));
+            }
+            other => return Err(format!("`{name}`: {}", other.reason())),
+        }
+    }
+    let mut headers = dialect.headers(&vars).map_err(|hole| hole.to_string())?;
+    let cookie = jar.header(road.host()).filter(|_| dialect.connect.cookies);
+    headers.extend(cookie.map(|cookie| ("Cookie".to_owned(), cookie)));
+    Ok((vars, headers))
 }
 
 /// What comes of it in time.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,15 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 
+use super::http::{self, Work};
 use super::link::Link;
 use crate::books::Books;
-use crate::client::{Asked, Client};
+use crate::client::{Asked, Client, Errand, State};
+use crate::dialect::{Exchange, Verb};
 use crate::heard;
-use crate::observe::{ClientId, MessageId, Time};
+use crate::latency::Metric;
+use crate::observe::{ClientId, Ending, MessageId, Time};
+use crate::plan::Vars;
 use crate::summary::Direction;
 use crate::wire::{self, Outgoing};
 
@@ -33,12 +38,20 @@ pub(super) struct Stage {
     masks: StdRng,
 }
 
-/// A frame that is ready to be written, when the lock has been released.
+/// What is ready to be sent, when the lock has been released.
 #[derive(Debug)]
 pub(super) struct Parcel {
-    link: Arc<Link>,
-    bytes: Vec<u8>,
+    way: Way,
     message: Option<(ClientId, MessageId)>,
+}
+
+/// How it is sent.
+#[derive(Debug)]
+enum Way {
+    /// As frames, already in bytes.
+    Frames(Arc<Link>, Vec<u8>),
+    /// As an HTTP request of this number.
+    Http(ClientId, u64, Box<Exchange>),
 }
 
 /// The stage behind its lock, and the run's clock.
@@ -47,6 +60,8 @@ pub(super) struct Shared {
     stage: Mutex<Stage>,
     start: Instant,
     stopping: AtomicBool,
+    /// The way to the threads that make HTTP requests, while there are any.
+    http: Mutex<Option<SyncSender<Work>>>,
 }
 
 impl Shared {
@@ -55,7 +70,21 @@ impl Shared {
         let wakers = clients.iter().map(|_| Vec::new()).collect();
         let masks = StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(0));
         let stage = Stage { clients, books, links, heard_at: Time(0), wakers, masks };
-        Self { stage: Mutex::new(stage), start: Instant::now(), stopping: AtomicBool::new(false) }
+        let (stage, stopping) = (Mutex::new(stage), AtomicBool::new(false));
+        Self { stage, start: Instant::now(), stopping, http: Mutex::new(None) }
+    }
+
+    /// Opens or closes the way to the threads that make HTTP requests.
+    pub(super) fn set_http(&self, queue: Option<SyncSender<Work>>) {
+        *self.http.lock() = queue;
+    }
+
+    /// Has a thread of the pool do something; gives it back when it cannot be waited for.
+    pub(super) fn errand(&self, work: Work) -> Result<(), Work> {
+        match &*self.http.lock() {
+            Some(queue) => http::submit(queue, work),
+            None => Err(work),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Stage> {
@@ -106,14 +135,81 @@ impl Shared {
         Some(number)
     }
 
-    /// Writes a frame; if a message is in it, notes when.
+    /// Asks for the first sign of life of a connection that nobody greets: in the protocol's own
+    /// words, where it has some.
+    pub(super) fn greet(&self, id: ClientId) {
+        let now = self.now();
+        let mut stage = self.lock();
+        let Some((client, books)) = stage.client(id) else { return };
+        let asked = client.ask(now, Verb::Ping, &Vars::new(), false, books);
+        let parcel = match asked {
+            Ok(asked) => stage.pack(now, id, &asked),
+            Err(_) => {
+                let (payload, _) = client.ping(now, books);
+                stage.frame(now, id, Outgoing::Ping(&payload))
+            }
+        };
+        drop(stage);
+        self.deliver(parcel);
+    }
+
+    /// Sends; if a message is in it, notes when.
     pub(super) fn deliver(&self, parcel: Option<Parcel>) {
-        let Some(parcel) = parcel else { return };
-        parcel.link.write(&parcel.bytes);
-        if let Some((client, message)) = parcel.message {
-            let now = self.now();
-            self.lock().books.sent(now, client, message);
+        let Some(Parcel { way, message }) = parcel else { return };
+        match way {
+            Way::Frames(link, bytes) => {
+                link.write(&bytes);
+                if let Some((client, message)) = message {
+                    let now = self.now();
+                    self.lock().books.sent(now, client, message);
+                }
+            }
+            Way::Http(client, id, exchange) => self.make(client, id, exchange, message),
         }
+    }
+
+    /// Has an HTTP request made, and its client told what came of it.
+    fn make(
+        &self,
+        client: ClientId,
+        id: u64,
+        exchange: Box<Exchange>,
+        message: Option<(ClientId, MessageId)>,
+    ) {
+        let queued = self.now();
+        let work: Work = Box::new(move |worker| {
+            worker.with(|shared| {
+                let now = shared.now();
+                let mut stage = shared.lock();
+                let late = now.0.saturating_sub(queued.0);
+                stage.books.measured.record(Metric::HarnessLateness, late);
+                if let Some((client, message)) = message {
+                    stage.books.sent(now, client, message);
+                }
+            });
+            let errand = worker.perform(client, &exchange);
+            worker.with(|shared| shared.answered(client, id, &errand));
+        });
+        if self.errand(work).is_err() {
+            let reason = "more HTTP requests are waiting than are ever made in time".into();
+            self.answered(client, id, &Errand::NeverLeft(reason));
+        }
+    }
+
+    fn answered(&self, id: ClientId, request: u64, errand: &Errand) {
+        let now = self.now();
+        self.tell(id, |client, books| client.answered_by_http(now, request, errand, books));
+    }
+
+    /// Changes a client, and wakes those who wait for that.
+    pub(super) fn tell(&self, id: ClientId, tell: impl FnOnce(&mut Client, &mut Books)) {
+        let mut stage = self.lock();
+        if let Some((client, books)) = stage.client(id) {
+            tell(client, books);
+        }
+        let wakers = stage.take_wakers(id);
+        drop(stage);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -122,16 +218,28 @@ impl Stage {
         self.clients.get_mut(id.0 as usize).map(|client| (client, &mut self.books))
     }
 
-    /// Frames a request for its connection.
+    /// Makes a request ready to be sent: its frames in one write.
     pub(super) fn pack(&mut self, now: Time, id: ClientId, asked: &Asked) -> Option<Parcel> {
-        let mut parcel = self.frame(now, id, Outgoing::Text(&asked.text))?;
-        parcel.message = asked.message.map(|message| (id, message));
-        Some(parcel)
+        let message = asked.message.map(|message| (id, message));
+        if let Some(exchange) = &asked.http {
+            let way = Way::Http(id, asked.id, Box::new(exchange.clone()));
+            return Some(Parcel { way, message });
+        }
+        let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
+        let frames = asked.frames.iter();
+        let bytes = frames.flat_map(|text| self.encoded(now, id, Outgoing::Text(text))).collect();
+        Some(Parcel { way: Way::Frames(link, bytes), message })
     }
 
     /// Frames anything for a client's connection; none when it has no connection.
     pub(super) fn frame(&mut self, now: Time, id: ClientId, frame: Outgoing<'_>) -> Option<Parcel> {
         let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
+        let bytes = self.encoded(now, id, frame);
+        Some(Parcel { way: Way::Frames(link, bytes), message: None })
+    }
+
+    /// A frame's bytes, entered in its client's transcript.
+    fn encoded(&mut self, now: Time, id: ClientId, frame: Outgoing<'_>) -> Vec<u8> {
         let shown: Arc<str> = match frame {
             Outgoing::Text(text) => heard::shown(&text.into()),
             Outgoing::Ping(_) => "(ping)".into(),
@@ -139,8 +247,7 @@ impl Stage {
             Outgoing::Close { code, reason } => format!("(close {code} {reason})").into(),
         };
         self.books.frame(now, id, Direction::Out, shown);
-        let bytes = wire::encode(frame, self.mask());
-        Some(Parcel { link, bytes, message: None })
+        wire::encode(frame, self.mask())
     }
 
     /// A key to mask a frame with.
@@ -158,7 +265,17 @@ impl Stage {
     /// Bytes for a client's connection as they are; none when it has no connection.
     pub(super) fn parcel(&self, id: ClientId, bytes: Vec<u8>) -> Option<Parcel> {
         let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
-        Some(Parcel { link, bytes, message: None })
+        Some(Parcel { way: Way::Frames(link, bytes), message: None })
+    }
+
+    /// Notes the connections whose end nobody saw.
+    pub(super) fn note_unended(&mut self) {
+        let open = |client: &&Client| matches!(client.state, State::Open | State::Closing);
+        let count = self.clients.iter().filter(open).count();
+        for _ in 0..count {
+            let reason = "no answer to the Close frame".into();
+            self.books.ended(&Ending { asked: true, code: None, reason, clean: false });
+        }
     }
 
     /// Lets go of all sockets.
@@ -172,6 +289,12 @@ impl Stage {
         if !wakers.iter().any(|known| known.will_wake(waker)) {
             wakers.push(waker.clone());
         }
+    }
+
+    /// Takes those who wait for a change of clients who have come to know somebody.
+    pub(super) fn take_enlightened(&mut self) -> Vec<Waker> {
+        let clients = self.books.take_enlightened();
+        clients.into_iter().flat_map(|id| self.take_wakers(id)).collect()
     }
 
     /// Takes those who wait for a change of this client.

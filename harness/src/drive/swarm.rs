@@ -336,12 +336,14 @@ impl Seat {
                         self.phase = Phase::Open(Frames::default());
                         let now = shared.now();
                         let mut stage = shared.lock();
-                        if let Some((client, books)) = stage.client(client) {
-                            client.upgraded(now, books);
-                        }
+                        let told = stage.client(client);
+                        let asks = told.is_some_and(|(client, books)| client.upgraded(now, books));
                         let wakers = stage.take_wakers(client);
                         drop(stage);
                         wakers.into_iter().for_each(std::task::Waker::wake);
+                        if asks {
+                            shared.greet(client);
+                        }
                         self.take(client, &early, shared, ears)
                     }
                 }
@@ -459,7 +461,8 @@ impl Hearing<'_> {
 
     /// Unlocks, then writes and wakes. Says whether the connection is over.
     fn done(mut self) -> bool {
-        let wakers = self.stage.take_wakers(self.id);
+        let mut wakers = self.stage.take_wakers(self.id);
+        wakers.extend(self.stage.take_enlightened());
         let Self { stage, parcels, shared, over, .. } = self;
         drop(stage);
         parcels.into_iter().for_each(|parcel| shared.deliver(Some(parcel)));

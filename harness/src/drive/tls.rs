@@ -44,7 +44,7 @@ impl Authority {
 }
 
 /// Whom to trust when a target speaks TLS. Nothing is read from the system before one does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tls {
     authorities: Vec<Authority>,
     insecure: bool,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::cost::Cost;
-use super::{ChecksPlan, ClientPlan, Delivery, Echo, Group, Level, Minimum, Ordering, Plan};
+use super::{ChecksPlan, ClientPlan, Delivery, Group, Level, Minimum, Plan};
 use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
@@ -17,6 +17,7 @@ use crate::scenario::marked::{At, Tried};
 use crate::scenario::model::{self, DeliveryWord, EchoWord, File, OrderWord, StorageWord};
 use crate::scenario::problem::{Problem, Problems, nearest};
 use crate::scenario::template::{as_text, fill_text, holes};
+use crate::scenario::users::{Users, beside};
 use crate::scenario::{Scenario, metrics, template};
 
 /// The dialect of a scenario that names none.
@@ -36,6 +37,8 @@ pub struct Options {
     pub clients: BTreeMap<String, u32>,
     /// Values of variables and of the dialect's parameters: `--var NAME=VALUE`.
     pub vars: BTreeMap<String, String>,
+    /// The users' data instead of the scenario's: `--users FILE`.
+    pub users: Option<std::path::PathBuf>,
     /// The target's heartbeat, or the one that the child server shall have.
     pub heartbeat: Option<Heartbeat>,
     /// There is a target: no server of the run's own can be had.
@@ -96,6 +99,7 @@ impl Plan {
             options.vars.iter().map(|(name, text)| (name.clone(), plain(text))).collect();
         let mut dialect = dialect.with_params(&given);
         dialect.heartbeat = options.heartbeat.or(dialect.heartbeat);
+        dialect.heartbeat = dialect.heartbeat.map(|heartbeat| dialect.timers(heartbeat));
 
         let chosen = options.seed.or(file.seed);
         let seed = chosen.unwrap_or_else(|| mix(options.started_us));
@@ -103,9 +107,12 @@ impl Plan {
         let identity = mix(seed ^ chosen.map_or(0, |_| mix(options.started_us)));
         let run = run_word(identity);
         let groups = groups(file, options);
-        let clients = clients(file, &groups, &given, &run).map_err(problems)?;
+        let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
+        let own = Own { file, given: &given, run: &run, users: users.as_ref() };
+        let clients = clients(&own, &groups).map_err(problems)?;
         let below = needs::is_below(steps);
-        let steps = timeline::steps(&scenario.source.text, file, steps, None);
+        let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
+        needs::leave_out(&mut steps, &dialect);
         let mut plan = Self {
             scenario: file.scenario.value.clone(),
             about: file.about.clone(),
@@ -123,7 +130,7 @@ impl Plan {
                 heartbeat: options
                     .heartbeat
                     .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
-                args: file.server.args.clone(),
+                args: file.server.args.iter().map(|arg| arg.value.clone()).collect(),
             },
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
@@ -182,7 +189,7 @@ fn plain(text: &str) -> Value {
 }
 
 /// SplitMix64's finisher: near numbers become far ones.
-fn mix(number: u64) -> u64 {
+pub(crate) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -210,12 +217,54 @@ fn groups(file: &File, options: &Options) -> Vec<Group> {
     groups
 }
 
-fn clients(
-    file: &File,
+/// The users' data, if there is any: enough for all clients, and all that the dialect asks for.
+fn users(
+    scenario: &Scenario,
     groups: &[Group],
-    given: &Vars,
-    run: &str,
-) -> Result<Vec<ClientPlan>, Vec<Problem>> {
+    dialect: &Dialect,
+    options: &Options,
+) -> Result<Option<Users>, Problem> {
+    let named = scenario.file.users.as_ref();
+    let path = match (&options.users, named) {
+        (Some(path), _) => Some(path.clone()),
+        (None, named) => named.map(|named| beside(&scenario.source.name, named)),
+    };
+    let at = |problem: Problem| match named.filter(|_| options.users.is_none()) {
+        Some(named) => problem.at(named.place),
+        None => problem,
+    };
+    let users = path.map(|path| Users::read(&path)).transpose().map_err(at)?;
+    let wanted = dialect.user_columns();
+    let Some(users) = users else {
+        let Some(column) = wanted.first() else { return Ok(None) };
+        let message = format!("dialect {} asks for `$user.{column}` of each client", dialect.name);
+        let help = "give the scenario `users: FILE`, or the run `--users FILE`: a CSV file";
+        return Err(Problem::new(message).help(help));
+    };
+    let clients: u64 = groups.iter().map(|group| u64::from(group.size)).sum();
+    if (users.len() as u64) < clients {
+        let message = format!("{}: {} users for {clients} clients", users.name, users.len());
+        return Err(at(Problem::new(message)).help("each client needs a line of its own"));
+    }
+    if let Some(column) = wanted.iter().find(|column| !users.columns.contains(column)) {
+        let message = format!("{}: there is no column `{column}`", users.name);
+        let asks = format!("dialect {} asks for it", dialect.name);
+        return Err(at(Problem::new(message)).help(asks));
+    }
+    Ok(Some(users))
+}
+
+/// What clients are made of.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    file: &'a File,
+    given: &'a Vars,
+    run: &'a str,
+    users: Option<&'a Users>,
+}
+
+fn clients(own: &Own<'_>, groups: &[Group]) -> Result<Vec<ClientPlan>, Vec<Problem>> {
+    let file = own.file;
     let mut clients: Vec<ClientPlan> = Vec::new();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (number, group) in groups.iter().enumerate() {
@@ -225,8 +274,9 @@ fn clients(
                 let message = format!("the variables of `{}`: {unfilled}", group.name);
                 vec![Problem::new(message).at(key.place)]
             };
-            let raw = raw_vars(file, settings, group, given, index, run);
-            let vars = resolve(&raw).map_err(unresolved)?;
+            let raw = raw_vars(own, settings, group, index);
+            let user = own.users.and_then(|users| users.get(clients.len()));
+            let vars = resolve(&raw, user).map_err(unresolved)?;
             let name = vars.get("me").map(as_text).unwrap_or_default();
             if let Some(other) = names.insert(name.clone(), number) {
                 let other = groups.get(other).map_or("", |other| &other.name);
@@ -244,14 +294,8 @@ fn clients(
 }
 
 /// A client's variables as they are written.
-fn raw_vars(
-    file: &File,
-    settings: &At<model::Group>,
-    group: &Group,
-    given: &Vars,
-    index: u32,
-    run: &str,
-) -> Vars {
+fn raw_vars(own: &Own<'_>, settings: &At<model::Group>, group: &Group, index: u32) -> Vars {
+    let Own { file, given, run, .. } = own;
     let several = group.size > 1;
     let name = match &settings.name {
         Some(name) => name.value.clone(),
@@ -262,24 +306,25 @@ fn raw_vars(
     for (name, value) in file.vars.iter().chain(settings.vars.iter()) {
         raw.insert(name.value.clone(), value.value.clone());
     }
-    for (name, value) in given {
+    for (name, value) in *given {
         if let Some(slot) = raw.get_mut(name) {
             *slot = value.clone();
         }
     }
     raw.insert("me".to_owned(), Value::from(name));
     raw.insert("index".to_owned(), Value::from(index));
-    raw.insert("run".to_owned(), Value::from(run));
+    raw.insert("run".to_owned(), Value::from(*run));
     raw
 }
 
-/// Fills variables with each other.
-fn resolve(raw: &Vars) -> Result<Vars, Unfilled> {
+/// Fills variables with each other, and with the user's own data.
+fn resolve(raw: &Vars, user: Option<Value>) -> Result<Vars, Unfilled> {
     let mut vars: Vars = raw
         .iter()
         .filter(|(_, value)| holes(value).is_empty())
         .map(|(name, value)| Ok((name.clone(), template::fill(value, &Vars::new())?)))
         .collect::<Result<_, Unfilled>>()?;
+    vars.extend(user.map(|user| ("user".to_owned(), user)));
     for _ in 0..VARIABLES_DEEP {
         let waiting: Vec<_> = raw.iter().filter(|(name, _)| !vars.contains_key(*name)).collect();
         if waiting.is_empty() {
@@ -306,18 +351,8 @@ fn checks(file: &File) -> ChecksPlan {
             Some(DeliveryWord::AtMostOnce) => Delivery::AtMostOnce,
             Some(DeliveryWord::Any) => Delivery::Any,
         },
-        order: match checks.order {
-            Some(OrderWord::PerSender) => Some(Ordering::PerSender),
-            Some(OrderWord::Total) => Some(Ordering::Total),
-            Some(OrderWord::TotalAmongOthers) => Some(Ordering::TotalAmongOthers),
-            None | Some(OrderWord::Any) => None,
-        },
-        echo: match checks.echo {
-            Some(EchoWord::Once) => Some(Echo::Once),
-            Some(EchoWord::Never) => Some(Echo::Never),
-            Some(EchoWord::Apart) => Some(Echo::Apart),
-            None | Some(EchoWord::Any) => None,
-        },
+        order: checks.order.and_then(OrderWord::meaning),
+        echo: checks.echo.and_then(EchoWord::meaning),
         membership: checks.membership.map_or(Level::Fail, model::LevelWord::meaning),
         unknown_messages: checks.unknown_messages.map_or(Level::Fail, model::LevelWord::meaning),
         presence: checks.presence.and_then(|presence| presence.on().map(|on| on.within.0)),
@@ -352,8 +387,11 @@ impl ChecksPlan {
             self.recovery = needs::uses(file, "recovery");
         }
         if !dialect.reads() {
-            self.membership = Level::Off;
             self.unknown_messages = Level::Off;
+        }
+        // Where nobody is told who comes and goes, there is nothing to judge.
+        if !dialect.tells_membership() {
+            self.membership = Level::Off;
         }
     }
 

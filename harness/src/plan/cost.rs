@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::build::room_of;
 use super::{Action, Group, Plan, Step, StreamAction};
-use crate::dialect::{Limits, Verb};
+use crate::dialect::{EventKind, Limits, Verb};
 use crate::scenario::model::File;
 use crate::scenario::problem::Problem;
 use crate::scenario::steps::each_step;
@@ -110,7 +110,8 @@ impl Cost {
     /// What the dialect's servers will refuse, told before the run.
     pub(super) fn against(&self, limits: &Limits, file: &File) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let Some(bytes) = limits.text_bytes.or(limits.message_bytes) else { return problems };
+        let whole = limits.message_bytes.into_iter().chain(limits.frame_bytes).min();
+        let Some(bytes) = limits.text_bytes.or(whole) else { return problems };
         each_step(&file.steps, &mut |step| {
             let Some(say) = &step.say else { return };
             if let Some(size) = say.0.size.as_ref().filter(|size| size.0 as u64 > bytes)
@@ -206,7 +207,7 @@ impl Count<'_> {
             }
             let room = room_of(client, pattern);
             let size = self.size.entry(room.clone()).or_default();
-            if told {
+            if told && self.plan.dialect.tells(EventKind::Joined) {
                 self.notices += *size as f64;
             }
             *size += 1;

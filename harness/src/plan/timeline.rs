@@ -34,6 +34,7 @@ fn one(text: &str, file: &File, step: &At<written::Step>, around: Option<usize>)
         note: step.note.clone(),
         who: who.filter(|_| !control),
         within: step.within.as_ref().map(|within| within.value.clone()),
+        needs: step.needs.iter().map(|need| need.value.clone()).collect(),
         action: action(text, file, step, who)?,
     })
 }
@@ -115,13 +116,13 @@ fn stream(
     step: &At<written::Step>,
     around: Option<usize>,
 ) -> Option<Stream> {
-    let Step { place, who, action, .. } = one(text, file, step, around)?;
+    let Step { place, who, needs, action, .. } = one(text, file, step, around)?;
     let action = match action {
         Action::Say(say) => StreamAction::Say(say),
         Action::Ask(ask) => StreamAction::Ask(ask),
         _ => return None,
     };
-    Some(Stream { place, who: who?, rate: step.every.as_ref()?.0, action })
+    Some(Stream { place, who: who?, rate: step.every.as_ref()?.0, needs, action })
 }
 
 fn said(say: &written::Say, step: &written::Step) -> Say {

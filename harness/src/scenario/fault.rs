@@ -66,6 +66,8 @@ fn in_words(expected: &str) -> String {
         "a sequence" => "a list".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a string" => "a text".to_owned(),
+        "u8" => "a number from 0 to 255".to_owned(),
+        "i32" => "a whole number".to_owned(),
         "u16" => "a number from 0 to 65535".to_owned(),
         "u32" | "u64" => "a whole number, not below zero".to_owned(),
         other if other.starts_with("struct ") => "a mapping (`key: value`)".to_owned(),

@@ -13,6 +13,7 @@ pub(crate) mod steps;
 pub mod template;
 pub(crate) mod tree;
 pub mod units;
+pub(crate) mod users;
 pub(crate) mod wire;
 
 pub use problem::{Problem, Problems};
@@ -88,7 +89,7 @@ impl Scenario {
     pub fn server(&self) -> ServerSetup {
         ServerSetup {
             heartbeat: self.file.server.heartbeat.as_ref().map(|word| word.0),
-            args: self.file.server.args.clone(),
+            args: self.file.server.args.iter().map(|arg| arg.value.clone()).collect(),
         }
     }
 

@@ -14,7 +14,7 @@ use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
 use super::wire::OneOrList;
-use crate::plan::Level;
+use crate::plan::{Echo, Level, Ordering};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -39,6 +39,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) ignore: Vec<At<Value>>,
     pub(crate) seed: Option<u64>,
+    /// A file with a line for each client.
+    pub(crate) users: Option<At<String>>,
     #[serde(default)]
     pub(crate) vars: Keyed<At<Value>>,
     pub(crate) clients: Keyed<Tried<At<Group>>>,
@@ -117,6 +119,30 @@ pub(crate) enum EchoWord {
     Any,
 }
 
+impl OrderWord {
+    /// None: any order will do.
+    pub(crate) fn meaning(self) -> Option<Ordering> {
+        match self {
+            Self::PerSender => Some(Ordering::PerSender),
+            Self::Total => Some(Ordering::Total),
+            Self::TotalAmongOthers => Some(Ordering::TotalAmongOthers),
+            Self::Any => None,
+        }
+    }
+}
+
+impl EchoWord {
+    /// None: it does not matter.
+    pub(crate) fn meaning(self) -> Option<Echo> {
+        match self {
+            Self::Once => Some(Echo::Once),
+            Self::Never => Some(Echo::Never),
+            Self::Apart => Some(Echo::Apart),
+            Self::Any => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LevelWord {
@@ -168,7 +194,7 @@ pub(crate) struct Traffic {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
     pub(crate) heartbeat: Option<At<HeartbeatWord>>,
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<At<String>>,
 }
 
 /// `200ms/600ms`: the interval and the timeout.

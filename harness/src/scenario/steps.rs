@@ -27,6 +27,7 @@ macro_rules! step {
             pub(crate) within: Option<At<Span>>,
             pub(crate) every: Option<At<Rate>>,
             pub(crate) refused: Option<At<String>>,
+            pub(crate) needs: Vec<At<String>>,
             pub(crate) answer: Option<At<Answer>>,
             $($(#[$attr])* pub(crate) $field: Option<At<$type>>,)*
         }

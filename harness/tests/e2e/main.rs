@@ -9,6 +9,9 @@ mod faults;
 mod proxy;
 mod quick;
 mod runs;
+mod said;
 mod scenarios;
 mod secure;
+#[cfg(feature = "tide-websockets")]
+mod transports;
 mod words;

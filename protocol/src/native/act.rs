@@ -5,24 +5,23 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::incoming::{Id, Op, Since};
-use super::outgoing::{At, Outgoing, Snapshot, listed};
+use super::incoming::{Op, Since};
+use super::outgoing::{Outgoing, Snapshot, listed};
 use super::refusal::{Code, Refusal};
+use crate::act::{Act, To};
 use crate::ending::Reason;
 use crate::frame::Frame;
+use crate::json::Id;
 use crate::limits::passes;
 use crate::room::{Member, Membership, Room, Seat};
-use crate::time::Now;
-use crate::world::{EventKind, Tally, World};
+use crate::storage::Unchanged;
+use crate::time::At;
+use crate::world::{EventKind, World};
+
+/// Begins the names of rooms made with `create`, and no others.
+pub(super) const CODE_SIGN: char = '~';
 /// How long somebody is taken to type when nothing more is heard of it.
 const TYPING: Duration = Duration::from_secs(5);
-
-/// One room under its lock, with all that is needed to do something in it.
-pub(super) struct Act<'a, W: World> {
-    pub(super) now: Now,
-    pub(super) world: &'a W,
-    pub(super) room: &'a mut Room<W::Peer>,
-}
 
 /// Somebody at the door.
 pub(super) struct Newcomer<'a, P> {
@@ -43,19 +42,6 @@ pub(super) enum Leaving<'a> {
     Cut(Reason),
 }
 
-/// Who gets an event.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum To {
-    /// Everybody, the one who caused it included.
-    All,
-    /// Everybody but the one who caused it.
-    Others,
-    /// The full members, the one who caused it included if it is one.
-    Full,
-    /// The full members but the one who caused it.
-    OtherFull,
-}
-
 impl<W: World> Act<'_, W> {
     /// Lets the newcomer in: `joined`, then what it missed, before anything live can come.
     pub(super) fn join(&mut self, newcomer: Newcomer<'_, W::Peer>) -> Result<Seat, Refusal> {
@@ -63,15 +49,9 @@ impl<W: World> Act<'_, W> {
             return Err(Refusal::new(Code::RoomFull, "the room is full").about(self.room.name()));
         }
         let Newcomer { re, id, username, peer, membership, since } = newcomer;
-        let seat = self.room.enter(Member {
-            id: id.clone(),
-            username: username.to_owned(),
-            peer: peer.clone(),
-            membership,
-            state: RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"),
-            read: 0,
-        });
+        let member = Member::new(id.clone(), username.to_owned(), peer.clone());
         let missed = since.and_then(|since| self.missed(since));
+        let seat = self.enter(Member { membership, ..member }, missed.is_some());
         let room = &*self.room;
         let storage = missed.is_none().then(|| Snapshot::from(&room.storage));
         let seq = match (since, &missed) {
@@ -96,7 +76,6 @@ impl<W: World> Act<'_, W> {
         for frame in missed.iter().flatten() {
             self.world.push(peer, frame);
         }
-        self.world.tally(Tally::Joined { recovered: missed.is_some() });
         if membership == Membership::Full
             && let Some(member) = room.member(seat)
         {
@@ -115,15 +94,14 @@ impl<W: World> Act<'_, W> {
     /// ceases to get anything else.
     pub(super) fn leave(&mut self, seat: Seat, leaving: Leaving<'_>) {
         self.set_typing(seat, false);
-        let Some(member) = self.room.exit(seat, self.now.time) else { return };
         let reason = match leaving {
+            Leaving::Asked { .. } => Reason::Left,
             Leaving::Cut(reason) => reason,
-            Leaving::Asked { re } => {
-                self.push(&member.peer, &Outgoing::Left { re, room: self.room.name() });
-                Reason::Left
-            }
         };
-        self.world.tally(Tally::Left { reason });
+        let Some(member) = self.exit(seat, reason) else { return };
+        if let Leaving::Asked { re } = leaving {
+            self.push(&member.peer, &Outgoing::Left { re, room: self.room.name() });
+        }
         if member.membership == Membership::Full {
             let (room, view) = (self.room.name(), self.room.view());
             let left = Outgoing::MemberLeft { room, view, member: &member.id, reason };
@@ -191,19 +169,21 @@ impl<W: World> Act<'_, W> {
         ops: &[Op<'_>],
         if_version: Option<u64>,
     ) -> Result<(u64, u64), Refusal> {
-        let limit = self.world.limits().storage_bytes;
         let version = self.room.storage.version();
-        let about = |refusal: Refusal, room: &Room<_>| refusal.about(room.name());
+        let about = |code, why: String, room: &Room<_>| Refusal::new(code, why).about(room.name());
         if if_version.is_some_and(|wanted| wanted != version) {
             let why = format!("the version is {version}");
-            return Err(about(Refusal::new(Code::VersionConflict, why), self.room));
+            return Err(about(Code::VersionConflict, why, self.room));
         }
-        let version = match self.room.storage.apply(ops.iter().map(Op::change), limit) {
-            Ok(version) => version,
-            Err(error) => {
-                return Err(about(Refusal::new(Code::TooLarge, error.to_string()), self.room));
-            }
-        };
+        // A code that is drawn again is another room's: what was there before is nobody's business.
+        let lasting = !self.room.name().starts_with(CODE_SIGN);
+        let version = self.change(ops.iter().map(Op::change), lasting).map_err(|error| {
+            let code = match error {
+                Unchanged::TooLarge { .. } => Code::TooLarge,
+                Unchanged::NotKept(_) => Code::NotKept,
+            };
+            about(code, error.to_string(), self.room)
+        })?;
         let (room, seq, member) = self.next(seat)?;
         let event = Outgoing::Stored { room, seq, version, member: &member.id, ops };
         let frame = Frame::json(&event);
@@ -214,7 +194,7 @@ impl<W: World> Act<'_, W> {
     /// beginning has its end, so that those who hear nothing of members leaving see it too.
     pub(super) fn set_typing(&mut self, seat: Seat, on: bool) {
         let news = if on {
-            self.room.starts_typing(seat, self.now.time + TYPING)
+            self.room.starts_typing(seat, Some(self.now.time + TYPING))
         } else {
             self.room.stops_typing(seat)
         };
@@ -244,10 +224,9 @@ impl<W: World> Act<'_, W> {
         Ok(())
     }
 
-    /// Does what time asks for: ends typing, and an empty room.
-    pub(super) fn tick(&mut self) {
+    /// Does what time asks for: ends typing, and forgets what is too old to be recovered.
+    pub(crate) fn tick(&mut self) {
         let limits = self.world.limits();
-        self.room.ticked(self.now.time);
         while let Some(seat) = self.room.typing_expired(self.now.time) {
             self.set_typing(seat, false);
         }
@@ -271,22 +250,6 @@ impl<W: World> Act<'_, W> {
         self.tell(kind, To::All, seat, &frame);
         self.room.log.append(self.now.time, frame, self.world.limits());
         self.room.seq()
-    }
-
-    fn tell(&self, kind: EventKind, to: To, seat: Seat, frame: &Frame) {
-        let (mut others, mut own) = (0, 0);
-        let told = self.room.members().filter(|&(at, member)| match to {
-            To::All => true,
-            To::Others => at != seat,
-            To::Full => member.membership == Membership::Full,
-            To::OtherFull => at != seat && member.membership == Membership::Full,
-        });
-        let peers = told.map(|(at, member)| {
-            *(if at == seat { &mut own } else { &mut others }) += 1;
-            &member.peer
-        });
-        self.world.push_all(peers, frame);
-        self.world.tally(Tally::Delivered { kind, others, own });
     }
 
     fn missed(&mut self, since: &Since<'_>) -> Option<Vec<Frame>> {

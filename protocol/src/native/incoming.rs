@@ -1,31 +1,15 @@
 //! What clients send: first the envelope, which validates the whole text, then the request in it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::num::NonZeroU16;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::refusal::{Code, Refusal};
+use crate::json::{self, Field, Id, Object, parse};
 use crate::room::Membership;
 use crate::storage::Change;
-
-/// Bytes of an `id` that is a string.
-const ID_BYTES: usize = 64;
-/// Levels of nesting in one message. What clients store is shown to others inside of more levels,
-/// and must not run into the limits of their parsers, of which 128 is a common one.
-const DEPTH: u8 = 64;
-
-/// What a reply refers to: the same value as the client sent.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(untagged)]
-pub(super) enum Id {
-    Text(String),
-    Signed(i64),
-    Unsigned(u64),
-}
 
 /// The outside of a message.
 #[derive(Debug)]
@@ -162,17 +146,9 @@ impl<'a> Envelope<'a> {
     /// valid one: the answer to a request with an id always carries it.
     pub(super) fn read(text: &'a str) -> Result<Self, (Option<Id>, Refusal)> {
         let bare = |code, message: String| (None, Refusal::new(code, message));
-        let mut json = serde_json::Deserializer::from_str(text);
-        if !text.trim_ascii_start().starts_with('{') {
-            let any = Peek { levels: DEPTH };
-            return Err(match any.deserialize(&mut json).and_then(|_| json.end()) {
-                Ok(()) => bare(Code::BadMessage, "a message is an object".to_owned()),
-                Err(error) => bare(Code::BadJson, error.to_string()),
-            });
-        }
-        let fields = Fields::deserialize(&mut json)
-            .and_then(|fields| json.end().map(|()| fields))
-            .map_err(|error| bare(Code::BadJson, error.to_string()))?;
+        let fields = json::read(text).map_err(|error| bare(Code::BadJson, error.to_string()))?;
+        let fields =
+            fields.ok_or_else(|| bare(Code::BadMessage, "a message is an object".to_owned()))?;
         let bad = |what: &str| Refusal::new(Code::BadMessage, what.to_owned());
         let id = match fields.id {
             Field::Absent => None,
@@ -206,171 +182,5 @@ impl<'a> Envelope<'a> {
             }
         };
         request.map_err(|error| Refusal::new(Code::BadMessage, error.to_string()))
-    }
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
-/// A struct that is an object on the wire: serde would take an array of its fields as well.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?;
-        if !raw.get().starts_with('{') {
-            return Err(D::Error::custom("expected an object"));
-        }
-        parse(raw.get()).map(Self).map_err(D::Error::custom)
-    }
-}
-
-/// The fields of an envelope. Reading it fails only if the text is no JSON, or too deep.
-#[derive(Debug)]
-struct Fields<'a> {
-    kind: Field<Cow<'a, str>>,
-    id: Field<Id>,
-}
-
-#[derive(Debug)]
-enum Field<T> {
-    Absent,
-    Once(T),
-    /// Of the wrong type, or there twice.
-    Bad,
-}
-
-impl<T> Field<T> {
-    fn set(&mut self, value: Option<T>) {
-        *self = match (&*self, value) {
-            (Self::Absent, Some(value)) => Self::Once(value),
-            _ => Self::Bad,
-        };
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields { kind: Field::Absent, id: Field::Absent };
-        let inside = Peek { levels: DEPTH - 1 };
-        while let Some(Text(key)) = map.next_key()? {
-            match &*key {
-                "type" => match map.next_value_seed(inside)? {
-                    Some(Scalar::Text(kind)) => fields.kind.set(Some(kind)),
-                    _ => fields.kind.set(None),
-                },
-                "id" => fields.id.set(match map.next_value_seed(inside)? {
-                    Some(Scalar::Text(id)) if id.len() <= ID_BYTES => {
-                        Some(Id::Text(id.into_owned()))
-                    }
-                    Some(Scalar::Signed(id)) => Some(Id::Signed(id)),
-                    Some(Scalar::Unsigned(id)) => Some(Id::Unsigned(id)),
-                    _ => None,
-                }),
-                _ => {
-                    map.next_value_seed(inside)?;
-                }
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Reads any value, validates all of it, and keeps it if it is one that an envelope may hold.
-#[derive(Clone, Copy)]
-struct Peek {
-    levels: u8,
-}
-
-enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Signed(i64),
-    Unsigned(u64),
-}
-
-impl Peek {
-    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
-        let levels = self.levels.checked_sub(1);
-        levels.map(|levels| Self { levels }).ok_or_else(|| E::custom("nested too deeply"))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Peek {
-    type Value = Option<Scalar<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Peek {
-    type Value = Option<Scalar<'de>>;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Text(Cow::Borrowed(text))))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Text(Cow::Owned(text.to_owned()))))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Signed(number)))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(Scalar::Unsigned(number)))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let inside = self.inside()?;
-        while seq.next_element_seed(inside)?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let inside = self.inside()?;
-        while let Some(Text(_)) = map.next_key()? {
-            map.next_value_seed(inside)?;
-        }
-        Ok(None)
     }
 }

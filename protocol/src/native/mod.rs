@@ -6,7 +6,7 @@ mod outgoing;
 mod refusal;
 mod session;
 
-pub use session::{Session, tick_room};
+pub use session::Session;
 
 /// The subprotocol that clients may ask for in the handshake.
 pub const SUBPROTOCOL: &str = "tidemark.v1";

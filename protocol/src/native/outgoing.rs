@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::incoming::{Id, Op};
+use super::incoming::Op;
 use crate::ending::Reason;
+use crate::json::Id;
 use crate::limits::Limits;
 use crate::room::Room;
 use crate::storage::Storage;
+use crate::time::At;
 
 /// Everything that the server sends.
 #[derive(Serialize)]
@@ -203,18 +203,6 @@ impl<'a> From<&'a Storage> for Snapshot<'a> {
 impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.entries())
-    }
-}
-
-/// A time of day for people, in milliseconds: `2026-02-28T09:30:00.000Z`.
-pub(super) struct At(pub(super) Duration);
-
-impl Serialize for At {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
-        let timestamp = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-        serializer.serialize_str(&PRINTER.timestamp_to_string(&timestamp))
     }
 }
 

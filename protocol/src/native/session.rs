@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::act::{Act, Leaving, Newcomer, not_joined};
-use super::incoming::{Create, Envelope, Id, Join, Name, Op, Request, Store};
+use super::act::{CODE_SIGN, Leaving, Newcomer, not_joined};
+use super::incoming::{Create, Envelope, Join, Name, Op, Request, Store};
 use super::outgoing::Outgoing;
 use super::refusal::{Code, Refusal};
-use crate::ending::{Ending, Flow, Reason};
+use crate::act::{Act, code_meant, in_coded_room, in_room};
+use crate::dialect::{Dialect, ROOM_SIGNS, is_made_of};
+use crate::ending::{Flow, Reason};
 use crate::frame::Frame;
 use crate::ids::Ids;
+use crate::json::Id;
 use crate::limits::passes;
-use crate::rate::Bucket;
+use crate::rate::Door;
 use crate::room::{Membership, Seat};
 use crate::time::Now;
 use crate::world::{Make, Tally, World};
@@ -21,15 +23,8 @@ use crate::world::{Make, Tally, World};
 const USERNAME_CHARS: usize = 64;
 /// Members of a room made with `create`, unless the client says otherwise.
 const CAPACITY: usize = 2;
-/// How many codes are tried. There are 2^30; a world of a million rooms meets a taken one once in
-/// a thousand times, and eight in a row never.
-const CODE_TRIES: usize = 8;
 /// Bytes of a key in the storage.
 const KEY_BYTES: usize = 256;
-/// As many requests may come at once as in this time.
-const BURST: Duration = Duration::from_secs(1);
-/// As many may be refused as could have come in this time, before it is abuse.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[derive(Debug)]
@@ -38,8 +33,7 @@ pub struct Session<P> {
     username: String,
     peer: P,
     rooms: BTreeMap<String, Seat>,
-    requests: Bucket,
-    refused: Bucket,
+    door: Door,
 }
 
 /// What a request is answered with, apart from what stands in a room's order.
@@ -70,8 +64,7 @@ impl<P> Session<P> {
             connection,
             peer,
             rooms: BTreeMap::new(),
-            requests: Bucket::new(now.time, limits.requests_per_s, BURST),
-            refused: Bucket::new(now.time, limits.requests_per_s, PATIENCE),
+            door: Door::new(now.time, limits),
         }
     }
 
@@ -88,14 +81,10 @@ impl<P> Session<P> {
     /// Takes in one text message. Whatever it says, the answer is at worst an error reply, unless
     /// it is over the limit or part of a flood.
     pub fn received<W: World<Peer = P>>(&mut self, now: Now, text: &str, world: &W) -> Flow {
-        world.tally(Tally::Received);
-        if passes(text.len(), world.limits().message_bytes) {
-            return Flow::Close(Ending::TOO_BIG);
-        }
-        let admitted = self.requests.admits(now.time);
-        if !admitted && !self.refused.admits(now.time) {
-            return Flow::Close(Ending::ABUSE);
-        }
+        let admitted = match self.door.admits(now.time, Dialect::Native, text.len(), world) {
+            Ok(admitted) => admitted,
+            Err(ending) => return Flow::Close(ending),
+        };
         let (re, outcome) = match Envelope::read(text) {
             Err((re, _)) if !admitted => (re, Err(rate_limited())),
             Ok(envelope) if !admitted => (envelope.id, Err(rate_limited())),
@@ -222,21 +211,19 @@ impl<P> Session<P> {
     ) -> Result<Reply<'static>, Refusal> {
         self.may_enter(world)?;
         let capacity = request.capacity.map_or(CAPACITY, |capacity| capacity.get().into());
-        for _ in 0..CODE_TRIES {
-            let (id, code) = world.with_ids(|ids| (ids.member(), ids.code()));
-            let name = room_of(&code);
-            let seat = in_room(now, &name, Make::Fresh, world, |act| {
-                act.room.set_capacity(capacity);
-                act.push(&self.peer, &Outgoing::Created { re, code: &code, room: &name });
-                // `created` was the reply: a request is answered with its id once.
-                act.join(self.newcomer(None, id, Membership::Full))
-            });
-            if let Some(seat) = seat {
-                self.rooms.insert(name, seat?);
-                return Ok(Reply::Done);
-            }
-        }
-        Err(Refusal::new(Code::TooManyRooms, "the server has no more rooms"))
+        let id = world.with_ids(Ids::member);
+        let made = in_coded_room(now, room_of, world, |act, code| {
+            act.room.set_capacity(capacity);
+            let room = act.room.name();
+            act.push(&self.peer, &Outgoing::Created { re, code, room });
+            // `created` was the reply: a request is answered with its id once.
+            let seat = act.join(self.newcomer(None, id.clone(), Membership::Full))?;
+            Ok((act.room.name().to_owned(), seat))
+        });
+        let no_more = || Refusal::new(Code::TooManyRooms, "the server has no more rooms");
+        let (name, seat) = made.ok_or_else(no_more)??;
+        self.rooms.insert(name, seat);
+        Ok(Reply::Done)
     }
 
     fn join<W: World<Peer = P>>(
@@ -252,10 +239,9 @@ impl<P> Session<P> {
                 (Cow::Borrowed(&**room), Make::IfAbsent)
             }
             (None, Some(code)) => {
-                let code = code.trim().to_ascii_uppercase();
-                if !Ids::is_code(&code) {
-                    return Err(Refusal::new(Code::RoomNotFound, "there is no room of that code"));
-                }
+                let code = code_meant(code).ok_or_else(|| {
+                    Refusal::new(Code::RoomNotFound, "there is no room of that code")
+                })?;
                 (Cow::Owned(room_of(&code)), Make::Never)
             }
             _ => return Err(Refusal::new(Code::BadMessage, "either `room` or `code`")),
@@ -335,57 +321,20 @@ impl<P> Session<P> {
     }
 }
 
-/// Does what is due in a room: ends typing, and the room itself when it has been empty for long.
-/// To be called at each time that was asked for with [`World::wake_room`].
-pub fn tick_room<W: World>(now: Now, name: &str, world: &W) {
-    in_room(now, name, Make::Never, world, |act| act.tick());
-}
-
-/// Does something in a room, and asks for its next tick when its lock is free again.
-fn in_room<W: World, R>(
-    now: Now,
-    name: &str,
-    make: Make,
-    world: &W,
-    act: impl FnOnce(&mut Act<'_, W>) -> R,
-) -> Option<R> {
-    let window = world.limits().history_window;
-    let mut act = Some(act);
-    // A room whose time is up ends here, before a tick has come to end it; the second time there is
-    // another one, or none.
-    loop {
-        let done = world.with_room(name, make, |room| {
-            if room.has_lapsed(now.time, window) {
-                room.die();
-                return None;
-            }
-            let result = act.take().map(|act| act(&mut Act { now, world, room }));
-            Some((result, room.next_tick(now.time, window)))
-        })?;
-        if let Some((result, tick)) = done {
-            if let Some(at) = tick {
-                world.wake_room(name, at);
-            }
-            return result;
-        }
-    }
-}
-
 fn check_name(room: &str, limit: usize) -> Result<(), Refusal> {
+    if !is_made_of(room, ROOM_SIGNS) {
+        let why = "a room's name is made of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`";
+        return Err(Refusal::new(Code::BadMessage, why));
+    }
     if passes(room.len(), limit) {
         let why = format!("a room's name has up to {limit} bytes");
         return Err(Refusal::new(Code::TooLarge, why));
-    }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-    if room.is_empty() || !room.bytes().all(fits) {
-        let why = "a room's name is made of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`";
-        return Err(Refusal::new(Code::BadMessage, why));
     }
     Ok(())
 }
 
 fn room_of(code: &str) -> String {
-    format!("~{code}")
+    format!("{CODE_SIGN}{code}")
 }
 
 fn rate_limited() -> Refusal {

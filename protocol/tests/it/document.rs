@@ -37,7 +37,7 @@ fn every_error_and_every_ending_is_explained() {
     }
     let codes = "bad_json bad_message unknown_type not_joined already_joined room_not_found \
                  room_full too_many_rooms too_large rate_limited version_conflict forbidden \
-                 draining";
+                 not_kept draining";
     for code in codes.split_whitespace() {
         assert!(DOCUMENT.contains(&format!("| `{code}` |")), "error {code}");
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::native::{Session, tick_room};
-use protocol::{ConnId, Ending, Flow, Ids, Limits, Now, Reason, Time, World};
+use protocol::{
+    ConnId, Dialect, Ending, Flow, Incoming, Limits, Now, Reason, Session, Time, tick_room,
+};
 
 use crate::faulty::{Fault, Faulty};
 
@@ -33,18 +34,26 @@ impl Server {
         Now::after_start(self.elapsed, START)
     }
 
+    /// Opens a connection that speaks `native`.
     pub(crate) fn open(&mut self, conn: ConnId) {
+        self.open_as(Dialect::Native, None, conn);
+    }
+
+    pub(crate) fn open_as(&mut self, dialect: Dialect, name: Option<&str>, conn: ConnId) {
         let now = self.now();
-        let id = self.world.with_ids(Ids::connection);
-        let session = Session::open(now, id, conn, &self.world);
+        let session = Session::open(dialect, now, name, conn, &self.world);
         let old = self.sessions.insert(conn, session);
         assert!(old.is_none(), "{conn:?} is open already");
     }
 
     pub(crate) fn say(&mut self, conn: ConnId, text: &str) -> Option<Ending> {
+        self.send(conn, Incoming::Text(text))
+    }
+
+    pub(crate) fn send(&mut self, conn: ConnId, message: Incoming<'_>) -> Option<Ending> {
         let now = self.now();
         let session = self.sessions.get_mut(&conn)?;
-        match session.received(now, text, &self.world) {
+        match session.received(now, message, &self.world) {
             Flow::Continue | Flow::Alive => None,
             Flow::Close(ending) => {
                 self.end(conn, ending.reason_told());

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::native::tick_room;
-use protocol::{Beat, ConnId, Limits, Liveness, Make, Reason, Time, World};
+use protocol::{Beat, ConnId, Limits, Liveness, Make, Reason, Time, World, tick_room};
 
 use crate::server::Server;
 use crate::transcript::{check, check_with};

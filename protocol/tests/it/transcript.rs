@@ -1,18 +1,21 @@
 //! Conversations as text: who sends what, and what exactly everybody gets.
 //!
-//! - `A> {…}` client A sends this. A client that was not there before connects first.
+//! - `A> {…}` client A sends this. A client that was not there before connects first. `0xff00` is
+//!   two bytes in a binary message.
 //! - `A< {…}` the next frame that A has got is this.
-//! - `A closes`, `A breaks the limit`: the connection ends, for this reason.
-//! - `5 s pass`.
+//! - `A closes`, `A is silent`: the connection ends, for this reason.
+//! - `in chat` who connects from here on speaks this dialect; `A connects to r` names a room.
+//! - `files! {…} = 2` this is published on the channel, and two get it; `= file` is the field at fault.
+//! - `5 s pass`, `the world keeps storage`, `the disk is full`, `the disk has room`.
 //! - `# …` a remark.
 //!
 //! In frames, ids, epochs and codes are variables: they stand for whatever comes first, and from
-//! then on for that. All frames must be accounted for, but for a `welcome` that nobody asks about.
+//! then on for that. All frames must be accounted for, but for a greeting that nobody asks about.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::{ConnId, Ending, Limits, Reason};
+use protocol::{ConnId, Dialect, Ending, Frame, Incoming, Limits, Reason, events};
 use serde_json::{Map, Value};
 
 use crate::server::Server;
@@ -31,6 +34,7 @@ pub(crate) fn check_with(limits: Limits, transcript: &str) {
 fn run(limits: Limits, transcript: &str) -> Result<(), String> {
     let mut run = Run {
         server: Server::new(limits),
+        dialect: Dialect::Native,
         waiting: BTreeMap::new(),
         ended: BTreeMap::new(),
         bound: BTreeMap::new(),
@@ -41,7 +45,7 @@ fn run(limits: Limits, transcript: &str) -> Result<(), String> {
             run.line(line).map_err(|error| format!("line {}: {line}\n{error}", index + 1))?;
         }
     }
-    run.drop_welcomes();
+    run.drop_greetings();
     run.waiting.retain(|_, frames| !frames.is_empty());
     if run.waiting.is_empty() {
         Ok(())
@@ -52,6 +56,8 @@ fn run(limits: Limits, transcript: &str) -> Result<(), String> {
 
 struct Run {
     server: Server,
+    /// Of those who connect.
+    dialect: Dialect,
     waiting: BTreeMap<char, Vec<String>>,
     ended: BTreeMap<char, Ending>,
     /// What the variables stand for.
@@ -66,11 +72,32 @@ impl Run {
             self.collect();
             return Ok(());
         }
+        let world = &self.server.world;
+        let setting = match line {
+            "the world keeps storage" => Some((&world.keeps, true)),
+            "the disk is full" => Some((&world.disk_full, true)),
+            "the disk has room" => Some((&world.disk_full, false)),
+            _ => None,
+        };
+        if let Some((setting, on)) = setting {
+            setting.set(on);
+            return Ok(());
+        }
+        if let Some(dialect) = line.strip_prefix("in ") {
+            self.dialect = Dialect::named(dialect).ok_or("no such dialect")?;
+            return Ok(());
+        }
+        if let Some((channel, (body, wanted))) =
+            line.split_once("! ").and_then(|(c, rest)| Some((c, rest.rsplit_once(" = ")?)))
+        {
+            return self.publish(channel, body, wanted);
+        }
         let mut chars = line.chars();
         let who = chars.next().filter(char::is_ascii_uppercase).ok_or("who?")?;
         let conn = ConnId(u64::from(u32::from(who)));
         if !self.server.sessions.contains_key(&conn) && !self.ended.contains_key(&who) {
-            self.server.open(conn);
+            let name = line.split_once(" connects to ").map(|(_, name)| name);
+            self.server.open_as(self.dialect, name, conn);
         }
         self.collect();
         match chars.as_str().split_at_checked(1) {
@@ -79,7 +106,12 @@ impl Run {
                     .bound
                     .iter()
                     .fold(text.trim().to_owned(), |text, (name, value)| text.replace(name, value));
-                if let Some(ending) = self.server.say(conn, &text) {
+                let bytes = text.strip_prefix("0x").map(unhex);
+                let message = match &bytes {
+                    Some(bytes) => Incoming::Binary(bytes),
+                    None => Incoming::Text(&text),
+                };
+                if let Some(ending) = self.server.send(conn, message) {
                     self.ended.insert(who, ending);
                 }
             }
@@ -94,6 +126,7 @@ impl Run {
     fn happens(&mut self, who: char, conn: ConnId, what: &str) -> Result<(), String> {
         let reason = match what {
             "connects" => return Ok(()),
+            what if what.starts_with("connects to ") => return Ok(()),
             "closes" => Reason::Closed,
             "is silent" => Reason::Timeout,
             "is slow" => Reason::Slow,
@@ -119,28 +152,36 @@ impl Run {
     fn collect(&mut self) {
         for who in 'A'..='Z' {
             let frames = self.server.world.inner.take(ConnId(u64::from(u32::from(who))));
-            let texts = frames.iter().map(|frame| frame.as_text().to_owned());
+            let texts = frames.iter().map(shown);
             self.waiting.entry(who).or_default().extend(texts);
         }
     }
 
+    fn publish(&mut self, channel: &str, body: &str, wanted: &str) -> Result<(), String> {
+        let result = events::publish(self.server.now(), channel, body, &self.server.world);
+        self.collect();
+        let result = match &result {
+            Ok(subscribers) => subscribers.to_string(),
+            Err(error) => error.field().map_or_else(|| error.to_string(), str::to_owned),
+        };
+        if result == wanted { Ok(()) } else { Err(format!("the result is {result}")) }
+    }
+
     fn gets(&mut self, who: char, expected: &str) -> Result<(), String> {
-        let expected: Value = serde_json::from_str(expected).map_err(|error| error.to_string())?;
         let frames = self.waiting.entry(who).or_default();
-        let is_welcome = |frame: &String| frame.starts_with(r#"{"type":"welcome""#);
-        if expected["type"] != "welcome" && frames.first().is_some_and(is_welcome) {
+        if !is_greeting(expected) && frames.first().is_some_and(|frame| is_greeting(frame)) {
             frames.remove(0);
         }
         if frames.is_empty() {
             return Err(format!("{who} has got nothing"));
         }
         let found = frames.remove(0);
-        let value: Value = serde_json::from_str(&found).map_err(|error| error.to_string())?;
-        if self.matches("", &expected, &value) {
-            Ok(())
-        } else {
-            Err(format!("{who} has got {found}"))
-        }
+        let json = |text: &str| serde_json::from_str::<Value>(text);
+        let same = match (json(expected), json(&found)) {
+            (Ok(expected), Ok(value)) => self.matches("", &expected, &value),
+            _ => expected == found,
+        };
+        if same { Ok(()) } else { Err(format!("{who} has got {found}")) }
     }
 
     fn matches(&mut self, key: &str, expected: &Value, found: &Value) -> bool {
@@ -168,13 +209,18 @@ impl Run {
     }
 
     fn means(&mut self, key: &str, expected: &str, found: &str) -> bool {
-        let prefix = ["m-", "c-", "e-", "~"].into_iter().find(|it| expected.starts_with(it));
+        let prefixes = ["m-", "c-", "e-", "conn-", "~"];
+        let prefix = prefixes.into_iter().find(|it| expected.starts_with(it));
         let (name, value) = match (prefix, key) {
             (Some("~"), _) => (expected.replace('~', ""), found.replace('~', "")),
             (Some(prefix), _) if found.starts_with(prefix) => {
                 (expected.to_owned(), found.to_owned())
             }
-            (None, "code") if expected == expected.to_uppercase() => {
+            // In some dialects ids are UUIDs, and this stands for one.
+            (None, _) if expected.starts_with("u-") && is_uuid(found) => {
+                (expected.to_owned(), found.to_owned())
+            }
+            (None, "code" | "room_code") if expected == expected.to_uppercase() => {
                 (expected.to_owned(), found.to_owned())
             }
             _ => return expected == found,
@@ -190,11 +236,41 @@ impl Run {
         }
     }
 
-    fn drop_welcomes(&mut self) {
+    fn drop_greetings(&mut self) {
         for frames in self.waiting.values_mut() {
-            frames.retain(|frame| !frame.starts_with(r#"{"type":"welcome""#));
+            frames.retain(|frame| !is_greeting(frame));
         }
     }
+}
+
+/// What waits for a client, as it is written here.
+fn shown(frame: &Frame) -> String {
+    const BINARY: u8 = 0x82;
+    if frame.bytes().first() == Some(&BINARY) {
+        let digits = frame.payload().iter().map(|byte| format!("{byte:02x}"));
+        return digits.fold("0x".to_owned(), |text, digits| text + &digits);
+    }
+    frame.as_text().to_owned()
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two digits a byte");
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+fn is_greeting(frame: &str) -> bool {
+    let greetings = [r#"{"type":"welcome""#, r#"{"type":"connected""#, r#"{"status":"connected""#];
+    greetings.into_iter().any(|greeting| frame.starts_with(greeting))
+}
+
+/// RFC 9562, section 5.4.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &&str| part.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+        && parts.iter().all(hex)
+        && parts[2].starts_with('4')
+        && parts[3].starts_with(['8', '9', 'a', 'b'])
 }
 
 const JOIN: &str = r#"

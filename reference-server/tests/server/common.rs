@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use reference_server::{Config, Shutdown, serve};
+use reference_server::{Config, Shutdown, Transport, serve};
 use serde_json::Value;
 
 /// How long anything may take before a test fails: never waited for when all is well.
@@ -30,7 +30,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config)
+    }
+
+    pub(crate) fn on(listener: TcpListener, mut config: Config) -> Self {
+        // All tests can be passed with another transport than the default: see transports.rs.
+        if let Ok(transport) = std::env::var("TIDEMARK_TRANSPORT")
+            && config.transport == Transport::Direct
+        {
+            config.transport = transport.parse().expect("a transport of this build");
+        }
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new();
         let task = async_std::task::spawn(serve(config, listener, shutdown.clone()));
@@ -59,6 +68,19 @@ impl Server {
 
     pub(crate) fn get(&self, path: &str) -> String {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    /// Sends JSON with this method, or another body of another type.
+    pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
+        let length = body.len();
+        Answer::of(&self.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )))
+    }
+
+    pub(crate) fn publish(&self, channel: &str, body: &Value) -> Answer {
+        self.send("POST", &format!("/publish/{channel}"), "application/json", &body.to_string())
     }
 
     /// The value of one line of `/metrics`.
@@ -94,6 +116,22 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.now();
+    }
+}
+
+/// An answer to a request that is no handshake.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn of(answer: &str) -> Self {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let json = serde_json::from_str(body).unwrap_or(Value::Null);
+        Self { status: status.expect("a status"), json }
     }
 }
 
@@ -165,6 +203,19 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// The next frame of a server that may end in the middle of one.
+    pub(crate) fn last_frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, length)) = parse(&self.buffer) {
+                self.buffer.drain(..length);
+                return Some(frame);
+            }
+            if !self.more() {
+                return None;
+            }
+        }
+    }
+
     /// The next text frame as JSON, passing over pings.
     pub(crate) fn json(&mut self) -> Value {
         loop {
@@ -174,6 +225,21 @@ impl<S: Read + Write> Client<S> {
             }
             assert_eq!(frame.opcode, TEXT, "{frame:?}");
             return serde_json::from_slice(&frame.payload).expect("JSON");
+        }
+    }
+
+    /// Sends a message as JSON.
+    pub(crate) fn say(&mut self, message: &Value) {
+        self.text(&message.to_string());
+    }
+
+    /// Reads on until the message of `rooms` that has this name, and gives what is in it.
+    pub(crate) fn until_tagged(&mut self, tag: &str) -> Value {
+        loop {
+            let message = self.json();
+            if let Some(content) = message.get(tag) {
+                return content.clone();
+            }
         }
     }
 

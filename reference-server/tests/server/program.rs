@@ -20,13 +20,13 @@ fn output(args: &[&str]) -> Output {
 }
 
 /// A program that serves; it is killed with the value.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     address: SocketAddr,
 }
 
 impl Serving {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::of(program(&[&["--listen", "127.0.0.1:0"], args].concat()))
     }
 
@@ -40,7 +40,13 @@ impl Serving {
         Self { child, address }
     }
 
-    fn client(&self, path: &str) -> Client {
+    /// Ends it as it is, without a chance to do anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    pub(crate) fn client(&self, path: &str) -> Client {
         let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut client = Client::over(stream);
@@ -49,7 +55,7 @@ impl Serving {
         client
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
@@ -58,12 +64,12 @@ impl Serving {
         answer
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let killed = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(killed.expect("kill runs").success());
     }
 
-    fn exit_code(mut self) -> Option<i32> {
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 }
@@ -137,7 +143,7 @@ fn closed_output_is_no_reason_to_panic() {
 }
 
 /// Asserts a failure that is told in one line.
-fn fails(args: &[&str], code: i32, told: &str) {
+pub(crate) fn fails(args: &[&str], code: i32, told: &str) {
     let output = output(args);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
@@ -151,10 +157,22 @@ fn mistakes_are_told_in_one_line() {
     fails(&["--listen", "nonsense"], 2, "ADDR:PORT");
     fails(&["--heartbeat", "5s"], 2, "200ms/500ms");
     fails(&["--heartbeat", "5s/x"], 2, "`x`");
-    fails(&["--heartbeat", "other=5s/6s"], 2, "native");
+    fails(&["--heartbeat", "other=5s/6s"], 2, "native, project, rooms, chat, events");
+    fails(&["--mount", "other=/x"], 2, "native, project, rooms, chat, events");
+    fails(&["--mount", "chat"], 2, "events=/live");
+    fails(&["--mount", "chat=x"], 2, "no path");
+    fails(&["--mount", "chat=/ws"], 2, "native at /ws");
+    fails(&["--mount", "chat=/a", "--mount", "rooms=/a"], 2, "chat at /a");
+    fails(&["--watch", "/no/such/place"], 2, "--watch");
     fails(&["--drain", "soon"], 2, "--drain");
     fails(&["--log", "loud"], 2, "--log");
     fails(&["--max-connections", "100000000"], 2, "ulimit -n 100000");
+    fails(&["--transport", "quic"], 2, "naive");
+    if cfg!(feature = "tide-websockets") {
+        fails(&["--transport", "naive", "--watch", "."], 2, "--watch");
+    } else {
+        fails(&["--transport", "naive"], 2, "--features tide-websockets");
+    }
     fails(&["--tls-cert", "cert.pem"], 2, "--tls-key");
     fails(&["--tls-key", "key.pem"], 2, "--tls-cert");
     fails(&["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"], 2, "--tls-cert nowhere.pem: ");
@@ -168,12 +186,29 @@ fn help_names_the_environment_and_the_environment_counts() {
     let help = output(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    for option in ["--listen", "--heartbeat", "TIDEMARK_MAX_CONNECTIONS", "--until-stdin-closes"] {
+    let options = [
+        "--listen",
+        "--heartbeat",
+        "TIDEMARK_MAX_CONNECTIONS",
+        "--until-stdin-closes",
+        "TIDEMARK_MOUNT",
+        "TIDEMARK_DATA",
+        "TIDEMARK_WATCH",
+        "TIDEMARK_PUBLISH",
+        "TIDEMARK_ADMIN",
+    ];
+    for option in options {
         assert!(help.contains(option), "{option}\n{help}");
     }
     let mut command = program(&[]);
     command.env("TIDEMARK_LISTEN", "127.0.0.1:0").env("TIDEMARK_MAX_CONNECTIONS", "1");
+    command.env("TIDEMARK_ADMIN", "1").env("TIDEMARK_PUBLISH", "0");
+    command.env("TIDEMARK_MOUNT", "chat=/a,rooms=/b");
     let serving = Serving::of(command);
+    assert!(serving.get("/admin/rooms").starts_with("HTTP/1.1 200 "));
+    assert!(serving.get("/publish/files").starts_with("HTTP/1.1 404 "));
+    assert!(serving.get("/a").starts_with("HTTP/1.1 426 "));
+    assert!(serving.get("/b/lobby").starts_with("HTTP/1.1 426 "));
     let _only = serving.client("/echo");
     let mut stream = TcpStream::connect(serving.address).expect("it listens");
     stream.write_all(handshake("/echo", "").as_bytes()).expect("sent");

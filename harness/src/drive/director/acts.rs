@@ -14,7 +14,7 @@ use super::{Director, Failed, Frame, save};
 use crate::books::{Books, Wording};
 use crate::check::Class;
 use crate::client::{Answer, Asked, Client, Line, State};
-use crate::dialect::{Unfilled, Verb};
+use crate::dialect::Verb;
 use crate::drive::swarm::Command;
 use crate::handshake::Request;
 use crate::latency::Metric;
@@ -27,6 +27,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 impl Director<'_> {
     pub(super) async fn act(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+        self.ensure_open(frame, id).await?;
         match &frame.step.action {
             Action::Open { path, headers, bare } => {
                 let headers = headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -67,6 +68,7 @@ impl Director<'_> {
                 self.steps(steps, scope).await
             }
             Action::Compare(Comparison::Members(..))
+            | Action::LeftOut(_)
             | Action::Server(_)
             | Action::Wait(_)
             | Action::Repeat { .. }
@@ -78,6 +80,24 @@ impl Director<'_> {
 
     /// Connects, waits to be greeted, and introduces itself.
     async fn open(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        to: (Option<&str>, Vec<(String, String)>),
+        bare: bool,
+    ) -> Result<(), Failed> {
+        if self.plan.dialect.connect.in_path && to.0.is_none() {
+            let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
+            if self.facts.get(group).is_some_and(|facts| facts.joins) {
+                self.arm(id, to.1, bare);
+                return Ok(());
+            }
+            self.choose(id, &self.usual_room(frame, id));
+        }
+        self.open_now(frame, id, to, bare).await
+    }
+
+    pub(super) async fn open_now(
         &self,
         frame: Frame<'_>,
         id: ClientId,
@@ -98,31 +118,38 @@ impl Director<'_> {
     }
 
     /// Says who the client is, where the dialect wants that first.
-    async fn introduce(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
+    pub(super) async fn introduce(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
         for &verb in &self.plan.dialect.connect.introduce {
             let mut args = Vars::new();
             if verb == Verb::Name {
-                args.insert("username".to_owned(), Value::String("$me".to_owned()));
+                let me = self.plan.clients.get(id.0 as usize).map(|client| client.name.as_str());
+                args.insert("username".to_owned(), Value::from(me.unwrap_or_default()));
             }
-            let ask = Ask { verb, args, save: BTreeMap::new(), refused: None };
-            self.ask(frame, id, &ask).await?;
+            self.before(frame, id, verb, &args).await?;
+            let ask = Ask { verb, args: Vars::new(), save: BTreeMap::new(), refused: None };
+            self.ask_now(frame, id, &ask, &args).await?;
         }
         Ok(())
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         frame: Frame<'_>,
         id: ClientId,
         (path, headers): (Option<&str>, Vec<(String, String)>),
         bare: bool,
     ) -> Result<(), Arc<str>> {
-        let vars = self.vars(frame, id);
-        let unfilled = |hole: Unfilled| Arc::from(hole.to_string());
-        let path = match path.or(self.target.path.as_deref()) {
-            Some(path) => template::fill_text(path, &vars).map_err(unfilled)?,
-            None => self.plan.dialect.path(&vars).map_err(unfilled)?,
+        let (path, headers) = match self.way_in(frame, id, path, headers).await {
+            Ok(way) => way,
+            Err(reason) => {
+                let now = self.shared.now();
+                if let Some((client, books)) = self.shared.lock().client(id) {
+                    client.failed(now, &reason, books);
+                }
+                return Err(reason.into());
+            }
         };
+        let begun = self.shared.now();
         let request = Request {
             host: self.target.host.clone(),
             path,
@@ -133,14 +160,14 @@ impl Director<'_> {
         let group = self.plan.clients.get(id.0 as usize).map_or(0, |client| client.group);
         let small_buffer = self.facts.get(group).is_some_and(|facts| facts.stops_reading);
         if let Some((client, _)) = self.shared.lock().client(id) {
-            client.connecting(frame.begun, bare);
+            client.connecting(begun, bare);
         }
         let (address, tls) = (self.target.address, self.target.tls.clone());
         self.swarm.command(Command::Open { client: id, address, tls, request, small_buffer });
         let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
-            State::Open => Some(Ok(())),
+            // What was open and is closed again was open: later steps see how it ended.
+            State::Open | State::Closed(..) => Some(Ok(())),
             State::Failed(reason) => Some(Err(Arc::clone(reason))),
-            State::Closed(..) => Some(Err("closed at once".into())),
             State::Away | State::Opening | State::Closing => None,
         });
         let outcome = outcome.await.unwrap_or_else(|| {
@@ -148,13 +175,13 @@ impl Director<'_> {
             Err("no answer in time".into())
         });
         if outcome.is_ok() {
-            let micros = self.shared.now().0.saturating_sub(frame.begun.0);
+            let micros = self.shared.now().0.saturating_sub(begun.0);
             self.shared.lock().books.measure(Metric::OpenLatency, micros);
         }
         outcome
     }
 
-    async fn close(
+    pub(super) async fn close(
         &self,
         frame: Frame<'_>,
         id: ClientId,
@@ -229,8 +256,16 @@ impl Director<'_> {
             return Err(self.fail(frame.step.place, id, Class::Close, detail));
         }
         Timer::after(pause(after)).await;
+        let by_path = self.plan.dialect.connect.in_path;
+        if by_path && rejoin == Rejoin::No {
+            self.arm(id, Vec::new(), false);
+            return self.return_to_rooms(frame, id, rejoin).await;
+        }
         let mut next = backoff;
         loop {
+            if by_path {
+                self.choose(id, &self.past_room(frame, id));
+            }
             let deadline = Instant::now() + super::WITHIN;
             let attempt = Frame { deadline, begun: self.shared.now(), ..frame };
             match self.connect(attempt, id, (None, Vec::new()), false).await {
@@ -253,16 +288,29 @@ impl Director<'_> {
         Ok(())
     }
 
+    /// The room that a client was in last.
+    fn past_room(&self, frame: Frame<'_>, id: ClientId) -> String {
+        let past = self
+            .shared
+            .lock()
+            .client(id)
+            .and_then(|(client, _)| client.past().last().map(|stay| stay.name.to_string()));
+        past.unwrap_or_else(|| self.usual_room(frame, id))
+    }
+
     async fn return_to_rooms(
         &self,
         frame: Frame<'_>,
         id: ClientId,
         rejoin: Rejoin,
     ) -> Result<(), Failed> {
-        self.introduce(frame, id).await?;
+        let by_itself = self.plan.dialect.enters_by_connecting();
+        if rejoin != Rejoin::No || !self.plan.dialect.connect.in_path {
+            self.introduce(frame, id).await?;
+        }
         let past = self.shared.lock().client(id).map(|(client, _)| client.past().to_vec());
         for stay in past.unwrap_or_default() {
-            if rejoin == Rejoin::No {
+            if rejoin == Rejoin::No || by_itself {
                 continue;
             }
             let text = |text: &str| Value::String(text.to_owned());
@@ -294,13 +342,38 @@ impl Director<'_> {
                 .map_err(|hole| self.fail(place, id, Class::Reply, hole.to_string()))?;
             args.insert(name.clone(), value);
         }
-        let asked = self.request(id, ask.verb, &args);
+        let dialect = &self.plan.dialect;
+        match ask.verb {
+            Verb::Join if dialect.connect.in_path => self.join_by_path(frame, id, ask, &args).await,
+            Verb::Leave if dialect.enters_by_connecting() => self.leave_by_path(frame, id).await,
+            verb => {
+                self.before(frame, id, verb, &args).await?;
+                self.ask_now(frame, id, ask, &args).await
+            }
+        }
+    }
+
+    pub(super) async fn ask_now(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        ask: &Ask,
+        args: &Vars,
+    ) -> Result<(), Failed> {
+        let place = frame.step.place;
+        let asked = self.request(id, ask.verb, args, ask.refused.is_some());
         let asked = asked.map_err(|(class, detail)| self.fail(place, id, class, detail))?;
         self.answer(frame, id, ask.verb, &asked, ask.refused.as_deref(), &ask.save).await
     }
 
-    /// Sends a request.
-    fn request(&self, id: ClientId, verb: Verb, args: &Vars) -> Result<Asked, (Class, String)> {
+    /// Sends a request. Where it shall be refused, that is waited for in any case.
+    fn request(
+        &self,
+        id: ClientId,
+        verb: Verb,
+        args: &Vars,
+        refused: bool,
+    ) -> Result<Asked, (Class, String)> {
         let now = self.shared.now();
         let mut stage = self.shared.lock();
         let Some((client, books)) = stage.client(id).filter(|(client, _)| client.is_open()) else {
@@ -308,7 +381,10 @@ impl Director<'_> {
             return Err((Class::Close, detail));
         };
         let asked = client.ask(now, verb, args, true, books);
-        let asked = asked.map_err(|hole| (Class::Reply, hole.to_string()))?;
+        let mut asked = asked.map_err(|hole| (Class::Reply, hole.to_string()))?;
+        if refused {
+            client.await_refusal(now, verb, &mut asked);
+        }
         let parcel = stage.pack(now, id, &asked);
         drop(stage);
         self.shared.deliver(parcel);
@@ -316,6 +392,8 @@ impl Director<'_> {
     }
 
     async fn say(&self, frame: Frame<'_>, id: ClientId, say: &Say) -> Result<(), Failed> {
+        let args = Vars::from([("text".to_owned(), Value::from(""))]);
+        self.before(frame, id, Verb::Say, &args).await?;
         let now = self.shared.now();
         let vars = self.vars(frame, id);
         let words = Wording::Stamped(say.size.unwrap_or(0));
@@ -351,7 +429,10 @@ impl Director<'_> {
             return Err("cannot say anything: there is no connection".to_owned());
         };
         let line = Line { words, room: room.as_deref(), intended, awaited };
-        let asked = client.say(now, line, books).map_err(|hole| hole.to_string())?;
+        let mut asked = client.say(now, line, books).map_err(|hole| hole.to_string())?;
+        if say.refused.is_some() {
+            client.await_refusal(now, Verb::Say, &mut asked);
+        }
         let parcel = stage.pack(now, id, &asked);
         drop(stage);
         self.shared.deliver(parcel);
@@ -388,7 +469,9 @@ impl Director<'_> {
                 format!("`{word}` was done; it should have been refused with `{wanted}`")
             }
             (Some(Answer::Gone), _) => format!("the connection ended before `{word}` was answered"),
-            (None, _) => format!("`{word}` was not answered in time"),
+            (Some(Answer::Lost(reason)), _) => format!("`{word}`: {reason}"),
+            (None, Some(wanted)) => format!("`{word}` was not refused with `{wanted}` in time"),
+            (None, None) => format!("`{word}` was not answered in time"),
         };
         Err(self.fail(place, id, Class::Reply, detail))
     }

@@ -2,7 +2,7 @@
 
 use async_tungstenite::tungstenite::handshake::client::generate_key;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
-use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use futures_lite::future;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
@@ -11,9 +11,10 @@ use crate::check::Class;
 use crate::dialect::pattern::{self, Pattern, Unusable};
 use crate::drive::channel::Channel;
 use crate::drive::director::Target;
+use crate::drive::http::read_answer;
 use crate::drive::swarm::explain;
 use crate::heard;
-use crate::http::{self, Answer, Progress, Request};
+use crate::http::{Answer, Request};
 use crate::observe::ClientId;
 use crate::plan::{AnswerPattern, Body, Exchange, HttpPlan, Statuses, Vars};
 use crate::scenario::template;
@@ -192,33 +193,15 @@ fn content(body: &Body, vars: &Vars) -> Result<(Option<&'static str>, Vec<u8>), 
 
 /// One exchange on a connection of its own.
 async fn ask(target: &Target, ready: &Ready) -> Came {
-    let exchange = async {
-        let mut channel = Channel::open(target).await?;
-        // Who does not want to read all of a request may answer it and close: that is seen below.
-        let sent = channel.write_all(&ready.bytes).await;
-        let flushed = channel.flush().await;
-        tracing::debug!(?sent, ?flushed, "an HTTP request");
-        let (mut gathered, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
-        loop {
-            let (count, broken) = match channel.read(&mut buffer).await {
-                Ok(count) => (count, None),
-                Err(error) => (0, Some(explain(&error))),
-            };
-            gathered.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            match http::read(&gathered, count == 0, ready.to_head) {
-                Ok(Progress::More) => {}
-                Ok(Progress::Whole(answer)) => return Ok(Came::Answer(answer)),
-                Ok(Progress::Nothing) => return Ok(Came::Nothing),
-                Err(reason) => {
-                    return Ok(Came::NoHttp(
-                        broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")),
-                    ));
-                }
-            }
-        }
+    let mut channel = match Channel::open(target).await {
+        Ok(channel) => channel,
+        Err(error) => return Came::NoHttp(explain(&error)),
     };
-    let came: std::io::Result<Came> = exchange.await;
-    came.unwrap_or_else(|error| Came::NoHttp(explain(&error)))
+    match read_answer(&mut channel, &ready.bytes, ready.to_head).await {
+        Ok(Some(answer)) => Came::Answer(answer),
+        Ok(None) => Came::Nothing,
+        Err(reason) => Came::NoHttp(reason),
+    }
 }
 
 /// What an answer gives to the holes of its pattern, or what is wrong with it.

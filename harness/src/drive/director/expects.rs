@@ -318,10 +318,11 @@ fn fits(event: &Event, wanted: &Vars, books: &mut Books) -> bool {
         "who" | "from" => {
             let room: Option<RoomId> =
                 fields.get("room").and_then(Value::as_str).map(|room| books.room(room));
-            let who = match books.named(heard, room) {
-                Who::Client(client) => books.name(client),
-                Who::Stranger(word) => Some(word),
-                Who::Untold => None,
+            let who = match (books.named(heard, room), event.from) {
+                (Who::Client(client), _) => books.name(client),
+                (Who::Stranger(word), _) => Some(word),
+                // The wire names nobody: the words themselves tell whose they are.
+                (Who::Untold, from) => from.and_then(|from| books.name(from)),
             };
             who.is_some_and(|who| match value {
                 Value::Array(names) => names.iter().any(|name| name.as_str() == Some(&*who)),

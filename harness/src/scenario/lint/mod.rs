@@ -9,7 +9,7 @@ use super::metrics::{self, METRICS, STATS};
 use super::model::{File, Group};
 use super::problem::Problem;
 use super::units::Limit;
-use crate::dialect::{FEATURES, Verb};
+use crate::dialect::{EventKind, FEATURES, Verb};
 use names::Names;
 
 /// More clients than this in one scenario are a slip of the pen.
@@ -64,14 +64,15 @@ impl Linter<'_> {
         if self.file.steps.is_empty() {
             self.tell(Problem::new("the scenario has no steps").at(name.place));
         }
-        for need in &self.file.needs {
-            let known =
-                || Verb::WORDS.iter().chain(FEATURES).copied().filter(|word| *word != "pong");
-            if !known().any(|word| word == need.as_str()) {
-                let problem =
-                    Problem::new(format!("nothing that a server can do is called `{}`", **need));
-                self.tell(problem.at(need.place).did_you_mean(need, known()));
-            }
+        self.needs(&self.file.needs);
+    }
+
+    fn needs(&mut self, needs: &[At<String>]) {
+        let known = || Verb::WORDS.iter().chain(FEATURES).chain(EventKind::WORDS).copied();
+        for need in needs.iter().filter(|need| !known().any(|word| word == need.as_str())) {
+            let problem =
+                Problem::new(format!("nothing that a server can do is called `{}`", **need));
+            self.tell(problem.at(need.place).did_you_mean(need, known()));
         }
     }
 

@@ -16,6 +16,9 @@ use crate::scenario::template::{Hole, holes};
 /// Names that every client has.
 pub(crate) const BUILT_IN: &[&str] = &["me", "index", "run"];
 
+/// What a line of the users' file is called.
+const USER: &str = "user";
+
 /// What can be meant by a name.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -34,6 +37,7 @@ impl Names {
                 set.extend(settings.vars.keys().map(str::to_owned));
             }
             set.extend(BUILT_IN.iter().map(|name| (*name).to_owned()));
+            set.extend(file.users.iter().map(|_| USER.to_owned()));
             names.set.insert(group.value.clone(), set);
         }
         names.saves(&file.steps, None);
@@ -50,7 +54,7 @@ impl Names {
             }
             if let Some(who) = who {
                 let kept = self.saved.entry(who.to_owned()).or_default();
-                kept.extend(patterns_of(step).flat_map(|it| pattern::captures(it)));
+                kept.extend(patterns_of(step).flat_map(pattern::captures));
             }
             for inner in step.inner() {
                 self.saves(inner, who);
@@ -58,7 +62,7 @@ impl Names {
         }
     }
 
-    fn known(&self, who: &str) -> BTreeSet<String> {
+    pub(super) fn known(&self, who: &str) -> BTreeSet<String> {
         let of = |names: &BTreeMap<String, BTreeSet<String>>| names.get(who).cloned();
         let mut known = of(&self.set).unwrap_or_default();
         known.extend(of(&self.saved).unwrap_or_default());
@@ -87,14 +91,19 @@ impl Linter<'_> {
     /// Variables may use those around them, each other, and what every client has.
     pub(super) fn vars(&mut self, owner: &str, vars: &Keyed<At<Value>>, around: &[&str]) {
         for (name, value) in vars.iter() {
-            if BUILT_IN.contains(&name.as_str()) || ["n", "round"].contains(&name.as_str()) {
+            let user = self.file.users.as_ref().filter(|_| name.as_str() == USER);
+            let taken = BUILT_IN.contains(&name.as_str()) || user.is_some();
+            if taken || ["n", "round"].contains(&name.as_str()) {
                 let problem = Problem::new(format!("`{}` is a name that every client has", **name));
                 self.tell(problem.at(name.place).help("give the variable another name"));
             }
             for hole in holes(value) {
                 let place = self.locate(value.place, &hole);
-                let known =
-                    || BUILT_IN.iter().copied().chain(around.iter().copied()).chain(vars.keys());
+                let user = self.file.users.as_ref().map(|_| USER);
+                let known = || {
+                    let around = around.iter().copied().chain(user);
+                    BUILT_IN.iter().copied().chain(around).chain(vars.keys())
+                };
                 let first = hole.name.split('.').next().unwrap_or("");
                 let wanted = hole.argument.as_deref().unwrap_or(first);
                 if self.file.clients.get(first).is_some() {

@@ -42,6 +42,7 @@ impl Linter<'_> {
             return;
         };
         let who = step.who.as_ref().map(|who| who.as_str()).or(around.who);
+        self.needs(&step.needs);
         self.actor(step, action, *place, who);
         self.modifiers(step, action, *place, around);
         self.action(step, who.unwrap_or(""), around);

@@ -7,9 +7,13 @@ use super::Linter;
 use crate::dialect::pattern;
 use crate::scenario::expectations::{Expect, ExpectNone};
 use crate::scenario::marked::At;
-use crate::scenario::problem::Problem;
+use crate::scenario::problem::{Problem, nearest};
 use crate::scenario::steps::{ON_SERVER, Step};
+use crate::scenario::template::holes_of;
 use crate::scenario::wire::{Answer, Content, Frame, Handshake, Http, PAYLOAD_BYTES_MAX};
+
+/// What the arguments of the run's own server may name.
+const SERVER_HOLES: &[&str] = &["scratch", "run"];
 
 impl Linter<'_> {
     /// What a conformance case says of itself.
@@ -24,6 +28,13 @@ impl Linter<'_> {
         for (name, values) in file.options.iter().filter(|(_, values)| values.0.is_empty()) {
             let problem = Problem::new(format!("no value of `{}` is right", **name));
             self.tell(problem.at(values.place).help("leave the option out, or name a value"));
+        }
+        for arg in &file.server.args {
+            for hole in holes_of(arg).filter(|hole| !SERVER_HOLES.contains(&hole.name.as_str())) {
+                let problem = Problem::new(format!("nothing fills `${hole}` in an argument"));
+                let help = "there are `$scratch` (a directory that goes with the run) and `$run`";
+                self.tell(problem.at(arg.place).help(help));
+            }
         }
         for ignored in &file.ignore {
             self.shape(ignored);
@@ -127,11 +138,7 @@ impl Linter<'_> {
 
     fn wire_value(&mut self, value: &At<Value>, who: &str) {
         if let Some(mistake) = pattern::wire_mistake(value) {
-            // A second line is the remedy.
-            self.tell(match mistake.split_once('\n') {
-                Some((fact, help)) => Problem::new(fact).at(value.place).help(help),
-                None => Problem::new(mistake).at(value.place),
-            });
+            return self.mistaken(value, &mistake);
         }
         let texts = At { value: pattern::wire_texts(value), place: value.place };
         self.holes(&texts, who, false);
@@ -139,15 +146,42 @@ impl Linter<'_> {
 
     fn pattern(&mut self, pattern: &At<Value>, who: &str) {
         self.shape(pattern);
-        let needed = pattern::needs(pattern).into_iter();
-        let needed = needed.map(|hole| Value::from(format!("${hole}"))).collect();
-        self.holes(&At { value: needed, place: pattern.place }, who, false);
+        let known = self.names.known(who);
+        let mut needed = Vec::new();
+        for hole in pattern::needs(pattern) {
+            let written = format!("${hole}");
+            let near = nearest(&written, pattern::operations());
+            match near.filter(|_| !known.contains(&hole.name) && !hole.name.contains('.')) {
+                Some(near) => {
+                    let problem = Problem::new(format!("no operation is called `{written}`"));
+                    let place = crate::dialect::locate(self.text, pattern.place, &written);
+                    self.tell(problem.at(place).help(format!("did you mean `{near}`?")));
+                }
+                None => needed.push(Value::from(written)),
+            }
+        }
+        self.holes(&At { value: Value::Array(needed), place: pattern.place }, who, false);
     }
 
     fn shape(&mut self, pattern: &At<Value>) {
         if let Some(mistake) = pattern::mistake(pattern) {
-            self.tell(Problem::new(mistake).at(pattern.place));
+            self.mistaken(pattern, &mistake);
         }
+    }
+
+    /// Shows a mistake at the word that it names first, if that is long enough to be found again. A
+    /// second line is the remedy.
+    fn mistaken(&mut self, value: &At<Value>, mistake: &str) {
+        let word = mistake.split('`').nth(1).unwrap_or_default();
+        let word = word.split(':').next().unwrap_or_default();
+        let place = match word.len() {
+            0..3 => value.place,
+            _ => crate::dialect::locate(self.text, value.place, word),
+        };
+        self.tell(match mistake.split_once('\n') {
+            Some((fact, help)) => Problem::new(fact).at(place).help(help),
+            None => Problem::new(mistake).at(place),
+        });
     }
 
     fn content(&mut self, content: &At<Content>, who: &str) {

@@ -8,8 +8,6 @@ mod stay;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use protocol::native::Session;
-use protocol::{ConnId, Flow, Ids, Limits, LocalWorld, Now, World};
 
 use crate::faulty::{Fault, What};
 use history::{Entry, run, steps};
@@ -121,100 +119,4 @@ fn every_fault_is_caught() {
         }
     }
     assert!(survivors.is_empty(), "{survivors:#?}");
-}
-
-/// Sends one text to a member of a room, and says what it and another member get.
-fn throw(text: &str) -> (Flow, Vec<String>) {
-    let world = LocalWorld::new(Limits::default(), Ids::new([1; 32]));
-    let open = |conn| {
-        let id = world.with_ids(Ids::connection);
-        let mut session = Session::open(Now::default(), id, conn, &world);
-        let flow = session.received(Now::default(), r#"{"type":"join","room":"r"}"#, &world);
-        assert_eq!(flow, Flow::Continue);
-        session
-    };
-    let mut session = open(ConnId(1));
-    let _other = open(ConnId(2));
-    world.take(ConnId(1));
-    world.take(ConnId(2));
-    let flow = session.received(Now::default(), text, &world);
-    let frames = [ConnId(1), ConnId(2)].map(|conn| world.take(conn)).concat();
-    (flow, frames.iter().map(|frame| frame.as_text().to_owned()).collect())
-}
-
-fn json() -> impl Strategy<Value = serde_json::Value> {
-    use serde_json::Value;
-    let word = prop::sample::select(vec![
-        "r", "join", "chat", "store", "presence", "typing", "read", "name", "create", "leave", "x",
-    ]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-    ];
-    let key = prop::sample::select(vec![
-        "type",
-        "id",
-        "room",
-        "code",
-        "text",
-        "patch",
-        "ops",
-        "put",
-        "delete",
-        "key",
-        "value",
-        "on",
-        "seq",
-        "since",
-        "epoch",
-        "membership",
-        "username",
-        "capacity",
-        "if_version",
-        "x",
-    ]);
-    leaf.prop_recursive(4, 32, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|fields| {
-                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-            }),
-        ]
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_makes_it_panic_or_close(text in any::<String>()) {
-        prop_assert_eq!(throw(&text).0, Flow::Continue);
-    }
-
-    #[test]
-    fn no_json_makes_it_panic_or_close_and_all_that_it_sends_is_json(
-        value in json(),
-        kind in prop::sample::select(vec!["join", "chat", "store", "presence", "typing", "read", "name", "create", "leave"]),
-        spliced in any::<bool>(),
-        cut in any::<prop::sample::Index>(),
-    ) {
-        let mut value = value;
-        if spliced && let Some(fields) = value.as_object_mut() {
-            fields.insert("type".to_owned(), kind.into());
-            fields.insert("room".to_owned(), "r".into());
-        }
-        let text = value.to_string();
-        let (flow, frames) = throw(&text);
-        prop_assert_eq!(flow, Flow::Continue);
-        for frame in frames {
-            let sent: Result<serde_json::Value, _> = serde_json::from_str(&frame);
-            prop_assert!(sent.is_ok_and(|sent| sent["type"].is_string()), "{}", frame);
-        }
-        let end = text.floor_char_boundary(cut.index(text.len() + 1));
-        prop_assert_eq!(throw(&text[..end]).0, Flow::Continue);
-    }
 }
