@@ -38,13 +38,13 @@ start() {
     exit 3
 }
 
-timers=250ms/700ms
+timers=500ms/1500ms
 targets=()
 start reference "$HARNESS" serve --listen 127.0.0.1:0 --publish --admin --heartbeat "$timers"
 for dialect in native project rooms chat events; do
     targets+=(--target "$dialect=$url")
 done
-start events-node node interop/servers/events.mjs --publish --heartbeat 250ms/250ms
+start events-node node interop/servers/events.mjs --publish --heartbeat 500ms/500ms
 targets+=(--target "events-node=$url")
 start rooms-node node interop/servers/rooms.mjs --heartbeat "$timers"
 targets+=(--target "rooms-node=$url")

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { WebSocketServer } from 'ws';
 
 const LINGER_MS = 1000; // how long a connection that is told to close may take
+const STALL_MS = 50; // how late a tick may be without moving those after it
 const MESSAGE_BYTES = 65536;
 
 /** One connection. What waits for it is bounded; its end is told to the session once. */
@@ -57,19 +58,19 @@ class Connection {
   /** Calls `tick` at every interval from now on; `false` ends it with 4000, else a ping is sent. 0 is never. */
   beat(interval, tick) {
     if (interval === 0) return;
-    const started = performance.now();
-    const next = (number) => {
+    const next = (due) => {
       // Judged after input was read, so that a process that was late finds the pongs that had come.
       const judge = () => {
         if (this.ended) return;
-        if (!tick(started + number * interval)) return this.end(4000, 'heartbeat timeout');
+        if (!tick(due)) return this.end(4000, 'heartbeat timeout');
         this.#ws.ping();
-        next(number + 1);
+        // When this process stood still, there has to be time to answer the ping that was late.
+        const now = performance.now();
+        next((now - due < STALL_MS ? due : now) + interval);
       };
-      const wait = started + number * interval - performance.now();
-      this.#beat = setTimeout(() => setImmediate(judge), Math.max(wait, 0));
+      this.#beat = setTimeout(() => setImmediate(judge), Math.max(due - performance.now(), 0));
     };
-    next(1);
+    next(performance.now() + interval);
   }
 
   /** Ends it after what is being broadcast has gone to all, so that all hear the same order. */

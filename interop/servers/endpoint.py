@@ -20,6 +20,7 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 
 LINGER = 2.0  # seconds that a connection which is told to close may take
+STALL = 0.05  # seconds that a tick may be late without moving those after it
 LATE = "the reader is too slow"
 
 
@@ -30,6 +31,8 @@ class Connection(ServerConnection):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.receive = self.protocol.recv_frame
+        self.protocol.recv_frame = self.frame
         self.session = None
         self.fragments = []
         self.is_text = False
@@ -43,15 +46,27 @@ class Connection(ServerConnection):
         """Opens the session, after the 101 response has been sent."""
         self.started = self.last_frame = self.loop.time()
         self.session = service.open(self)
-        self.schedule(1)
+        self.schedule(self.started + self.settings.heartbeat[0])
 
     # Frames in.
 
     def process_event(self, event):
         if self.request is None:
-            super().process_event(event)
-        elif self.session is not None:  # else it came before the response, which no client may do
-            self.take(event)
+            super().process_event(event)  # frames have been taken already
+
+    def frame(self, frame):
+        """Takes a frame as soon as it is parsed.
+
+        The library would answer pings and a Close at once, before the application sees the messages that
+        came with them. So replies, pongs and the Close leave in the order in which their causes came.
+        """
+        if frame.opcode is Opcode.CLOSE:
+            # "Control frames MAY be injected in the middle of a fragmented message" (RFC 6455 section 5.4).
+            # The library takes a Close there for a violation.
+            self.protocol.current_size = None
+        self.receive(frame)
+        if self.session is not None:  # else it came before the response, which no client may do
+            self.take(frame)
 
     def take(self, frame):
         self.last_frame = self.loop.time()
@@ -107,7 +122,8 @@ class Connection(ServerConnection):
             self.too_slow()
 
     def write(self, data):
-        if self.protocol.state is State.OPEN:
+        # A socket that broke in the middle of this turn is told of in the next one.
+        if self.protocol.state is State.OPEN and not self.transport.is_closing():
             self.protocol.send_text(data)
             self.send_data()
 
@@ -129,20 +145,20 @@ class Connection(ServerConnection):
 
     # Heartbeat and end.
 
-    def schedule(self, number):
-        interval, _ = self.settings.heartbeat
-        if interval > 0:
-            due = self.started + number * interval
-            self.beat = self.loop.call_at(due, self.tick, number, due)
+    def schedule(self, due):
+        if self.settings.heartbeat[0] > 0:
+            self.beat = self.loop.call_at(due, self.tick, due)
 
-    def tick(self, number, due):
-        _, timeout = self.settings.heartbeat
+    def tick(self, due):
+        interval, timeout = self.settings.heartbeat
         if due - self.last_frame > timeout:
             self.end(4000, "heartbeat timeout", "timeout")
         elif self.protocol.state is State.OPEN:
             self.protocol.send_ping(b"")
             self.send_data()
-            self.schedule(number + 1)
+            # When this process stood still, there has to be time to answer the ping that was late.
+            now = self.loop.time()
+            self.schedule((due if now - due < STALL else now) + interval)
 
     def end(self, code, reason, why="closed"):
         """Closes with a Close frame; what still waits is not sent."""
