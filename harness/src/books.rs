@@ -274,6 +274,11 @@ impl Books {
         self.strangers.take_enlightened()
     }
 
+    /// A client asks to be called otherwise. A name that is somebody's already stays his.
+    pub fn also_called(&mut self, client: ClientId, name: &str) {
+        self.names.entry(name.into()).or_insert(client);
+    }
+
     /// Whom a name or a member id means. What names a client is remembered for its member id.
     pub fn who(&mut self, room: Option<RoomId>, name: Option<&str>, member: Option<&str>) -> Who {
         if let Some(&client) = name.and_then(|name| self.names.get(name)) {

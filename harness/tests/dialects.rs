@@ -179,6 +179,84 @@ bad.yaml:13:9: nothing that a scenario needs is called `teleport`
     assert_eq!(problems.lines(), expected);
 }
 
+/// All that is wrong with a dialect, whose file begins with these lines.
+fn mistakes(text: &str) -> String {
+    let text = format!("dialect: bad\n{text}");
+    let problems = Dialect::parse("bad", &text).expect_err("it is bad");
+    problems.lines()
+}
+
+#[test]
+fn what_is_wrong_with_http_is_shown_at_its_word() {
+    let text = "connect: { path: /ws, before: [lgin], headers: { X: $tokn } }
+http:
+  login: { post: /login, json: { user: $mee }, take: { t: $token } }
+  none: { json: 1 }
+  both: { get: /a, post: /b }
+  bodies: { post: /b, json: 1, body: text }
+  odd: { post: b, status: 99 }
+  read: { get: /a/$nothing, take: $x-$y }
+send:
+  say: { http: sya }
+  join: { frame: { t: $token, p: $user.pass, r: $room }, http: login }
+  leave: {}
+";
+    let expected = "\
+bad:2:32: `http` has no request `lgin` (did you mean `login`?)
+bad:2:53: nothing fills `$tokn` (did you mean `token`?)
+bad:4:40: nothing fills `$mee` (did you mean `me`?)
+bad:5:3: `none` needs one of get, post, put, patch, delete
+bad:6:3: `both` needs one of get, post, put, patch, delete
+bad:7:3: `bodies` has two bodies (keep one of `json`, `form` and `body`)
+bad:8:16: `b` is neither a path nor a URL (begin with `/`: it is asked of the target; or with http:// or https://)
+bad:8:27: 99 is no HTTP status
+bad:9:19: nothing fills `$nothing`
+bad:9:35: `$x-$y` has more than one hole (when receiving, a text may have one hole)
+bad:11:16: `http` has no request `sya`
+bad:12:3: one of `frame`, `frames` and `http` is wanted
+bad:13:3: one of `frame`, `frames` and `http` is wanted
+";
+    assert_eq!(mistakes(text), expected);
+}
+
+#[test]
+fn what_is_wrong_with_an_event_is_shown_at_its_word() {
+    let text = "connect: { path: /ws/$romm, ready: entered }
+snapshot: [stored]
+send:
+  join: { frame: { r: { $matches: x } } }
+  store: { frames: text }
+receive:
+  - when: { a: 1 }
+  - event: message
+  - event: message
+    frames: [{ text: $text }]
+  - { event: message, when: 1, frames: [1, 2] }
+  - { event: left, when: { l: $who }, own: closed, refuses: jion }
+  - { event: left, when: { l: 2 }, refuses: join }
+  - { event: error, when: { e: $code }, with: { reason: $why, colour: red } }
+  - { event: stored, when: { $list: ops, of: { a: $key }, as: { b: $key }, any: 1 } }
+";
+    let slip = "bad:13:61: no word is called `jion` here (did you mean `join`?)\n";
+    assert!(mistakes(text).contains(slip));
+    let expected = "\
+bad:2:22: nothing fills `$romm` (did you mean `room`?)
+bad:2:36: nothing in `receive` is the event `entered`
+bad:5:20: this says what a value is like, which cannot be sent
+bad:6:20: `frames` are a list of frames, or a `$list` of them
+bad:8:13: which event is this? `event`, or `events` for several in one frame
+bad:9:5: what is it like? `when`, or `frames` for several frames together
+bad:11:16: one frame is a `when`; `frames` are several that are one event
+bad:12:29: `when` for one frame, or `frames` for several; not both
+bad:13:44: `closed` is the end of a connection, never a message
+bad:14:45: only an `error` refuses something
+bad:15:57: nothing fills `$why`
+bad:15:63: no hole of an event is called `colour` (an event's holes are a closed list; others must be in `remember`)
+bad:16:30: `$list: name` wants `of: …` (and `as: …`) beside it, or `any: [{ of, as }]`
+";
+    assert_eq!(mistakes(&text.replace(", refuses: jion", "")), expected);
+}
+
 proptest! {
     #[test]
     fn no_frame_is_too_odd(text in "\\PC{0,40}", json in "[\\[\\]{}\":,a-z0-9]{0,40}") {

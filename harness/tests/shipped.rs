@@ -162,10 +162,66 @@ fn what_a_server_lacks_is_skipped_and_said() {
     };
     assert_eq!(skipped("broadcast"), "ready");
     assert_eq!(skipped("join"), "dialect poor lacks leave");
-    assert_eq!(skipped("fan-out"), "dialect poor lacks audience");
+    // Nobody is told of the others there: everybody is an audience.
+    assert_eq!(skipped("fan-out"), "ready");
     assert_eq!(skipped("reconnect"), "dialect poor lacks recovery");
     assert_eq!(skipped("timeout-disconnect"), "dialect poor lacks heartbeat");
     assert_eq!(skipped("slow-consumer"), "dialect poor lacks the event `left`");
+}
+
+/// What each scenario comes to on each dialect but the native one, which carries them all.
+const CARRIED: [(&str, [&str; 4]); 9] = [
+    ("broadcast", ["", "", "lacks join-by-name", ""]),
+    ("fan-out", ["", "lacks audience", "lacks audience", ""]),
+    ("join", ["", "", "lacks join-by-name", ""]),
+    ("one-to-one", ["lacks create", "lacks create", "", "lacks create"]),
+    ("presence-storm", ["lacks presence", "", "lacks join-by-name", "lacks presence"]),
+    ("reconnect", ["lacks recovery", "lacks recovery", "lacks join-by-name", "lacks recovery"]),
+    (
+        "slow-consumer",
+        ["lacks the event `left`", "", "lacks join-by-name", "lacks the event `left`"],
+    ),
+    ("storage", ["lacks store", "", "lacks join-by-name", "lacks store"]),
+    ("timeout-disconnect", ["", "", "lacks join-by-name", ""]),
+];
+
+#[test]
+fn each_dialect_carries_what_it_can_and_says_why_not_the_rest() {
+    for (name, outcomes) in CARRIED {
+        for (dialect, outcome) in ["project", "rooms", "chat", "events"].iter().zip(outcomes) {
+            let options = Options { dialect: Some((*dialect).to_owned()), ..Options::default() };
+            let expected = match outcome {
+                "" => "ready".to_owned(),
+                why => format!("dialect {dialect} {why}"),
+            };
+            let found = match Plan::build(&scenario(name), &options) {
+                Ok(Built::Skipped(reason)) => reason,
+                Ok(Built::Ready(..)) => "ready".to_owned(),
+                Err(problems) => problems.lines(),
+            };
+            assert_eq!(found, expected, "{name} on {dialect}");
+        }
+    }
+}
+
+/// Steps that are left out elsewhere are all there where nothing is lacking.
+#[test]
+fn nothing_is_left_out_of_a_native_run() {
+    fn left_out(steps: &[Step]) -> usize {
+        let inside = |step: &Step| match &step.action {
+            Action::LeftOut(_) => 1,
+            Action::Each(steps) | Action::Together(steps) | Action::Repeat { steps, .. } => {
+                left_out(steps)
+            }
+            _ => 0,
+        };
+        steps.iter().map(inside).sum()
+    }
+    for name in NAMES {
+        assert_eq!(left_out(&plan(name, &Options::default()).0.steps), 0, "{name}");
+    }
+    let options = Options { dialect: Some("rooms".to_owned()), ..Options::default() };
+    assert_eq!(left_out(&plan("join", &options).0.steps), 2, "the lists of members");
 }
 
 #[test]

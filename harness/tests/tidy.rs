@@ -171,7 +171,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "async move",
         "await",
     ];
-    const MOVERS: [&str; 16] = [
+    const MOVERS: [&str; 17] = [
         "accept.rs",
         "cli.rs",
         "connection.rs",

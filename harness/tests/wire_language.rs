@@ -244,6 +244,13 @@ const STEPS: &[(&str, &[&str])] = &[
             "4:31: `stop_server` works only on the run's own server (say `own_server: true` at the top of the file)",
         ],
     ),
+    (
+        "each: [{ stop_server: {} }]",
+        &[
+            "4:40: `stop_server` is for the whole run (take it out of the `each`)",
+            "4:40: `stop_server` works only on the run's own server (say `own_server: true` at the top of the file)",
+        ],
+    ),
     ("expect_exit: zero", &["4:31: the text `zero` is here; a whole number is wanted"]),
     ("send: $round", &["4:24: `$round` counts the rounds of a `repeat`; there is none here"]),
     ("open: { bare: perhaps }", &["4:32: the text `perhaps` is here; true or false is wanted"]),
@@ -301,4 +308,22 @@ fn a_head_is_refused_at_the_word_that_is_wrong() {
     for (text, expected) in HEADS {
         head(text, expected);
     }
+}
+
+#[test]
+fn a_dialect_reads_with_operations_and_cannot_send_them() {
+    let dialect = |send: &str| {
+        let text = format!(
+            "dialect: d\nconnect: {{ path: / }}\nsend: {{ say: {{ frame: {{ t: $text, x: {send} }} }} }}\n\
+             receive:\n  - event: message\n    when: {{ text: $text, kind: {{ $one_of: [a, b] }}, re: {{ $absent: true }} }}\n"
+        );
+        harness::dialect::Dialect::parse("d.yaml", &text)
+    };
+    let read = dialect("5").unwrap_or_else(|problems| panic!("{problems}"));
+    let is_message = |text: &str| matches!(read.decode(text), harness::dialect::Decoded::Event(_));
+    assert!(is_message(r#"{"text":"hi","kind":"a"}"#));
+    assert!(!is_message(r#"{"text":"hi","kind":"c"}"#));
+    assert!(!is_message(r#"{"text":"hi","kind":"a","re":1}"#));
+    let problems = dialect("{ $any: true }").expect_err("it cannot be sent").lines();
+    assert_eq!(problems, "d.yaml:3:40: `$any` is for what comes; nothing fills it\n");
 }

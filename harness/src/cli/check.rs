@@ -21,6 +21,12 @@ pub(super) struct Args {
     /// Say what comes with the program instead of checking it
     #[arg(long)]
     list: bool,
+    /// A dialect, by name or file, to try a frame on
+    #[arg(long, value_name = "NAME|FILE", requires = "frame")]
+    dialect: Option<String>,
+    /// Say what this frame is taken for, or how it differs from what is nearest
+    #[arg(long = "try", value_name = "FRAME", requires = "dialect", conflicts_with_all = ["paths", "list"])]
+    frame: Option<String>,
 }
 
 /// Checks files, and prints what is wrong with them.
@@ -35,6 +41,9 @@ pub(super) fn main(args: &Args) -> Exit {
 fn run(args: &Args, fancy: bool) -> (String, Exit) {
     if args.list {
         return (list(), Exit::Passed);
+    }
+    if let (Some(dialect), Some(frame)) = (&args.dialect, &args.frame) {
+        return super::trial::run(dialect, frame, fancy);
     }
     let mut report = Report { text: String::new(), files: 0, problems: 0, fancy };
     if args.paths.is_empty() {
@@ -191,7 +200,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             std::fs::write(path, text).expect("a file");
         }
-        let args = Args { paths: vec![directory.path().to_owned()], list: false };
+        let args = Args { paths: vec![directory.path().to_owned()], ..Args::default() };
         let (text, exit) = run(&args, false);
         (text.replace(&directory.path().display().to_string(), "DIR"), exit)
     }
@@ -243,7 +252,7 @@ receive:
     #[test]
     fn where_nothing_is_nothing_is_well() {
         assert_eq!(check(&[("readme.txt", "")]).1, Exit::Usage);
-        let missing = Args { paths: vec!["no/such.yaml".into()], list: false };
+        let missing = Args { paths: vec!["no/such.yaml".into()], ..Args::default() };
         let (text, exit) = run(&missing, false);
         assert!(text.contains("no/such.yaml: cannot be read: "), "{text}");
         assert_eq!(exit, Exit::Usage);

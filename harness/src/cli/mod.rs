@@ -7,6 +7,7 @@ mod quick;
 mod run;
 mod serve;
 mod summarize;
+mod trial;
 
 use std::ffi::OsString;
 use std::io::Write;

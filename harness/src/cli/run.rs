@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Another value for a variable or a parameter of the dialect; repeatable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair::<String>)]
     vars: Vec<(String, String)>,
+    /// A CSV file with a line of data for each client, instead of the scenario's
+    #[arg(long, value_name = "FILE", env = "HARNESS_USERS")]
+    users: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -211,6 +214,7 @@ impl Runner<'_> {
         options.target = given.target.is_some();
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
+            options.users.clone_from(&args.users);
             options.clients = args.clients.iter().cloned().collect();
             options.vars = args.vars.iter().cloned().collect();
         }
@@ -246,6 +250,8 @@ impl Runner<'_> {
         let mut words = vec!["harness run".to_owned(), plan.source.name.clone()];
         words.push(format!("--seed {}", plan.seed));
         words.extend(args.dialect.iter().map(|dialect| format!("--dialect {dialect}")));
+        let users = args.users.iter().map(|users| format!("--users {}", users.display()));
+        words.extend(users);
         words.extend(args.target.iter().map(|target| format!("--target {target}")));
         words.extend(self.common.ca.iter().map(|ca| format!("--ca {}", ca.path.display())));
         words.extend(self.common.insecure.then(|| "--insecure".to_owned()));

@@ -9,9 +9,10 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::Client;
+use crate::books::Books;
 use crate::dialect::Dialect;
 use crate::heard::Heard;
-use crate::observe::Time;
+use crate::observe::{Time, What};
 
 /// Frames that wait to be taken, at most; the oldest go first.
 const FRAMES_MAX: usize = 4096;
@@ -72,6 +73,13 @@ impl Got {
 }
 
 impl Client {
+    /// Bytes came.
+    pub fn hear_binary(&mut self, now: Time, bytes: &[u8], books: &mut Books) {
+        let text = format!("{} bytes of binary", bytes.len()).into();
+        books.observe(now, self.id, What::Unknown { text });
+        self.got(now, Content::Binary(bytes.into()), false);
+    }
+
     /// A frame has been heard: it is kept, if anybody will look for it.
     pub(super) fn got(&mut self, at: Time, content: Content, answered: bool) {
         let nth = self.frame;

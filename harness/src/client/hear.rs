@@ -48,13 +48,6 @@ impl Client {
         reply.filter(|_| self.can_message())
     }
 
-    /// Bytes came.
-    pub fn hear_binary(&mut self, now: Time, bytes: &[u8], books: &mut Books) {
-        let text = format!("{} bytes of binary", bytes.len()).into();
-        books.observe(now, self.id, What::Unknown { text });
-        self.got(now, Kept::Binary(bytes.into()), false);
-    }
-
     fn understand(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
         let whole = match heard.event() {
             Some(event) if event.is_partial() => self.whole(heard, event, books)?,
@@ -106,8 +99,12 @@ impl Client {
     ) {
         let none = Vars::new();
         let fields = heard.fields().unwrap_or(&none);
-        if self.state == State::Opening && self.dialect.connect.ready == Some(kind) {
+        let greets = self.dialect.connect.ready == Some(kind);
+        if greets && self.state == State::Opening {
+            self.answered_by_frame = true;
             self.ready(now, text(fields, "connection"), books);
+        } else if greets && self.bare {
+            self.bare = false;
         } else if kind == EventKind::Welcome {
             let code = "a second greeting".into();
             books.observe(now, self.id, What::Complaint { code });

@@ -159,6 +159,15 @@ impl Results {
         Score { met, asked: asked.len() as u64 }
     }
 
+    /// How many different cases there were: a common one counts once, however many endpoints it was
+    /// run on.
+    pub fn distinct(&self) -> u64 {
+        let mut files: Vec<&str> = self.cases.iter().map(|case| case.file.as_str()).collect();
+        files.sort_unstable();
+        files.dedup();
+        files.len() as u64
+    }
+
     /// How many findings are not excused.
     pub fn findings(&self) -> u64 {
         let excused = [Outcome::Xfail, Outcome::Inconclusive];

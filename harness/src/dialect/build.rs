@@ -198,6 +198,12 @@ impl Builder<'_> {
             let problem = Problem::new("with `encoding: text` a frame is a text");
             self.problems.push(problem.at(frame.place));
         }
+        if let Some(operation) = super::shape::first_in(frame) {
+            let problem =
+                Problem::new(format!("`{operation}` is for what comes; nothing fills it"));
+            let place = lint::locate(self.text, frame.place, operation);
+            self.problems.push(problem.at(place));
+        }
         self.template(frame)
     }
 

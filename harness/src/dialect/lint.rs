@@ -192,6 +192,10 @@ impl Linter<'_> {
     }
 
     fn filled(&mut self, value: &At<Value>, known: &BTreeSet<String>) {
+        if Template::compile(value).is_ok_and(|template| template.only_matches()) {
+            let problem = Problem::new("this says what a value is like, which cannot be sent");
+            self.problems.push(problem.at(value.place));
+        }
         let inside = item_holes(value, &|_| true);
         for name in holes_in(value) {
             if known.contains(&name) || inside.contains(&name) || name.starts_with(USER) {
@@ -224,7 +228,9 @@ impl Linter<'_> {
             let remembered = way.remember.iter().any(|kept| kept.as_str() == name);
             let used = remembered || with.contains(name);
             if !used && !known().any(|known| known == name) {
-                let place = locate(self.text, from, &format!("${name}"));
+                let key = way.with.iter().find(|(key, _)| key.as_str() == name);
+                let written = || locate(self.text, from, &format!("${name}"));
+                let place = key.map_or_else(written, |(key, _)| key.place);
                 let problem = Problem::new(format!("no hole of an event is called `{name}`"));
                 let problem = problem
                     .at(place)

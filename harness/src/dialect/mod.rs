@@ -390,6 +390,11 @@ impl Event {
         std::iter::once(self.kind).chain(self.means.also.iter().copied())
     }
 
+    /// The fields that follow from what the client knows.
+    pub fn recalled(&self) -> impl Iterator<Item = &str> {
+        self.means.recall.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether more must be known of the client to say what it means.
     pub(crate) fn is_partial(&self) -> bool {
         !self.means.recall.is_empty() || self.means.own.is_some() || self.means.part.is_some()

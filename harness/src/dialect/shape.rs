@@ -95,6 +95,17 @@ impl Shape {
     }
 }
 
+/// The first operation in a value.
+pub(super) fn first_in(value: &Value) -> Option<&str> {
+    match value {
+        Value::Array(list) => list.iter().find_map(first_in),
+        Value::Object(entries) => entries.iter().find_map(|(key, value)| {
+            Some(key.as_str()).filter(|key| is_shape(key)).or_else(|| first_in(value))
+        }),
+        _ => None,
+    }
+}
+
 /// Whether a key is an operation.
 fn is_shape(key: &str) -> bool {
     SHAPES.iter().any(|(name, _)| *name == key)

@@ -302,6 +302,18 @@ impl Template {
         }
     }
 
+    /// Whether it can only be matched: somewhere it says what a value is like, not what it is.
+    pub(crate) fn only_matches(&self) -> bool {
+        match self {
+            Self::Shape(_) => true,
+            Self::List(list) => list.iter().any(Self::only_matches),
+            Self::Mapping(entries) => entries.iter().any(|entry| entry.value.only_matches()),
+            Self::Json(inner) | Self::AsText(inner) => inner.only_matches(),
+            Self::ListOf { any, .. } => any.iter().any(|form| form.of.only_matches()),
+            Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => false,
+        }
+    }
+
     /// A text that can be read in more than one way.
     pub(crate) fn ambiguous(&self) -> Option<String> {
         match self {

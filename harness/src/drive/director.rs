@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use super::child::ChildServer;
 use super::facts::Facts;
+use super::http::Road;
 use super::load;
 use super::stage::Shared;
 use super::swarm::Swarm;
@@ -68,6 +69,8 @@ pub(super) struct Director<'a> {
     pub(super) heartbeat: Heartbeat,
     pub(super) facts: Vec<Facts>,
     pub(super) say: &'a (dyn Fn(&str) + Sync),
+    /// Where HTTP requests go.
+    pub(super) road: Road,
     /// The run's own server, if it has one.
     pub(super) child: &'a Mutex<Option<ChildServer>>,
 }

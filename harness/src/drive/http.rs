@@ -2,11 +2,12 @@
 //! those of dialects, so that neither the swarm, nor the load, nor the director ever waits for one
 //! (docs/decisions/0011-http-in-dialects.md).
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
@@ -22,6 +23,7 @@ use crate::client::{Errand, Jar};
 use crate::dialect::Exchange;
 use crate::heard::shown;
 use crate::http::{self, Answer, Progress, Request};
+use crate::latency::Metric;
 use crate::observe::ClientId;
 use crate::summary::Direction;
 
@@ -32,39 +34,82 @@ const QUEUE_MAX: usize = 4096;
 /// How long a whole request may take.
 const WHOLE: Duration = Duration::from_secs(10);
 
-/// Something that a thread of the pool does.
+/// Something that a thread of the pool does. What belongs to one client is done in order, one thing
+/// after the other: two requests at the same time would overtake each other.
 pub(super) type Work = Box<dyn FnOnce(&Worker) + Send>;
+
+/// What waits to be done.
+#[derive(Default)]
+struct Lines {
+    waiting: HashMap<ClientId, VecDeque<Work>>,
+    count: usize,
+}
+
+/// The way into the pool.
+#[derive(Clone)]
+pub(super) struct Queue {
+    lines: Arc<Mutex<Lines>>,
+    /// Whose turn it is, and since when.
+    turns: Sender<(ClientId, Instant)>,
+}
 
 /// What a thread of the pool works with.
 pub(super) struct Worker {
     road: Road,
     /// The run; none when it is over: what comes then comes too late.
     shared: RwLock<Option<Arc<Shared>>>,
+    lines: Arc<Mutex<Lines>>,
 }
 
 /// The threads.
 pub(super) struct Pool {
     worker: Arc<Worker>,
-    queue: SyncSender<Work>,
+    queue: Queue,
     threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("count", &self.lines.lock().count).finish()
+    }
+}
+
+impl Queue {
+    /// Has something done for a client; gives it back when too much is waiting already.
+    pub(super) fn submit(&self, client: ClientId, work: Work) -> Result<(), Work> {
+        let mut lines = self.lines.lock();
+        if lines.count >= QUEUE_MAX {
+            return Err(work);
+        }
+        lines.count += 1;
+        let line = lines.waiting.entry(client).or_default();
+        line.push_back(work);
+        // Behind something of its own it waits for that, not for a thread.
+        if line.len() == 1 && self.turns.send((client, Instant::now())).is_err() {
+            tracing::debug!("the pool has ended");
+        }
+        Ok(())
+    }
 }
 
 impl Pool {
     pub(super) fn start(road: Road, shared: Arc<Shared>) -> io::Result<Self> {
-        let (queue, waiting) = sync_channel(QUEUE_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let worker = Arc::new(Worker { road, shared: RwLock::new(Some(shared)) });
+        let (turns, next) = channel();
+        let next = Arc::new(Mutex::new(next));
+        let lines = Arc::new(Mutex::new(Lines::default()));
+        let shared = RwLock::new(Some(shared));
+        let worker = Arc::new(Worker { road, shared, lines: Arc::clone(&lines) });
         let start = |number: usize| {
-            let (worker, waiting) = (Arc::clone(&worker), Arc::clone(&waiting));
+            let (worker, next) = (Arc::clone(&worker), Arc::clone(&next));
             let named = std::thread::Builder::new().name(format!("http-{number}"));
-            named.spawn(move || work(&worker, &waiting))
+            named.spawn(move || work(&worker, &next))
         };
         let threads = (0..THREADS).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { worker, queue, threads })
+        Ok(Self { worker, queue: Queue { lines, turns }, threads })
     }
 
-    /// The way into the queue.
-    pub(super) fn queue(&self) -> SyncSender<Work> {
+    /// The way in.
+    pub(super) fn queue(&self) -> Queue {
         self.queue.clone()
     }
 
@@ -72,6 +117,7 @@ impl Pool {
     /// answer ends with it, or with the program.
     pub(super) fn stop(self) {
         drop(self.worker.shared.write().take());
+        self.worker.lines.lock().waiting.clear();
         drop(self.queue);
         for thread in self.threads.into_iter().filter(JoinHandle::is_finished) {
             let joined = thread.join();
@@ -80,22 +126,40 @@ impl Pool {
     }
 }
 
-fn work(worker: &Worker, waiting: &Mutex<Receiver<Work>>) {
+fn work(worker: &Worker, next: &Mutex<Receiver<(ClientId, Instant)>>) {
     loop {
-        let next = waiting.lock().recv();
-        let Ok(work) = next else { return };
-        work(worker);
+        let turn = next.lock().recv();
+        let Ok((client, since)) = turn else { return };
+        // What waited for a thread was late by our own doing.
+        let late = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        worker.with(|shared| {
+            shared.lock().books.measured.record(Metric::HarnessLateness, late);
+        });
+        while let Some(work) = worker.front(client) {
+            work(worker);
+            worker.done(client);
+        }
     }
 }
 
-/// Puts work into the queue; gives it back when there is no place.
-pub(super) fn submit(queue: &SyncSender<Work>, work: Work) -> Result<(), Work> {
-    queue.try_send(work).map_err(|error| match error {
-        TrySendError::Full(work) | TrySendError::Disconnected(work) => work,
-    })
-}
-
 impl Worker {
+    /// The next thing to do for a client. It keeps its place until it is done.
+    fn front(&self, client: ClientId) -> Option<Work> {
+        let mut lines = self.lines.lock();
+        let work = lines.waiting.get_mut(&client)?.front_mut()?;
+        Some(std::mem::replace(work, Box::new(|_| {})))
+    }
+
+    fn done(&self, client: ClientId) {
+        let mut lines = self.lines.lock();
+        lines.count = lines.count.saturating_sub(1);
+        let Some(line) = lines.waiting.get_mut(&client) else { return };
+        line.pop_front();
+        if line.is_empty() {
+            lines.waiting.remove(&client);
+        }
+    }
+
     /// Does something with the run, if it still goes on.
     pub(super) fn with<T>(&self, act: impl FnOnce(&Shared) -> T) -> Option<T> {
         self.shared.read().as_deref().map(act)
@@ -172,7 +236,7 @@ impl Road {
     }
 
     /// The server of an address, and the path there.
-    fn to(&self, address: &str) -> Result<(Target, String), String> {
+    pub(super) fn to(&self, address: &str) -> Result<(Target, String), String> {
         if address.starts_with('/') {
             return Ok((self.target.clone(), address.to_owned()));
         }

@@ -105,7 +105,7 @@ impl Source {
         drop(stage);
         let verb = wish.verb();
         let work: Work = Box::new(move |worker| wish.after(worker, id, &first));
-        if shared.errand(work).is_err() {
+        if shared.errand(id, work).is_err() {
             let code = format!("cannot {verb}: more HTTP requests are waiting than are ever made");
             shared.tell(id, |_, books| complain(now, id, &code, books));
         }

@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod director;
 mod facts;
+mod hearing;
 mod http;
 mod link;
 mod load;
@@ -148,7 +149,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let road = Road::new(&target, job.tls);
-    let pool = plan.dialect.has_http().then(|| Pool::start(road, Arc::clone(&shared)));
+    let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
     let pool = pool.transpose().map_err(|error| format!("cannot start threads: {error}"))?;
     shared.set_http(pool.as_ref().map(Pool::queue));
     let child = Mutex::new(child);
@@ -162,6 +163,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
             .unwrap_or(Heartbeat { every: Duration::ZERO, timeout: Duration::ZERO }),
         facts,
         say: job.say,
+        road,
         child: &child,
     };
     let played = block_on(play(&director, &child, job));
@@ -209,12 +211,6 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     if let Some(heartbeat) = heartbeat.or(plan.server.heartbeat) {
         args.push("--heartbeat".to_owned());
         args.push(heartbeat_text(heartbeat));
-    }
-    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
-    for always in ["--publish", "--admin"] {
-        if !plan.server.args.iter().any(|arg| arg == always) {
-            args.push(always.to_owned());
-        }
     }
     args.extend(plan.server.args.iter().cloned());
     args

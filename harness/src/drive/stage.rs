@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,12 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 
-use super::http::{self, Work};
+use super::http::{Queue, Work};
 use super::link::Link;
 use crate::books::Books;
 use crate::client::{Asked, Client, Errand, State};
 use crate::dialect::{Exchange, Verb};
 use crate::heard;
-use crate::latency::Metric;
 use crate::observe::{ClientId, Ending, MessageId, Time};
 use crate::plan::Vars;
 use crate::summary::Direction;
@@ -61,7 +59,7 @@ pub(super) struct Shared {
     start: Instant,
     stopping: AtomicBool,
     /// The way to the threads that make HTTP requests, while there are any.
-    http: Mutex<Option<SyncSender<Work>>>,
+    http: Mutex<Option<Queue>>,
 }
 
 impl Shared {
@@ -75,14 +73,14 @@ impl Shared {
     }
 
     /// Opens or closes the way to the threads that make HTTP requests.
-    pub(super) fn set_http(&self, queue: Option<SyncSender<Work>>) {
+    pub(super) fn set_http(&self, queue: Option<Queue>) {
         *self.http.lock() = queue;
     }
 
     /// Has a thread of the pool do something; gives it back when it cannot be waited for.
-    pub(super) fn errand(&self, work: Work) -> Result<(), Work> {
+    pub(super) fn errand(&self, client: ClientId, work: Work) -> Result<(), Work> {
         match &*self.http.lock() {
-            Some(queue) => http::submit(queue, work),
+            Some(queue) => queue.submit(client, work),
             None => Err(work),
         }
     }
@@ -176,21 +174,16 @@ impl Shared {
         exchange: Box<Exchange>,
         message: Option<(ClientId, MessageId)>,
     ) {
-        let queued = self.now();
         let work: Work = Box::new(move |worker| {
             worker.with(|shared| {
-                let now = shared.now();
-                let mut stage = shared.lock();
-                let late = now.0.saturating_sub(queued.0);
-                stage.books.measured.record(Metric::HarnessLateness, late);
                 if let Some((client, message)) = message {
-                    stage.books.sent(now, client, message);
+                    shared.lock().books.sent(shared.now(), client, message);
                 }
             });
             let errand = worker.perform(client, &exchange);
             worker.with(|shared| shared.answered(client, id, &errand));
         });
-        if self.errand(work).is_err() {
+        if self.errand(client, work).is_err() {
             let reason = "more HTTP requests are waiting than are ever made in time".into();
             self.answered(client, id, &Errand::NeverLeft(reason));
         }

@@ -15,20 +15,19 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::hearing::{Hearing, broke};
 use super::link::Link;
-use super::stage::{Parcel, Shared, Stage};
+use super::stage::Shared;
 use super::tls::{Got, Secure, Session};
 use crate::books::Books;
 use crate::client::Client;
-use crate::craft;
 use crate::dialect::Dialect;
 use crate::handshake::{self, Progress, Request};
 use crate::heard::Ears;
 use crate::latency::Metric;
-use crate::observe::{ClientId, Ending, What};
-use crate::plan::{TcpEnd, Vars};
-use crate::summary::Direction;
-use crate::wire::{Breach, Frames, Incoming, Outgoing};
+use crate::observe::{ClientId, Ending};
+use crate::plan::TcpEnd;
+use crate::wire::Frames;
 
 const WAKE: Token = Token(usize::MAX);
 const EVENTS_AT_ONCE: usize = 1024;
@@ -265,11 +264,17 @@ impl Reader {
 
     /// The connection has ended, and its client is told.
     fn ended(&mut self, client: ClientId, ending: Ending, tcp: Option<TcpEnd>) {
+        let mut told = false;
         if let Some(Some(seat)) = self.seats.get(client.0 as usize) {
             seat.link.say_end();
+            told = matches!(seat.phase, Phase::Draining);
         }
         let now = self.shared.now();
         self.leave(client, |client, books| {
+            // Who has heard of this end before may have begun to open another connection.
+            if told && !client.is_over() {
+                return;
+            }
             client.closed(now, ending, books);
             tcp.into_iter().for_each(|tcp| client.tcp_ended(tcp));
         });
@@ -349,14 +354,7 @@ impl Seat {
                 }
             }
             Phase::Open(frames) => {
-                let mut hearing = Hearing {
-                    shared,
-                    ears,
-                    id: client,
-                    stage: shared.lock(),
-                    parcels: Vec::new(),
-                    over: false,
-                };
+                let mut hearing = Hearing::new(client, shared, ears);
                 let fed = frames.feed(bytes, |incoming| hearing.take(incoming));
                 if let Err(breach) = &fed {
                     hearing.broken(breach);
@@ -368,106 +366,6 @@ impl Seat {
                 After::Goes
             }
         }
-    }
-}
-
-/// One read's frames, while the stage is locked.
-struct Hearing<'a> {
-    shared: &'a Shared,
-    ears: &'a mut Ears,
-    id: ClientId,
-    stage: parking_lot::MutexGuard<'a, Stage>,
-    parcels: Vec<Parcel>,
-    over: bool,
-}
-
-impl Hearing<'_> {
-    fn take(&mut self, incoming: Incoming<'_>) {
-        if self.over {
-            return;
-        }
-        let (now, id) = (self.shared.now(), self.id);
-        self.stage.heard_at = now;
-        match incoming {
-            Incoming::Text(text) => {
-                let heard = self.ears.hear(text);
-                self.stage.books.frames += 1;
-                self.stage.books.events += u64::from(heard.kind().is_some());
-                self.stage.books.frame(now, id, Direction::In, Arc::clone(&heard.shown));
-                let Some((client, books)) = self.stage.client(id) else { return };
-                let Some(verb) = client.hear(now, &heard, books) else { return };
-                if let Ok(asked) = client.ask(now, verb, &Vars::new(), false, books) {
-                    let parcel = self.stage.pack(now, id, &asked);
-                    self.parcels.extend(parcel);
-                }
-            }
-            Incoming::Ping(payload) => {
-                self.stage.books.frame(now, id, Direction::In, "(ping)".into());
-                let Some((client, books)) = self.stage.client(id) else { return };
-                if client.pinged(now, books) {
-                    let parcel = self.stage.frame(now, id, Outgoing::Pong(payload));
-                    self.parcels.extend(parcel);
-                }
-            }
-            Incoming::Pong(payload) => {
-                self.stage.books.frame(now, id, Direction::In, "(pong)".into());
-                let Some((client, books)) = self.stage.client(id) else { return };
-                client.pong(now, payload, books);
-            }
-            Incoming::Close { code, reason } => self.close(code, reason),
-            Incoming::Binary(bytes) => {
-                let shown = format!("(binary: {})", craft::shown(bytes)).into();
-                self.stage.books.frames += 1;
-                self.stage.books.frame(now, id, Direction::In, shown);
-                let Some((client, books)) = self.stage.client(id) else { return };
-                client.hear_binary(now, bytes, books);
-            }
-        }
-    }
-
-    /// The server's Close frame: it is answered, and the connection is over.
-    fn close(&mut self, code: Option<u16>, reason: &str) {
-        let (now, id) = (self.shared.now(), self.id);
-        let shown =
-            code.map_or_else(|| "(close)".into(), |code| format!("(close {code} {reason})").into());
-        self.stage.books.frame(now, id, Direction::In, shown);
-        let answer = Outgoing::Close { code: code.unwrap_or(1000), reason: "" };
-        let silent = |client: &Client| !client.is_open() || !client.can_control();
-        if !self.stage.client(id).is_some_and(|(client, _)| silent(client)) {
-            let parcel = self.stage.frame(now, id, answer);
-            self.parcels.extend(parcel);
-        }
-        let ending = Ending { asked: false, code, reason: reason.into(), clean: true };
-        if let Some((client, books)) = self.stage.client(id) {
-            client.closed(now, ending, books);
-        }
-        self.over = true;
-    }
-
-    /// The server broke RFC 6455: the connection is failed (7.1.7).
-    fn broken(&mut self, breach: &Breach) {
-        let (now, id) = (self.shared.now(), self.id);
-        let fact: Arc<str> = breach.to_string().into();
-        self.stage.books.observe(now, id, What::Malformed { fact: Arc::clone(&fact) });
-        let code = if *breach == Breach::Utf8 { 1007 } else { 1002 };
-        let parcel = self.stage.frame(now, id, Outgoing::Close { code, reason: "" });
-        self.parcels.extend(parcel);
-        let ending = broke(fact);
-        if let Some((client, books)) = self.stage.client(id) {
-            client.closed(now, ending, books);
-        }
-        self.over = true;
-    }
-
-    /// Unlocks, then writes and wakes. Says whether the connection is over.
-    fn done(mut self) -> bool {
-        let mut wakers = self.stage.take_wakers(self.id);
-        wakers.extend(self.stage.take_enlightened());
-        let Self { stage, parcels, shared, over, .. } = self;
-        drop(stage);
-        parcels.into_iter().for_each(|parcel| shared.deliver(Some(parcel)));
-        wakers.into_iter().for_each(std::task::Waker::wake);
-        over
     }
 }
 
@@ -486,11 +384,6 @@ fn connected(stream: &TcpStream) -> io::Result<bool> {
 fn in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32)
-}
-
-/// The end of a connection that nobody asked for, without a Close frame.
-fn broke(reason: impl Into<Arc<str>>) -> Ending {
-    Ending { asked: false, code: None, reason: reason.into(), clean: false }
 }
 
 /// A socket's error in words that say what to do.

@@ -76,7 +76,8 @@ fn lacking(needs: &[String], dialect: &Dialect) -> Option<String> {
     Some(format!("dialect {} lacks {}", dialect.name, in_words(need)))
 }
 
-/// Leaves out the steps that need what the dialect lacks.
+/// Leaves out the steps that need what the dialect lacks, and of what is expected what ends in `?`
+/// and is not said.
 pub(super) fn leave_out(steps: &mut [plan::Step], dialect: &Dialect) {
     for step in steps {
         if let Some(reason) = lacking(&step.needs, dialect) {
@@ -88,6 +89,18 @@ pub(super) fn leave_out(steps: &mut [plan::Step], dialect: &Dialect) {
             }
             Action::Phase { streams, .. } => {
                 streams.retain(|stream| lacking(&stream.needs, dialect).is_none());
+            }
+            Action::Expect(expect) => {
+                for pattern in &mut expect.events {
+                    let fields = std::mem::take(&mut pattern.fields).into_iter();
+                    pattern.fields = fields
+                        .filter_map(|(name, value)| match name.strip_suffix('?') {
+                            Some(name) if !says(dialect, pattern.kind, name) => None,
+                            Some(name) => Some((name.to_owned(), value)),
+                            None => Some((name, value)),
+                        })
+                        .collect();
+                }
             }
             _ => {}
         }
@@ -182,7 +195,9 @@ impl Needs {
         for (kind, word, fields) in expect.patterns() {
             let Some(fields) = fields else { continue };
             self.events.insert(kind);
-            let named = fields.fields.keys().map(|name| if name == "from" { "who" } else { name });
+            // What ends in `?` is looked at only where it is said.
+            let named = fields.fields.keys().filter(|name| !name.ends_with('?'));
+            let named = named.map(|name| if name == "from" { "who" } else { name });
             let word = word.filter(|_| fields.word.is_some());
             self.fields.extend(named.chain(word).map(|name| (kind, name.to_owned())));
         }

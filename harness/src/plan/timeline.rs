@@ -214,7 +214,11 @@ fn expected(expect: &At<expectations::Expect>) -> Expect {
         }
         for (name, value) in fields.fields.iter() {
             // `from` reads better for a message; it is the same hole.
-            let name = if name.as_str() == "from" { "who" } else { name.as_str() };
+            let name = match name.as_str() {
+                "from" => "who",
+                "from?" => "who?",
+                name => name,
+            };
             values.insert(name.to_owned(), value.value.clone());
         }
         events.push(pattern(kind, values));

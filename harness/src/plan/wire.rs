@@ -28,6 +28,8 @@ pub enum Payload {
     Bytes(Vec<u8>),
     /// So many bytes of `x`.
     Size(usize),
+    /// As many bytes of `x` as a variable says: a template that comes to a size.
+    SizeOf(String),
     /// The same so many times.
     Times(Box<Self>, u32),
     /// One behind the other.

@@ -117,9 +117,16 @@ impl Shared {
         }
         stream.set_nodelay(true).expect("a socket of ours");
         let other = stream.try_clone().expect("a socket of ours");
-        let Ok(mut socket) = accept(stream) else { return };
-        socket.get_ref().set_read_timeout(Some(TICK)).expect("a socket of ours");
+        // Before the upgrade is answered: who is connected hears what others tell.
         self.people.lock().expect("whole").push((id, other, Vec::new()));
+        if let Ok(socket) = accept(stream) {
+            self.talk(id, socket);
+        }
+        self.people.lock().expect("whole").retain(|(known, ..)| *known != id);
+    }
+
+    fn talk(&self, id: u64, mut socket: WebSocket<TcpStream>) {
+        socket.get_ref().set_read_timeout(Some(TICK)).expect("a socket of ours");
         loop {
             let waiting = {
                 let mut people = self.people.lock().expect("whole");
@@ -143,7 +150,6 @@ impl Shared {
                 Err(_) => break,
             }
         }
-        self.people.lock().expect("whole").retain(|(known, ..)| *known != id);
     }
 
     fn answer(&self, id: u64, asked: &Value) -> Option<Value> {

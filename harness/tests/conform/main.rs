@@ -6,6 +6,7 @@
 mod fakes;
 mod formats;
 mod judging;
+mod linting;
 #[path = "../e2e/runs.rs"]
 #[expect(dead_code, reason = "the end-to-end tests use the rest")]
 mod runs;

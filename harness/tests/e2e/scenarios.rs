@@ -10,7 +10,7 @@ use super::proxy::{Fault, Frame, Proxy, Way};
 use super::runs::{Call, Ran, Server};
 
 /// The shipped scenarios, and what makes them small enough to be run often.
-const SCENARIOS: [(&str, &[&str], &[&str]); 9] = [
+pub(crate) const SCENARIOS: [(&str, &[&str], &[&str]); 9] = [
     ("join", &[], &[]),
     ("broadcast", &["--clients", "crowd=40", "--var", "rooms=4"], &[]),
     ("fan-out", &["--clients", "listeners=60"], &[]),
@@ -24,9 +24,9 @@ const SCENARIOS: [(&str, &[&str], &[&str]); 9] = [
 ];
 
 /// Runs whose time is judged run alone; the others side by side.
-static MACHINE: RwLock<()> = RwLock::new(());
+pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
 /// How often a run may be inconclusive because this machine was too busy to judge times.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// Runs a scenario against the reference server, with something in between.
 fn run_once(scenario: &str, between: impl FnOnce(&Server) -> Proxy) -> Ran {
@@ -68,7 +68,7 @@ fn assert_finds(scenario: &str, check: &str, class: &str, between: impl Fn(&Serv
 }
 
 #[expect(clippy::print_stdout, reason = "a test that needs another attempt says so")]
-fn tell_again() {
+pub(crate) fn tell_again() {
     println!("inconclusive: this machine was busy; again");
 }
 

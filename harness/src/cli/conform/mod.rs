@@ -30,8 +30,8 @@ use crate::conform::suite::{COMMON, Case, Suite, files_of};
 use crate::drive::Interrupt;
 use crate::plan::mix;
 use crate::report::conform as report;
+use crate::report::words::counted;
 use crate::report::write::Place;
-use crate::scenario::units::heartbeat_text;
 use crate::scenario::{Problems, files};
 use crate::verdict::Exit;
 
@@ -88,13 +88,14 @@ struct Choice<'a> {
 
 fn conform(args: &Args) -> Result<Exit, Exit> {
     let suite = read_suite(args.suite.as_deref())?;
-    let (servers, subjects) = resolve(&suite, args).map_err(|problems| wrong(&problems))?;
+    let (servers, mut subjects) = resolve(&suite, args).map_err(|problems| wrong(&problems))?;
     let mut choices = choices(&suite, &subjects);
     let ids: Vec<&str> = choices.iter().map(|choice| choice.id.as_str()).collect();
     let chosen = select(&ids, &args.only, &args.skip).map_err(|wrong| usage(&wrong))?;
     let baseline = read_baseline(args, &suite)?;
     let mut chosen = chosen.into_iter();
     choices.retain(|_| chosen.next().unwrap_or(false));
+    leave_out_idle(&mut subjects, &mut choices);
     if args.list {
         print(&list(&choices, &subjects));
         return Ok(Exit::Passed);
@@ -126,8 +127,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     };
     let server_args: Vec<String> =
         args.common.server_args.iter().flat_map(|it| words(it)).collect();
-    let timers = heartbeat_text(server_timers(args.common.heartbeat));
-    let child_args = ["--heartbeat".to_owned(), timers].into_iter().chain(server_args.clone());
+    let timers = server_timers(args.common.heartbeat, &subjects);
+    let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
     let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
     let servers =
@@ -137,7 +138,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
 
     let log = Log::new(place.begin(EVENTS).map_err(unwritten)?, choices.len(), args.common.quiet);
     if !args.common.quiet {
-        tell(&format!("  conform: {} cases, seed {seed}", choices.len()));
+        let cases = counted(choices.len() as u64, "case");
+        tell(&format!("  conform: {cases}, seed {seed}"));
     }
     let begun = Instant::now();
     log.add(Event::Suite(Box::new(opening)));
@@ -188,6 +190,22 @@ fn choices<'a>(suite: &'a Suite, subjects: &[Subject]) -> Vec<Choice<'a>> {
         }
     }
     choices
+}
+
+/// Leaves out the subjects of which no case was chosen: nobody asked about them.
+fn leave_out_idle(subjects: &mut Vec<Subject>, choices: &mut [Choice<'_>]) {
+    let mut places = Vec::new();
+    let mut kept = Vec::new();
+    for (place, subject) in std::mem::take(subjects).into_iter().enumerate() {
+        places.push(kept.len());
+        if choices.iter().any(|choice| choice.seat == place) {
+            kept.push(subject);
+        }
+    }
+    for choice in choices {
+        choice.seat = places.get(choice.seat).copied().unwrap_or_default();
+    }
+    *subjects = kept;
 }
 
 /// The requirements that concern these subjects.

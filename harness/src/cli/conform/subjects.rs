@@ -215,17 +215,23 @@ impl Finder<'_> {
 }
 
 /// Short timers for a server of this kind. Where a connection is given up by the tick that finds no
-/// sign of life since the one before, its timeout is the interval.
+/// sign of life since the one before, its interval is its timeout, and must not be shorter.
 fn short(dialect: &Dialect) -> Heartbeat {
-    match dialect.heartbeat {
-        Some(usual) if usual.every == usual.timeout => {
-            Heartbeat { every: SHORT.every, timeout: SHORT.every }
-        }
-        _ => SHORT,
+    match dialect.timers(SHORT) == SHORT {
+        true => SHORT,
+        false => Heartbeat { every: SHORT.timeout, timeout: SHORT.timeout },
     }
 }
 
-/// The timers that a server is started with, for all its dialects.
-pub(super) fn server_timers(flag: Option<Heartbeat>) -> Heartbeat {
-    flag.unwrap_or(SHORT)
+/// The options for the timers of a server that is started: for all its dialects, and for those that
+/// need others.
+pub(super) fn server_timers(flag: Option<Heartbeat>, subjects: &[Subject]) -> Vec<String> {
+    let mut timers = vec![units::heartbeat_text(flag.unwrap_or(SHORT))];
+    let others = subjects.iter().filter(|subject| flag.is_none() && subject.entry.url.is_empty());
+    for Subject { entry, heartbeat, .. } in others {
+        if let Some(heartbeat) = heartbeat.filter(|heartbeat| *heartbeat != SHORT) {
+            timers.push(format!("{}={}", entry.dialect, units::heartbeat_text(heartbeat)));
+        }
+    }
+    timers.into_iter().flat_map(|timers| ["--heartbeat".to_owned(), timers]).collect()
 }

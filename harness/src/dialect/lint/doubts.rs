@@ -147,3 +147,50 @@ fn example(template: &Template) -> Option<Value> {
     }
     template.fill(&vars, &Definitions::new()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::Source;
+    use crate::scenario::Problems;
+
+    #[test]
+    fn everything_that_cannot_be_meant_is_shown_at_its_word() {
+        let text = "\
+dialect: odd
+connect: { path: /ws, before: [login] }
+params: { app: x }
+define: { channel: room-$room }
+http:
+  login: { post: /login, take: { t: $token, u: $uid } }
+  publish: { post: /p/$room, json: { t: $text, k: $token }, take: { n: $count, id: $msg } }
+  spare: { get: / }
+send:
+  say: { http: publish }
+  typing:
+    - frame: { t: 1 }
+    - given: { on: false }
+      frame: { t: 0 }
+receive:
+  - event: joined
+    when: { type: in, who: $who, token: $key }
+    remember: [key]
+  - event: left
+    when: { type: in, who: $who, token: $count, gone: true }
+  - event: entered
+    frames: [{ type: a }, { type: a, room: $room }]
+";
+        assert!(crate::dialect::Dialect::parse("odd", text).is_ok());
+        let source = Source { name: "odd".to_owned(), text: text.into() };
+        let expected = "\
+odd:3:11: nothing uses the parameter `app`
+odd:4:11: nothing uses the definition `channel`
+odd:6:48: nothing uses the taken `uid` (leave it out of `take`)
+odd:7:84: nothing uses the taken `msg` (leave it out of `take`)
+odd:8:3: nobody makes the request `spare` (name it in a `before` or as a request's `http`, or leave it out)
+odd:14:16: this way to `typing` is never taken: one before it has no `given` (the first way that fits is taken; put the one without `given` last)
+odd:18:16: nothing uses the remembered `key` (leave it out of `remember`)
+odd:19:12: this `left` never comes: line 16 (`joined`) takes all its messages (the first match counts; put the more special one first)
+";
+        assert_eq!(Problems::new(source, super::doubts(text)).lines(), expected);
+    }
+}

@@ -4,7 +4,7 @@ use async_tungstenite::tungstenite::handshake::client::generate_key;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use futures_lite::future;
 use serde_json::{Value, json};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::{Director, Failed, Frame};
 use crate::check::Class;
@@ -28,8 +28,8 @@ struct Ready {
     bytes: Vec<u8>,
     /// It asks for the head alone.
     to_head: bool,
-    /// Another server than the target.
-    elsewhere: Option<Target>,
+    /// The server that it goes to.
+    target: Target,
     /// The answer to this key.
     accept: Option<String>,
 }
@@ -60,8 +60,7 @@ impl Director<'_> {
         let accept = ready.accept.clone();
         vars.extend(accept.map(|accept| ("accept".to_owned(), Value::from(accept))));
         self.note(id, Direction::Out, &ready.bytes);
-        let target = ready.elsewhere.as_ref().unwrap_or(self.target);
-        let asking = ask(target, &ready);
+        let asking = ask(&ready);
         let late = async {
             async_io::Timer::at(frame.deadline).await;
             Came::Late
@@ -100,7 +99,7 @@ impl Director<'_> {
         match plan {
             HttpPlan::Raw(payload) => {
                 let bytes = payload.bytes(vars)?;
-                Ok(Ready { bytes, to_head: false, elsewhere: None, accept: None })
+                Ok(Ready { bytes, to_head: false, target: self.target.clone(), accept: None })
             }
             HttpPlan::Upgrade { method, path, without, headers } => {
                 let dialect = &self.plan.dialect;
@@ -121,17 +120,17 @@ impl Director<'_> {
                     .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
                 let accept = key.map(|(_, key)| derive_accept_key(key.as_bytes()));
                 let bytes = request.to_bytes();
-                Ok(Ready { bytes, to_head: method == "HEAD", elsewhere: None, accept })
+                let target = self.target.clone();
+                Ok(Ready { bytes, to_head: method == "HEAD", target, accept })
             }
             HttpPlan::Plain { method, path, headers, body } => {
                 let path = template::fill_text(path, vars)?;
-                let (path, elsewhere) = destination(path)?;
-                let host = elsewhere.as_ref().map_or(&self.target.host, |target| &target.host);
+                let (target, path) = self.road.to(&path).map_err(Unusable::Wrong)?;
                 let mut request = Request {
                     method: method.clone(),
                     path,
                     headers: vec![
-                        ("Host".to_owned(), host.clone()),
+                        ("Host".to_owned(), target.host.clone()),
                         ("Connection".to_owned(), "close".to_owned()),
                     ],
                     body: Vec::new(),
@@ -147,30 +146,10 @@ impl Director<'_> {
                 }
                 request.set(&filled(headers)?);
                 let bytes = request.to_bytes();
-                Ok(Ready { bytes, to_head: method == "HEAD", elsewhere, accept: None })
+                Ok(Ready { bytes, to_head: method == "HEAD", target, accept: None })
             }
         }
     }
-}
-
-/// The path of a request, and where it goes if that is not the target.
-fn destination(path: String) -> Result<(String, Option<Target>), Unusable> {
-    if path.starts_with('/') {
-        return Ok((path, None));
-    }
-    let wrong = |reason: String| Unusable::Wrong(format!("`{path}`: {reason}"));
-    let url = Url::parse(&path).map_err(|error| wrong(error.to_string()))?;
-    if url.scheme() != "http" {
-        return Err(wrong("a path, or a URL that begins with http://, is wanted".to_owned()));
-    }
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let port = url.port_or_known_default().unwrap_or(80);
-    let mut found = url.socket_addrs(|| Some(80)).map_err(|error| wrong(error.to_string()))?;
-    let address = found.pop().ok_or_else(|| wrong("no address".to_owned()))?;
-    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let inside = format!("{}{query}", url.path());
-    let host = format!("{host}:{port}");
-    Ok((inside, Some(Target { address, host, path: None, tls: None })))
 }
 
 /// The type and the bytes of a body.
@@ -192,8 +171,8 @@ fn content(body: &Body, vars: &Vars) -> Result<(Option<&'static str>, Vec<u8>), 
 }
 
 /// One exchange on a connection of its own.
-async fn ask(target: &Target, ready: &Ready) -> Came {
-    let mut channel = match Channel::open(target).await {
+async fn ask(ready: &Ready) -> Came {
+    let mut channel = match Channel::open(&ready.target).await {
         Ok(channel) => channel,
         Err(error) => return Came::NoHttp(explain(&error)),
     };

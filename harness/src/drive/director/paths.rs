@@ -184,7 +184,7 @@ impl Director<'_> {
             let errand = worker.perform(id, &exchange);
             worker.with(|shared| shared.tell(id, |client, _| client.errand_done(ticket, errand)));
         });
-        while let Err(back) = self.shared.errand(work) {
+        while let Err(back) = self.shared.errand(id, work) {
             if Instant::now() >= frame.deadline {
                 return Err(format!("`{name}` was never made: too many requests are waiting"));
             }

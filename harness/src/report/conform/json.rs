@@ -28,6 +28,7 @@ pub fn value(results: &Results) -> Value {
         "interrupted": results.signal.is_some(),
         "findings": results.findings(),
         "totals": totals,
+        "distinct_cases": results.distinct(),
         "score": { "must": score(results, Level::Must), "should": score(results, Level::Should) },
         "cases": results.cases.iter().map(|it| case(results, it)).collect::<Vec<_>>(),
         "requirements":

@@ -135,7 +135,8 @@ fn one_case(text: &mut String, results: &Results, case: &Record) {
 }
 
 fn foot(text: &mut String, results: &Results) {
-    put(text, 2, &format!("cases        {}", totals(results)));
+    let distinct = words::number(results.distinct());
+    put(text, 2, &format!("cases        {} ({distinct} different)", totals(results)));
     if !results.left_out.is_empty() {
         let count = words::counted(results.left_out.len() as u64, "case");
         put(text, 2, &format!("left out     {count} that are about other servers"));

@@ -8,7 +8,7 @@ use crate::plan::Place;
 use crate::scenario::expectations::{Expect, Fields};
 use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::steps::{Join, NOBODYS, Phase, Say, Step, Steps};
+use crate::scenario::steps::{Join, NOBODYS, ON_SERVER, Phase, Say, Step, Steps};
 
 /// A stamp with the largest numbers has so many bytes; a stamped text cannot be smaller.
 pub(crate) const STAMP_BYTES: usize = 64;
@@ -118,7 +118,8 @@ impl Linter<'_> {
                 Problem::new(format!("`{action}` cannot be repeated at a rate")).at(place);
             self.tell(problem.help("a phase repeats what is sent to the server"));
         }
-        if around.in_each && ["phase", "settle"].contains(&action) {
+        let whole = ["phase", "settle"].contains(&action) || ON_SERVER.contains(&action);
+        if around.in_each && whole {
             let problem = Problem::new(format!("`{action}` is for the whole run")).at(place);
             self.tell(problem.help("take it out of the `each`"));
         }
@@ -293,12 +294,13 @@ impl Linter<'_> {
         }
         for (name, value) in fields.fields.iter() {
             let known = || RECEIVED.iter().map(|(name, _)| *name).chain(["from"]);
-            if !known().any(|known| known == name.as_str()) {
-                let problem = Problem::new(format!("no event has a field `{}`", **name));
-                self.tell(problem.at(name.place).did_you_mean(name, known()));
+            let plain = name.strip_suffix('?').unwrap_or(name);
+            if !known().any(|known| known == plain) {
+                let problem = Problem::new(format!("no event has a field `{plain}`"));
+                self.tell(problem.at(name.place).did_you_mean(plain, known()));
             }
             match value.as_str() {
-                Some(named) if ["who", "from"].contains(&name.as_str()) => {
+                Some(named) if ["who", "from"].contains(&plain) => {
                     self.somebody(&At { value: named.to_owned(), place: value.place }, who);
                 }
                 _ => self.holes(value, who, false),

@@ -1,8 +1,6 @@
 //! The native dialect file and the server's own code say the same: two readings of one protocol,
 //! held against each other over random histories.
 
-#![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
