@@ -119,11 +119,11 @@ test('native', async (t) => {
 test('a protocol that nobody knows', async (t) => {
   const server = await started(t, 'node', ['unknown.mjs', '--users', '../example/users.csv']);
   await refused(`${server.url}/live`, 401);
-  const body = JSON.stringify({ user: 'keeper-01', password: 'spring-tide-01' });
+  const body = JSON.stringify({ user: 'keeper-001', password: 'spring-tide-001' });
   const response = await fetch(`${server.url.replace('ws', 'http')}/login`, { method: 'POST', body });
   const { token } = await response.json();
   const client = await opened(`${server.url}/live`, { Authorization: `Bearer ${token}` });
-  assert.equal((await client.next()).d.user, 'keeper-01');
+  assert.equal((await client.next()).d.user, 'keeper-001');
   client.say({ op: 'call_me', ref: '1', d: { nick: 'ada' } });
   assert.deepEqual(await client.next(), { op: 'ack', ref: '1', d: { you: 'ada' } });
   client.say({ op: 'enter', ref: '2', d: { channel: '#tea' } });
