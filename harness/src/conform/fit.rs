@@ -72,5 +72,8 @@ pub fn plan(
             options.vars.insert(name.to_owned(), value);
         }
     }
+    if scenario.file.users.is_none() {
+        options.users.clone_from(&profile.users);
+    }
     Plan::build_with(scenario, dialect.clone(), &options)
 }

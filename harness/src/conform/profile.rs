@@ -1,6 +1,7 @@
 //! What one server promises, as data: limits, timers, order, options, and what it lacks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
@@ -14,6 +15,7 @@ use crate::scenario::marked::{At, Keyed, lenient};
 use crate::scenario::model::{EchoWord, HeartbeatWord, OrderWord};
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::units::Size;
+use crate::scenario::users::beside;
 
 /// What a server promises beyond, or other than, what its dialect file says.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,8 @@ pub struct Profile {
     pub lacks: Vec<Lack>,
     /// Values for the variables of cases.
     pub vars: BTreeMap<String, String>,
+    /// The users' data for cases that bring none of their own.
+    pub users: Option<PathBuf>,
 }
 
 /// Something that a server does not do.
@@ -69,6 +73,8 @@ struct Written {
     lacks: Vec<At<String>>,
     #[serde(default)]
     vars: Keyed<At<Value>>,
+    #[serde(default)]
+    users: Option<String>,
 }
 
 /// A number, or a size: `65536`, `64KiB`.
@@ -144,6 +150,7 @@ impl Profile {
             options,
             lacks,
             vars,
+            users: written.users.as_ref().map(|users| beside(&source.name, users)),
         })
     }
 
@@ -164,6 +171,7 @@ impl Profile {
         self.heartbeat = self.heartbeat.or(base.heartbeat);
         self.ordering = self.ordering.or(base.ordering);
         self.echo = self.echo.or(base.echo);
+        self.users = self.users.or_else(|| base.users.clone());
         self
     }
 
