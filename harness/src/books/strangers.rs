@@ -12,10 +12,13 @@ use crate::observe::{ClientId, RoomId, Time, What, Who};
 /// So much may wait; what is beyond is told of a stranger.
 const WAITING_MAX: usize = 100_000;
 
+/// When, who was told, and what.
+type Told = (Time, ClientId, What);
+
 /// What waits, by room and member id.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
-    waiting: HashMap<(RoomId, Arc<str>), Vec<(Time, ClientId, What)>>,
+    waiting: HashMap<(RoomId, Arc<str>), Vec<Told>>,
     count: usize,
     enlightened: Vec<ClientId>,
 }
@@ -41,12 +44,7 @@ impl Strangers {
     }
 
     /// Somebody turns out to be a client of ours: what was told of it.
-    pub(super) fn met(
-        &mut self,
-        room: RoomId,
-        member: &str,
-        client: ClientId,
-    ) -> Vec<(Time, ClientId, What)> {
+    pub(super) fn met(&mut self, room: RoomId, member: &str, client: ClientId) -> Vec<Told> {
         let told = self.waiting.remove(&(room, member.into())).unwrap_or_default();
         self.count -= told.len();
         self.enlightened.extend(told.iter().map(|(_, listener, _)| *listener));

@@ -95,3 +95,139 @@ impl Client {
         me("member", you.as_deref()) || me("who", Some(&*self.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::check::{Judge, Profile};
+    use crate::dialect::Dialect;
+    use crate::heard::Ears;
+    use crate::observe::{ClientId, Time};
+    use crate::plan::{Options, Plan, Source};
+    use crate::scenario::Scenario;
+
+    const DIALECT: &str = "\
+dialect: d
+connect: { path: /ws }
+send: { join: { frame: { enter: $room }, ack: entered }, leave: { frame: leave, ack: exited } }
+receive:
+  - event: message
+    frames: [{ begin: $room }, { room: $room, text: $text }]
+  - event: typing
+    when: { types: $room }
+    with: { who: $partner, room: $room }
+  - event: joined
+    when: { in: $room, id: $member }
+    own: entered
+  - event: left
+    when: { out: $room, id: $member }
+    own: exited
+  - event: presence
+    when: { partner: $partner, is: $state }
+    remember: [partner]
+";
+
+    /// A client that keeps every event, and what it keeps of these frames.
+    struct Bench {
+        client: Client,
+        books: Books,
+        ears: Ears,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dialect = Dialect::parse("d", DIALECT).unwrap_or_else(|it| panic!("{it}"));
+            let text = "scenario: s\nclients: { a: {} }\nsteps: [{ as: a, open: {} }]\n";
+            let source = Source { name: "s".to_owned(), text: text.into() };
+            let scenario = Scenario::parse(source).unwrap_or_else(|it| panic!("{it}"));
+            let built = Plan::build_with(&scenario, dialect, &Options::default());
+            let Ok(crate::plan::Built::Ready(plan, _)) = built else { panic!("a plan") };
+            let profile = Profile::new(&plan.checks, None, false);
+            let judge = Judge::new(&plan.checks, profile, 1);
+            let books = Books::new(1, judge, [Arc::from("a")].into_iter());
+            let (dialect, wanted) = (Arc::clone(&plan.dialect), Arc::from(EventKind::ALL));
+            let mut client =
+                Client::new(ClientId(0), "a".into(), Arc::clone(&dialect), Arc::default(), wanted);
+            let mut bench = Self {
+                books,
+                ears: Ears::new(dialect),
+                client: {
+                    client.connecting(Time(0), false);
+                    client
+                },
+            };
+            bench.client.upgraded(Time(1), &mut bench.books);
+            bench
+        }
+
+        fn ask(&mut self, verb: Verb, room: &str) {
+            let args = Vars::from([("room".to_owned(), json!(room))]);
+            let asked = self.client.ask(Time(2), verb, &args, false, &mut self.books);
+            assert!(asked.is_ok(), "{asked:?}");
+        }
+
+        /// The kinds and fields of the events that these frames are.
+        fn hear(&mut self, frames: &[Value]) -> Vec<(EventKind, Value)> {
+            for frame in frames {
+                let heard = self.ears.hear(&frame.to_string());
+                self.client.hear(Time(3), &heard, &mut self.books);
+            }
+            let event = |event: crate::client::Event| {
+                let fields = event.heard.as_ref().and_then(|heard| heard.fields().cloned());
+                (event.kind, Value::Object(fields.unwrap_or_default().into_iter().collect()))
+            };
+            self.client.inbox.drain(..).map(event).collect()
+        }
+    }
+
+    #[test]
+    fn frames_of_two_events_that_are_under_way_are_told_apart() {
+        let mut bench = Bench::new();
+        let begun = [json!({"begin": "r"}), json!({"begin": "s"})];
+        assert_eq!(bench.hear(&begun), []);
+        let heard =
+            bench.hear(&[json!({"room": "s", "text": "x"}), json!({"room": "t", "text": "y"})]);
+        // It is nobody's message here, but it is whole.
+        assert_eq!(heard, [(EventKind::Message, json!({"room": "s", "text": "x"}))]);
+        let heard =
+            bench.hear(&[json!({"room": "r", "text": "z"}), json!({"room": "r", "text": "z"})]);
+        assert_eq!(heard.len(), 1, "each beginning is used once");
+    }
+
+    #[test]
+    fn what_was_remembered_is_said_again() {
+        let mut bench = Bench::new();
+        let typing = json!({"types": "r"});
+        assert_eq!(
+            bench.hear(std::slice::from_ref(&typing)),
+            [(EventKind::Typing, json!({"room": "r"}))]
+        );
+        bench.hear(&[json!({"partner": "bo", "is": {}})]);
+        let said = json!({"room": "r", "who": "bo", "partner": "bo"});
+        let heard = bench.hear(&[typing]);
+        assert_eq!(heard[0].1["who"], said["who"]);
+    }
+
+    #[test]
+    fn who_waits_to_enter_takes_the_first_entry_for_its_own() {
+        let mut bench = Bench::new();
+        let kinds = |heard: Vec<(EventKind, Value)>| -> Vec<EventKind> {
+            heard.into_iter().map(|(kind, _)| kind).collect()
+        };
+        let (came, other) = (json!({"in": "r", "id": "m1"}), json!({"in": "r", "id": "m2"}));
+        assert_eq!(
+            kinds(bench.hear(std::slice::from_ref(&came))),
+            [EventKind::Joined],
+            "it asked for nothing"
+        );
+        bench.ask(Verb::Join, "r");
+        let heard = bench.hear(&[json!({"in": "s", "id": "m9"}), came, other]);
+        assert_eq!(heard[1].1["you"], json!("m1"));
+        assert_eq!(kinds(heard), [EventKind::Joined, EventKind::Entered, EventKind::Joined]);
+        bench.ask(Verb::Leave, "r");
+        let heard = bench.hear(&[json!({"out": "r", "id": "m2"}), json!({"out": "r", "id": "m1"})]);
+        assert_eq!(kinds(heard), [EventKind::Left, EventKind::Exited]);
+    }
+}

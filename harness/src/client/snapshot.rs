@@ -31,7 +31,7 @@ impl Client {
             return false;
         }
         let (room, since) = (stay.room, stay.since);
-        let version = integer(&event.fields, "version").or(integer(&event.fields, "number"));
+        let version = ["version", "number"].iter().find_map(|name| integer(&event.fields, name));
         let version = version.unwrap_or_default();
         let said_since = match &heard.content {
             Content::Message(said) => said_since(said, room, since, books),

@@ -83,7 +83,10 @@ impl Exchange {
         body: &str,
     ) -> Result<Vars, Refusal> {
         let refused = |reason: String| Refusal { code: status.to_string(), reason };
-        let wanted = self.rule.status.map_or((200..300).contains(&status), |it| it == status);
+        let wanted = match self.rule.status {
+            Some(wanted) => wanted == status,
+            None => (200..300).contains(&status),
+        };
         if !wanted {
             return Err(refused(shown(body)));
         }
@@ -196,9 +199,9 @@ pub(super) fn address(text: &str, vars: &Vars) -> Result<String, Unfilled> {
             Piece::Hole(hole) => {
                 let value = as_text(&value_of(&hole, vars)?);
                 if filled.is_empty() {
-                    filled.push_str(&value)
+                    filled.push_str(&value);
                 } else {
-                    encode(&value, &mut filled)
+                    encode(&value, &mut filled);
                 }
             }
         }

@@ -298,7 +298,7 @@ impl Template {
                 found.extend(pieces.iter().filter_map(|piece| match piece {
                     Piece::Hole(hole) => Some((hole.name.clone(), optional)),
                     Piece::Text(_) => None,
-                }))
+                }));
             }
             Self::List(list) => list.iter().for_each(|item| item.collect(optional, found)),
             Self::Mapping(entries) => {

@@ -311,7 +311,10 @@ pub(super) async fn read_answer(
             Ok(Progress::Whole(answer)) => return Ok(Some(answer)),
             Ok(Progress::Nothing) => return Ok(None),
             Err(reason) => {
-                return Err(broken.map_or(reason.clone(), |broken| format!("{reason} ({broken})")));
+                return Err(match broken {
+                    Some(broken) => format!("{reason} ({broken})"),
+                    None => reason,
+                });
             }
         }
     }

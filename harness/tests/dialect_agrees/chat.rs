@@ -109,24 +109,7 @@ fn run(bench: &mut Bench, model: &mut Model, step: &Step) {
             }
             told
         }
-        Step::Join(who) => {
-            let Some(code) = model.code.clone() else { return };
-            let (_, told) = bench.ask(*who, Verb::Join, &json!({ "code": code }));
-            if let Some(entry) = answer(&told, *who, Some(EventKind::Entered)) {
-                assert_eq!(entry.field("room"), code);
-                model.rooms[*who] = Some(code);
-                let partner = model.partner(*who);
-                let name = partner.and_then(|it| model.names[it].clone());
-                assert_eq!(entry.field("partner"), json!(name), "who is there already");
-                let joined = of(&told, EventKind::Joined);
-                assert_eq!(
-                    joined.iter().map(|it| it.client).collect::<Vec<_>>(),
-                    Vec::from_iter(partner)
-                );
-                assert!(joined.iter().all(|it| it.field("who") == json!(model.names[*who])));
-            }
-            told
-        }
+        Step::Join(who) => join(bench, model, *who),
         Step::JoinNowhere(who, code) => {
             let (_, told) = bench.ask(*who, Verb::Join, &json!({ "code": code }));
             assert!(answer(&told, *who, Some(EventKind::Error)).is_some(), "there is no such room");
@@ -171,6 +154,23 @@ fn run(bench: &mut Bench, model: &mut Model, step: &Step) {
         }
     };
     told.iter().for_each(assert_meant);
+}
+
+fn join(bench: &mut Bench, model: &mut Model, who: usize) -> Vec<Told> {
+    let Some(code) = model.code.clone() else { return Vec::new() };
+    let (_, told) = bench.ask(who, Verb::Join, &json!({ "code": code }));
+    if let Some(entry) = answer(&told, who, Some(EventKind::Entered)) {
+        assert_eq!(entry.field("room"), code);
+        model.rooms[who] = Some(code);
+        let partner = model.partner(who);
+        let name = partner.and_then(|it| model.names[it].clone());
+        assert_eq!(entry.field("partner"), json!(name), "who is there already");
+        let joined = of(&told, EventKind::Joined);
+        let hearers: Vec<usize> = joined.iter().map(|it| it.client).collect();
+        assert_eq!(hearers, Vec::from_iter(partner));
+        assert!(joined.iter().all(|it| it.field("who") == json!(model.names[who])));
+    }
+    told
 }
 
 fn gone(model: &mut Model, who: usize, told: &[Told]) {

@@ -1,8 +1,11 @@
-//! Every shipped scenario passes on every dialect that can carry it.
+//! Every shipped scenario passes on every dialect that can carry it, and finds there what is wrong.
 
 use std::sync::PoisonError;
 
-use super::runs::{Call, Ran};
+use serde_json::{Value, json};
+
+use super::proxy::{Fault, Frame, Hop, Proxy, TEXT, Way};
+use super::runs::{Call, Ran, Server};
 use super::scenarios::{ATTEMPTS, MACHINE, SCENARIOS, tell_again};
 
 /// Runs a scenario against a server that the harness starts itself.
@@ -63,4 +66,90 @@ fn a_scenario_that_a_dialect_cannot_carry_says_why() {
     assert_eq!(ran.code, Some(4), "{ran}");
     let why = "skipped: dialect chat lacks join-by-name";
     assert!(ran.out.contains(why), "{ran}");
+}
+
+/// Every `n`th text to a client that has this in it meets with something.
+fn each(
+    part: &'static str,
+    n: usize,
+    mut meets: impl FnMut(&mut Hop<'_>) + Send + 'static,
+) -> Fault {
+    let mut count = 0;
+    Box::new(move |hop| {
+        let text =
+            String::from_utf8_lossy(hop.frames.first().map_or(&[], |it| &it.payload)).into_owned();
+        if hop.way == Way::ToClient && hop.opcode() == TEXT && text.contains(part) {
+            count += 1;
+            if count % n == 0 {
+                meets(hop);
+            }
+        }
+    })
+}
+
+fn drop_each(part: &'static str, n: usize) -> Fault {
+    each(part, n, |hop| hop.frames.clear())
+}
+
+fn double_each(part: &'static str, n: usize) -> Fault {
+    each(part, n, |hop| hop.frames.extend_from_within(..))
+}
+
+/// What a newcomer is told of the content is not what the others have.
+fn spoil_snapshots() -> Fault {
+    each("StorageUpdated", 1, |hop| {
+        let Some(mut update) = hop.message() else { return };
+        let operations = update.pointer_mut("/StorageUpdated/operations");
+        if let Some(operations) = operations.and_then(Value::as_array_mut)
+            && operations.len() > 1
+            && let Some(value) =
+                operations.iter_mut().find_map(|it| it.pointer_mut("/Insert/value"))
+        {
+            *value = json!("spoilt");
+            hop.frames = vec![Frame::json(&update)];
+        }
+    })
+}
+
+/// The check must find the class on this dialect.
+fn assert_finds(scenario: &str, dialect: &str, (check, class): (&str, &str), fault: Fault) {
+    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
+    let (_, args, server_args) = known.expect("a shipped scenario");
+    let server = Server::start(server_args);
+    let proxy = Proxy::start(server.address, fault);
+    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    call.args(&["--target", &proxy.url()]).end().assert_failed(check, class);
+}
+
+macro_rules! finds {
+    ($($test:ident: $scenario:literal, $dialect:literal, $check:literal, $class:literal, $fault:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            assert_finds($scenario, $dialect, ($check, $class), $fault);
+        }
+    )*};
+}
+
+finds! {
+    project_a_text_that_does_not_arrive:
+        "broadcast", "project", "delivery", "loss", drop_each("~H", 500);
+    project_a_text_that_comes_twice:
+        "broadcast", "project", "delivery", "duplicate", double_each("~H", 500);
+    project_a_fixed_text_that_comes_twice:
+        "join", "project", "delivery", "duplicate", double_each("hello bob", 1);
+    rooms_a_write_that_does_not_arrive:
+        "storage", "rooms", "storage", "storage", drop_each("StorageUpdated", 200);
+    rooms_a_version_that_is_left_out:
+        "broadcast", "rooms", "numbering", "loss", drop_each("StorageUpdated", 500);
+    rooms_a_newcomer_with_another_content:
+        "storage", "rooms", "storage", "snapshot", spoil_snapshots();
+    rooms_a_newcomer_who_is_not_announced:
+        "join", "rooms", "steps", "notice", drop_each("RoomJoined", 3);
+    rooms_a_newcomer_who_is_announced_twice:
+        "join", "rooms", "membership", "notice", double_each("RoomJoined", 3);
+    chat_a_farewell_that_does_not_come:
+        "one-to-one", "chat", "steps", "notice", drop_each("partner_left", 1);
+    chat_a_message_that_does_not_arrive:
+        "one-to-one", "chat", "delivery", "loss", drop_each(r#""type":"chat""#, 200);
 }

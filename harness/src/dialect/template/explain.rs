@@ -1,9 +1,9 @@
 //! Why a message is not like a template: the first difference, in words.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::equal::equal;
-use super::{Template, assign, bind_line, bind_text, written};
+use super::{Entry, Template, assign, bind_line, bind_text, written};
 use crate::plan::Vars;
 use crate::scenario::template::Piece;
 
@@ -60,22 +60,7 @@ impl Walk {
                 Err(format!("{place} is {}, not a text like `{like}`", shown(found)))
             }
             (Template::List(wanted), Value::Array(found)) => self.list(wanted, found),
-            (Template::Mapping(entries), Value::Object(fields)) => {
-                for entry in entries {
-                    let found = fields.get(&entry.key);
-                    self.path.push(format!(".{}", entry.key));
-                    match found {
-                        Some(found) => {
-                            self.alike += 1;
-                            self.compare(&entry.value, found)?;
-                        }
-                        None if entry.optional || entry.value.is_absence() => {}
-                        None => return Err(format!("{} is missing", self.place())),
-                    }
-                    self.path.pop();
-                }
-                Ok(())
-            }
+            (Template::Mapping(entries), Value::Object(fields)) => self.mapping(entries, fields),
             (Template::Json(inner), Value::String(text)) => match serde_json::from_str(text) {
                 Ok(inside) => self.compare(inner, &inside),
                 Err(error) => Err(format!("{} is no JSON: {error}", self.place())),
@@ -110,6 +95,22 @@ impl Walk {
                 Err(format!("{} is {}, not a mapping", self.place(), shown(found)))
             }
         }
+    }
+
+    fn mapping(&mut self, entries: &[Entry], fields: &Map<String, Value>) -> Result<(), String> {
+        for entry in entries {
+            self.path.push(format!(".{}", entry.key));
+            match fields.get(&entry.key) {
+                Some(found) => {
+                    self.alike += 1;
+                    self.compare(&entry.value, found)?;
+                }
+                None if entry.optional || entry.value.is_absence() => {}
+                None => return Err(format!("{} is missing", self.place())),
+            }
+            self.path.pop();
+        }
+        Ok(())
     }
 
     /// An item is like one of its forms; if it is not, the nearest form is compared.
