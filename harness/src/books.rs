@@ -15,13 +15,16 @@ use serde_json::Value;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
-use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
+use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
+
+/// Ways of ending a connection that are told apart.
+const ENDINGS_MAX: usize = 32;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ pub struct Books {
     pub events: u64,
     run: u64,
     closed: bool,
+    endings: Vec<(Ending, u64)>,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -113,6 +117,7 @@ impl Books {
             events: 0,
             run,
             closed: false,
+            endings: Vec::new(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -135,6 +140,9 @@ impl Books {
 
     /// Enters an observation.
     pub fn observe(&mut self, at: Time, client: ClientId, what: What) {
+        if let What::Closed(ending) = &what {
+            self.ended(ending);
+        }
         if self.closed {
             return;
         }
@@ -142,6 +150,20 @@ impl Books {
         if new > 0 {
             self.open_witnesses(client, new);
         }
+    }
+
+    /// Counts the end of a connection, the goodbyes after the run included.
+    pub fn ended(&mut self, ending: &Ending) {
+        if let Some((_, count)) = self.endings.iter_mut().find(|(known, _)| known == ending) {
+            *count += 1;
+        } else if self.endings.len() < ENDINGS_MAX {
+            self.endings.push((ending.clone(), 1));
+        }
+    }
+
+    /// How connections ended: each way with its number, in the order of their first times.
+    pub fn endings(&self) -> &[(Ending, u64)] {
+        &self.endings
     }
 
     /// Keeps a duration, in microseconds, unless the run is warming up.
@@ -250,6 +272,11 @@ impl Books {
     /// The clients that can be told now of whom they were told something.
     pub fn take_enlightened(&mut self) -> Vec<ClientId> {
         self.strangers.take_enlightened()
+    }
+
+    /// A client asks to be called otherwise. A name that is somebody's already stays his.
+    pub fn also_called(&mut self, client: ClientId, name: &str) {
+        self.names.entry(name.into()).or_insert(client);
     }
 
     /// Whom a name or a member id means. What names a client is remembered for its member id.

@@ -1,7 +1,9 @@
 //! Frames that a scenario builds by hand, right or wrong, and where a client's own bytes leave its
 //! stream: inside a frame nothing else may be written.
 
+use crate::dialect::Unfilled;
 use crate::plan::{Payload, Vars};
+use crate::scenario::units::Size;
 
 /// The longest Close body's head: the code.
 const CODE_BYTES: usize = 2;
@@ -120,12 +122,17 @@ impl Payload {
     /// Its bytes, its holes filled.
     ///
     /// # Errors
-    /// A hole that nothing fills.
-    pub fn bytes(&self, vars: &Vars) -> Result<Vec<u8>, crate::dialect::Unfilled> {
+    /// A hole that nothing fills, or with something that is no size where one is wanted.
+    pub fn bytes(&self, vars: &Vars) -> Result<Vec<u8>, Unfilled> {
         Ok(match self {
             Self::Text(text) => crate::scenario::template::fill_text(text, vars)?.into_bytes(),
             Self::Bytes(bytes) => bytes.clone(),
             Self::Size(size) => vec![b'x'; *size],
+            Self::SizeOf(template) => {
+                let text = crate::scenario::template::fill_text(template, vars)?;
+                let size: Size = text.parse().map_err(|_| Unfilled(template.clone()))?;
+                vec![b'x'; size.0]
+            }
             Self::Times(inner, times) => inner.bytes(vars)?.repeat(*times as usize),
             Self::Together(parts) => {
                 let parts: Result<Vec<_>, _> = parts.iter().map(|part| part.bytes(vars)).collect();
@@ -210,6 +217,23 @@ mod tests {
             let usual = wire::encode(Outgoing::Text(&payload), [1, 2, 3, 4]);
             assert!(text(payload.as_bytes()).bytes([1, 2, 3, 4]) == usual, "{size} bytes");
         }
+    }
+
+    #[test]
+    fn a_payload_can_be_as_long_as_a_variable_says() {
+        let vars = Vars::from([
+            ("limit".to_owned(), 3.into()),
+            ("wide".to_owned(), "1KiB".into()),
+            ("odd".to_owned(), "many".into()),
+        ]);
+        let of = |template: &str| Payload::SizeOf(template.to_owned()).bytes(&vars);
+        let over = Payload::Together(vec![
+            Payload::SizeOf("$limit".to_owned()),
+            Payload::Text("y".to_owned()),
+        ]);
+        assert_eq!(over.bytes(&vars), Ok(b"xxxy".to_vec()));
+        assert_eq!(of("$wide").map(|bytes| bytes.len()), Ok(1024));
+        assert!(of("$odd").is_err() && of("$none").is_err());
     }
 
     #[test]

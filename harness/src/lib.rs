@@ -11,6 +11,7 @@ pub mod books;
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod conform;
 pub mod craft;
 pub mod dialect;
 pub mod drive;

@@ -105,6 +105,15 @@ pub enum What {
         /// The server's number of this membership change, if it numbers them.
         view: Option<u64>,
     },
+    /// It was told that somebody has another name.
+    Renamed {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        who: Who,
+        /// The server's number of this membership change, if it numbers them.
+        view: Option<u64>,
+    },
     /// It was told that somebody left.
     Left {
         /// The room.

@@ -15,12 +15,14 @@ use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::scenario::Scenario;
 
+pub(crate) use build::mix;
 pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use wire::{
     AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, ServerAct, Side, Statuses, TcpEnd,
+    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
@@ -482,4 +484,14 @@ impl Action {
             Self::LeftOut(_) => "left out",
         }
     }
+}
+
+/// The first thing that a scenario needs and a dialect lacks, as a sentence.
+pub(crate) fn missing(scenario: &Scenario, dialect: &Dialect) -> Option<String> {
+    needs::missing(&scenario.file, &scenario.file.steps, dialect)
+}
+
+/// Whether a scenario uses something: a verb or a feature.
+pub(crate) fn uses(scenario: &Scenario, need: &str) -> bool {
+    needs::uses(&scenario.file, need)
 }

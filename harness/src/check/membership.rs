@@ -54,9 +54,12 @@ struct Stay {
     entered: Option<(u64, Time)>,
     leaving: bool,
     ended: Option<(Time, bool)>,
+    gone: u64,
     full: bool,
     /// A stay before ended with its connection: the server may notice that late.
     rough: bool,
+    /// Stays before this one, whose ends others may hear of late.
+    before: u32,
 }
 
 /// How a stay ended.
@@ -78,6 +81,8 @@ struct Sight {
     /// How often: who comes back may be announced before its old connection is given up.
     present: BTreeMap<ClientId, u32>,
     sum: u64,
+    /// How often it was told of each that it left.
+    left: BTreeMap<ClientId, u32>,
     view: Option<u64>,
     inside: bool,
 }
@@ -139,7 +144,8 @@ impl Membership {
         let stay = room.stays.entry(client).or_default();
         let asked = if request.is_some() { stay.asked } else { clock };
         let entered = entry.confirmed.then_some((clock, at));
-        *stay = Stay { asked, entered, full: entry.full, rough: stay.rough, ..Stay::default() };
+        let Stay { rough, before, .. } = *stay;
+        *stay = Stay { asked, entered, full: entry.full, rough, before, ..Stay::default() };
         if entry.full {
             self.sees(at, client, entry, asked, found);
         }
@@ -168,14 +174,19 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            own |= who == client;
-            if who != client && !sight.add(who) {
+            let again = match who == client {
+                true => std::mem::replace(&mut own, true) && !sight.add(who),
+                false => !sight.add(who),
+            };
+            // Its old connection may not be given up yet.
+            if again && !room.stays.get(&who).is_some_and(|stay| stay.rough) {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
                 None => found.push(say(Class::View, "somebody is listed who never came")),
-                Some(Stay { ended: Some((ended, confirmed)), .. })
-                    if *confirmed || ended.0 + GRACE_US < at.0 =>
+                // A list can be older than what others have heard since it was asked for.
+                Some(Stay { ended: Some((ended, confirmed)), gone, .. })
+                    if (*confirmed && *gone < asked) || ended.0 + GRACE_US < at.0 =>
                 {
                     found.push(say(Class::Ghost, "somebody is listed who has left"));
                 }
@@ -221,9 +232,12 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(id)
         };
         let Some(sight) = room.seen.get_mut(&client).filter(|sight| sight.inside) else { return };
-        if let Who::Client(who) = *who
-            && who != client
-        {
+        if *who == Who::Client(client) {
+            // Of oneself one is told only when the connection before this one is given up.
+            if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
+                sight.remove(client);
+            }
+        } else if let Who::Client(who) = *who {
             let stay = room.stays.get(&who);
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
@@ -233,11 +247,15 @@ impl Membership {
                     }
                 }
                 (false, Some(stay)) => {
+                    let times = sight.left.entry(who).or_default();
+                    *times += 1;
+                    let late = *times <= stay.before;
                     if !sight.remove(who) && sight.listed {
                         found.push(say(Class::Notice, "told twice that somebody left"));
                     } else if !stay.leaving
                         && stay.ended.is_none()
                         && !stay.rough
+                        && !late
                         && !self.stuck.contains(&who)
                         && self.doubts.len() < DOUBTS_MAX
                     {
@@ -247,16 +265,30 @@ impl Membership {
                 }
             }
         }
-        let Some(view) = view else { return };
+        if let Some(view) = view {
+            self.next_view(seen, id, view, found);
+        }
+    }
+
+    /// Views have no gap, and at each of them all members hold the same set.
+    fn next_view(&mut self, seen: &Observation, id: RoomId, view: u64, found: &mut Findings) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(sight) = room.seen.get_mut(&seen.client).filter(|sight| sight.inside) else {
+            return;
+        };
+        let say = |detail: &str| {
+            let finding = Finding::new(MEMBERSHIP, Class::View, seen.at, detail);
+            finding.client(seen.client).room(id)
+        };
         if let Some(last) = sight.view
             && view != last + 1
         {
-            found.push(say(Class::View, &format!("view {view} came after view {last}")));
+            found.push(say(&format!("view {view} came after view {last}")));
         }
         sight.view = Some(view);
         let sum = sight.sum;
         if sight.listed && *room.views.entry(view).or_insert(sum) != sum {
-            found.push(say(Class::View, &format!("members disagree on view {view}")));
+            found.push(say(&format!("members disagree on view {view}")));
         }
     }
 
@@ -272,11 +304,13 @@ impl Membership {
     }
 
     fn ends(&mut self, at: Time, client: ClientId, id: RoomId, how: Ended) {
+        let clock = self.clock;
         let Some(room) = self.rooms.get_mut(&id) else { return };
         if let Some(stay) = room.stays.get_mut(&client)
             && stay.ended.is_none()
         {
             stay.ended = Some((at, how == Ended::Exited));
+            stay.gone = clock;
             let asked = stay.asked;
             // The server had ended it: those who were told so were told the truth.
             self.doubts.retain(|doubt| {
@@ -341,7 +375,8 @@ impl Check for Membership {
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
                         let rough = matches!(stay.ended, Some((_, false)));
-                        *stay = Stay { asked: self.clock, rough, ..Stay::default() };
+                        let before = stay.before + u32::from(stay.ended.is_some());
+                        *stay = Stay { asked: self.clock, rough, before, ..Stay::default() };
                     }
                 }
             }
@@ -368,6 +403,10 @@ impl Check for Membership {
             What::Joined { room, who, view } => self.notice(seen, *room, who, true, *view, found),
             What::Left { room, who, view, .. } => {
                 self.notice(seen, *room, who, false, *view, found);
+            }
+            What::Renamed { room, view: Some(view), .. } => {
+                self.judged += 1;
+                self.next_view(seen, *room, *view, found);
             }
             What::Opened { connection: Some(connection) } => {
                 self.opened(at, client, connection, found);

@@ -1,6 +1,6 @@
 //! A reader that stops delays nobody else: the check `slow`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::numbered::Mix;
@@ -17,7 +17,12 @@ const FOLLOWED_MAX: usize = 100_000;
 pub(super) struct Slow {
     limit: Duration,
     stuck: BTreeSet<ClientId>,
-    sent: HashMap<MessageId, Time, Mix>,
+    /// Since when those read again that had stopped: what was sent before then waited for themselves.
+    awake: BTreeMap<ClientId, Time>,
+    /// When each message was sent, and whether somebody did not read then.
+    sent: HashMap<MessageId, (Time, bool), Mix>,
+    /// The worst delay while everybody read: what this machine and this target need anyway.
+    usual: Duration,
     late: Vec<(Duration, Finding)>,
     judged: u64,
 }
@@ -27,16 +32,27 @@ impl Slow {
         Some(Box::new(Self {
             limit: plan.slow?,
             stuck: BTreeSet::new(),
+            awake: BTreeMap::new(),
             sent: HashMap::default(),
+            usual: Duration::ZERO,
             late: Vec::new(),
             judged: 0,
         }))
     }
 
     fn delivered(&mut self, at: Time, client: ClientId, id: MessageId) {
-        let Some(sent) = self.sent.get(&id) else { return };
-        self.judged += 1;
+        let Some((sent, judged)) = self.sent.get(&id) else { return };
+        if self.awake.get(&client).is_some_and(|awake| sent <= awake) {
+            return;
+        }
         let took = Duration::from_micros(at.0.saturating_sub(sent.0));
+        if !judged {
+            if self.stuck.is_empty() {
+                self.usual = self.usual.max(took);
+            }
+            return;
+        }
+        self.judged += 1;
         if took > self.limit + SLACK && self.late.len() < FOLLOWED_MAX {
             let detail = format!("it waited {took:?} while another did not read");
             let finding = Finding::new(SLOW, Class::Slow, at, detail);
@@ -54,17 +70,20 @@ impl Check for Slow {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Reads(false) => drop(self.stuck.insert(client)),
-            What::Reads(true) | What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Closed(_) => drop(self.stuck.remove(&client)),
+            What::Reads(true) => {
+                if self.stuck.remove(&client) {
+                    self.awake.insert(client, at);
+                }
+            }
             What::Sending { message, .. }
-                if !self.stuck.is_empty()
-                    && !self.stuck.contains(&client)
-                    && self.sent.len() < FOLLOWED_MAX =>
+                if !self.stuck.contains(&client) && self.sent.len() < FOLLOWED_MAX =>
             {
-                self.sent.insert(*message, at);
+                self.sent.insert(*message, (at, !self.stuck.is_empty()));
             }
             What::Sent { message } => {
                 // The time in the sender's own socket is not the target's.
-                if let Some(sent) = self.sent.get_mut(message) {
+                if let Some((sent, _)) = self.sent.get_mut(message) {
                     *sent = at;
                 }
             }
@@ -77,7 +96,7 @@ impl Check for Slow {
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
         if end.stall <= STALL_LIMIT {
-            let allowed = self.limit + SLACK + end.stall;
+            let allowed = self.limit + SLACK + end.stall + self.usual;
             for (_, finding) in self.late.drain(..).filter(|(took, _)| *took > allowed) {
                 found.push(finding);
             }

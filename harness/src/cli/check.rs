@@ -1,11 +1,14 @@
-//! `harness check`: finds what is wrong with scenario and dialect files, without running anything.
+//! `harness check`: finds what is wrong with scenarios, dialects and suites, without running anything.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use crate::conform::lint;
+use crate::conform::suite::{COMMON, Suite, files_of};
 use crate::dialect::{Dialect, Verb, doubts};
 use crate::plan::{Built, Options, Plan, Source};
+use crate::scenario::files::Kind;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
 use crate::verdict::Exit;
@@ -34,12 +37,6 @@ pub(super) fn main(args: &Args) -> Exit {
     exit
 }
 
-/// More files than this are not looked for in one directory.
-const FILES_MAX: usize = 10_000;
-
-/// How deep directories are searched.
-const DIRECTORIES_DEEP: usize = 8;
-
 /// Checks files: the text to show (in colour, with drawn lines, if `fancy`), and the exit.
 fn run(args: &Args, fancy: bool) -> (String, Exit) {
     if args.list {
@@ -50,9 +47,7 @@ fn run(args: &Args, fancy: bool) -> (String, Exit) {
     }
     let mut report = Report { text: String::new(), files: 0, problems: 0, fancy };
     if args.paths.is_empty() {
-        for source in files::shipped_scenarios().into_iter().chain(files::shipped_dialects()) {
-            report.file(source);
-        }
+        report.suite(None);
     }
     for path in &args.paths {
         report.path(path);
@@ -87,6 +82,13 @@ fn list() -> String {
             let _never_fails = writeln!(text, "  {:20} {}", dialect.name, dialect.about);
         }
     }
+    text.push_str("cases\n");
+    let suite = files_of(None).map(|files| Suite::read(files).0).unwrap_or_default();
+    for case in &suite.cases {
+        let id = format!("{}/{}/{}", case.home, case.area, case.slug);
+        let about = case.scenario.about();
+        let _never_fails = writeln!(text, "  {id:44} {about}");
+    }
     text
 }
 
@@ -99,11 +101,10 @@ struct Report {
 
 impl Report {
     fn path(&mut self, path: &Path) {
-        if path.is_dir() {
-            let mut found = Vec::new();
-            yaml_below(path, DIRECTORIES_DEEP, &mut found);
-            found.sort();
-            found.iter().for_each(|path| self.read(path));
+        if path.join("conformance").is_dir() {
+            self.suite(Some(path));
+        } else if path.is_dir() {
+            files::yaml_below(path).iter().for_each(|path| self.read(path));
         } else {
             self.read(path);
         }
@@ -118,21 +119,48 @@ impl Report {
 
     fn file(&mut self, source: Source) {
         self.files += 1;
-        let problems = if is_dialect(&source.text) { dialect(source) } else { scenario(source) };
+        let problems = match files::kind(&source.text) {
+            Kind::Dialect => dialect(source),
+            Kind::Scenario => scenario(source),
+            kind => {
+                lint::file(kind, &source).err().unwrap_or_else(|| Problems::new(source, Vec::new()))
+            }
+        };
         self.tell(&problems);
+    }
+
+    /// A tree of requirements, cases and profiles, and of the scenarios and dialects beside them.
+    fn suite(&mut self, directory: Option<&Path>) {
+        let all = match files_of(directory) {
+            Ok(all) => all,
+            Err(problems) => return self.tell(&problems),
+        };
+        let (own, lent): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.own);
+        let of_suite = |path: &str| {
+            ["requirements/", "profiles/", "conformance/"].iter().any(|top| path.starts_with(top))
+        };
+        for file in own.iter().filter(|file| !of_suite(&file.path)) {
+            self.file(file.source.clone());
+        }
+        self.files += own.iter().filter(|file| of_suite(&file.path)).count();
+        let (suite, wrong) = Suite::read(own.into_iter().chain(lent).collect());
+        wrong.iter().for_each(|problems| self.tell(problems));
+        // What a file that cannot be read would have said is missing everywhere else.
+        if wrong.is_empty() {
+            lint::lint(&suite).iter().for_each(|problems| self.tell(problems));
+            let unwritten = lint::unwritten(&suite);
+            if !unwritten.is_empty() {
+                let count = counted(unwritten.len(), "MUST");
+                let list = unwritten.join(", ");
+                let _never_fails = writeln!(self.text, "no case yet for {count}: {list}");
+            }
+        }
     }
 
     fn tell(&mut self, problems: &Problems) {
         self.problems += problems.list.len();
         self.text.push_str(&problems.render(self.fancy));
     }
-}
-
-/// A file is what its first word says: a broken one must not be taken for the other kind.
-fn is_dialect(text: &str) -> bool {
-    let mut keys = text.lines().filter_map(|line| line.split_once(':').map(|(key, _)| key));
-    keys.find(|key| ["dialect", "scenario"].contains(key)) == Some("dialect")
-        && !text.lines().any(|line| line.starts_with("steps:"))
 }
 
 fn dialect(source: Source) -> Problems {
@@ -148,29 +176,16 @@ fn dialect(source: Source) -> Problems {
     }
 }
 
-/// A scenario must be one that can be planned, too.
+/// A scenario must be one that can be planned, too; a case on the dialect that it lies at.
 fn scenario(source: Source) -> Problems {
-    let planned = Scenario::parse(source.clone())
-        .and_then(|scenario| Plan::build(&scenario, &Options::default()));
+    let mut parts = source.name.split(['/', '\\']).skip_while(|part| *part != "conformance");
+    let home = parts.nth(1).filter(|home| *home != COMMON && Dialect::shipped(home).is_some());
+    let options = Options { dialect: home.map(str::to_owned), ..Options::default() };
+    let planned =
+        Scenario::parse(source.clone()).and_then(|scenario| Plan::build(&scenario, &options));
     match planned {
         Ok(Built::Ready(..) | Built::Skipped(_)) => Problems::new(source, Vec::new()),
         Err(problems) => problems,
-    }
-}
-
-fn yaml_below(directory: &Path, deep: usize, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if found.len() >= FILES_MAX {
-            return;
-        }
-        let yaml =
-            path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if path.is_dir() && deep > 0 {
-            yaml_below(&path, deep - 1, found);
-        } else if yaml {
-            found.push(path);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per sub-command.
 
 mod check;
+mod conform;
 mod progress;
 mod quick;
 mod run;
@@ -31,7 +32,9 @@ enum Command {
     Run(run::Args),
     /// Test any server at once, with no file: say how to join and how to say something
     Quick(quick::Args),
-    /// Look for mistakes in scenarios and dialects
+    /// Judge servers requirement by requirement
+    Conform(conform::Args),
+    /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
     /// Be the reference server
     Serve(serve::Args),
@@ -50,6 +53,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
     match program.command {
         Command::Run(args) => run::main(&args).code().into(),
         Command::Quick(args) => quick::main(&args).code().into(),
+        Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use crate::drive::Live;
 
+/// A longer line would not be one on most terminals.
+const COLUMNS: usize = 76;
+
 /// Shows the line, over the one before. Nothing where nobody watches: in CI, in a file, on a terminal
 /// that cannot.
 pub(super) fn show(quiet: bool, live: &Live) {
@@ -18,6 +21,14 @@ pub(super) fn show(quiet: bool, live: &Live) {
         deliveries.received,
         deliveries.owed,
     ));
+}
+
+/// Shows this line, over the one before, likewise.
+pub(super) fn line(quiet: bool, text: &str) {
+    if !quiet && watched() {
+        let text: String = text.chars().take(COLUMNS).collect();
+        write(&format!("\r\x1b[K  {text}"));
+    }
 }
 
 /// Takes the line away.

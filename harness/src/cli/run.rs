@@ -46,19 +46,19 @@ pub(super) struct Args {
 pub(super) struct Common {
     /// Write the report into this directory [default: reports/<scenario>-<UTC time>]
     #[arg(long, value_name = "DIR", env = "HARNESS_REPORT")]
-    report: Option<PathBuf>,
+    pub(super) report: Option<PathBuf>,
     /// The seed of every random choice [default: the scenario's]
     #[arg(long, value_name = "N", env = "HARNESS_SEED")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// The target's timers, e.g. 200ms/500ms; those of the started server, without a target
     #[arg(long, value_name = "INTERVAL/TIMEOUT", value_parser = heartbeat)]
-    heartbeat: Option<Heartbeat>,
+    pub(super) heartbeat: Option<Heartbeat>,
     /// Try to reach the target for this long
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    wait: Duration,
+    pub(super) wait: Duration,
     /// More options for the started server, e.g. "--queue-bytes 65536"
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
-    server_args: Option<String>,
+    pub(super) server_args: Option<String>,
     /// Trust these certificate authorities (PEM) too, not only the system's, when the target is
     /// wss://; repeatable
     #[arg(long, value_name = "FILE", value_parser = authority)]
@@ -68,7 +68,7 @@ pub(super) struct Common {
     insecure: bool,
     /// Only results, no progress
     #[arg(long, short)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// A scenario to run, and where.
@@ -133,7 +133,7 @@ struct Runner<'a> {
 
 impl Common {
     /// Whom to trust. Whoever trusts anybody is told so.
-    fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> Tls {
         if self.insecure {
             super::tell("--insecure: a target's certificate is not checked");
         }
@@ -183,6 +183,7 @@ impl Runner<'_> {
         let job = Job {
             plan: &plan,
             target: given.target.as_deref(),
+            reached: None,
             tls: self.tls,
             wait: self.common.wait,
             heartbeat: self.common.heartbeat,
@@ -261,7 +262,7 @@ impl Runner<'_> {
 }
 
 /// What this machine can carry. The soft limit of descriptors is raised to the hard one first.
-fn capacity() -> Capacity {
+pub(super) fn capacity() -> Capacity {
     let raised = rlimit::increase_nofile_limit(u64::MAX);
     let descriptors =
         raised.or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|it| it.0));
@@ -297,27 +298,32 @@ fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
 
 /// The command line of this process, as a shell takes it, with the seed that was drawn.
 fn this_command(seed: u64) -> String {
-    let plain =
-        |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=".contains(c));
-    let quoted = |word: String| {
-        if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    };
-    let words: Vec<String> = std::env::args().skip(1).map(quoted).collect();
+    let words: Vec<String> = std::env::args().skip(1).map(|word| quoted(&word)).collect();
     let seeded = words.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
     let seed = if seeded { String::new() } else { format!(" --seed {seed}") };
     format!("harness {}{seed}", words.join(" "))
 }
 
-fn stopped_by(signal: i32) -> Exit {
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+pub(super) fn stopped_by(signal: i32) -> Exit {
     if signal == signal_hook::consts::SIGTERM { Exit::Terminated } else { Exit::Interrupted }
 }
 
-fn wrong(problems: &Problems) -> Exit {
+pub(super) fn wrong(problems: &Problems) -> Exit {
     super::tell(&problems.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
     Exit::Usage
 }
 
-fn could_not(reason: &str) -> Exit {
+pub(super) fn could_not(reason: &str) -> Exit {
     super::tell(&format!("could not run: {reason}"));
     Exit::CouldNotRun
 }

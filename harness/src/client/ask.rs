@@ -62,6 +62,9 @@ impl Client {
         let request = self.dialect.request(verb, &vars)?;
         self.next_request += 1;
         let full = args.get("membership").and_then(Value::as_str) != Some("none");
+        if let (Verb::Name, Some(name)) = (verb, args.get("username").and_then(Value::as_str)) {
+            books.also_called(self.id, name);
+        }
         self.announce(now, verb, args, room, id, books);
         let pending = Pending { full, awaited, ..Pending::of(id, verb, now, room, &request) };
         let answered = self.await_answer(pending, &request);

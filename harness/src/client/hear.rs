@@ -294,6 +294,7 @@ impl Client {
                 let reason = text(fields, "reason");
                 books.told_of(now, self.id, What::Left { room, who, view, reason });
             }
+            EventKind::Renamed => books.observe(now, self.id, What::Renamed { room, who, view }),
             _ => {}
         }
     }

@@ -252,7 +252,7 @@ impl Client {
         if self.bare || self.dialect.connect.ready.is_none() {
             self.ready(now, None, books);
         }
-        self.dialect.connect.ready == Some(EventKind::Pong)
+        !self.bare && self.dialect.connect.ready == Some(EventKind::Pong)
     }
 
     fn ready(&mut self, now: Time, connection: Option<Arc<str>>, books: &mut Books) {

@@ -5,6 +5,7 @@
 //! [`Event`] and values. Both are pure functions.
 
 mod build;
+mod equal;
 mod file;
 mod http;
 mod lint;

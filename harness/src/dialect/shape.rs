@@ -5,6 +5,7 @@
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
+use super::equal::equal;
 use super::template::Template;
 use crate::plan::Vars;
 
@@ -156,7 +157,7 @@ impl Test {
         match self {
             Self::Any => true,
             Self::Absent => false,
-            Self::Is(wanted) => value == wanted,
+            Self::Is(wanted) => equal(wanted, value),
             Self::Type(word) => is_a(word, value),
             Self::Matches(pattern) => value.as_str().is_some_and(|text| pattern.0.is_match(text)),
             Self::Length(wanted) => length(value) == Some(*wanted),

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Unfilled;
+use super::equal::equal;
 use super::shape::Shape;
 use crate::plan::Vars;
 use crate::scenario::template::{Hole, Piece, as_text, pieces};
@@ -249,7 +250,7 @@ impl Template {
 
     pub(super) fn bind(&self, message: &Value, bound: &mut Vars) -> bool {
         match (self, message) {
-            (Self::Exactly(value), _) => value == message,
+            (Self::Exactly(value), _) => equal(value, message),
             (Self::Hole(name), _) => assign(name, message.clone(), bound),
             (Self::Text(pieces), Value::String(text)) => bind_text(pieces, text, bound),
             (Self::List(list), Value::Array(items)) => {
@@ -396,7 +397,7 @@ fn value_of(name: &str, vars: &Vars, define: &Definitions, deep: usize) -> Resul
 fn assign(name: &str, value: Value, bound: &mut Vars) -> bool {
     match bound.get(name) {
         _ if name == "_" => true,
-        Some(before) => *before == value,
+        Some(before) => equal(before, &value),
         None => {
             bound.insert(name.to_owned(), value);
             true

@@ -18,6 +18,8 @@ const START: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(5);
 /// How much of its log is kept for the case that it dies, in bytes.
 const LOG_BYTES_MAX: usize = 8 << 10;
+/// How long a process may take to end after its output has.
+const ENDING: Duration = Duration::from_secs(1);
 const ANNOUNCEMENT: &str = "listening on ";
 
 /// A running reference server. It ends when this is dropped, and also when this process dies: its
@@ -51,6 +53,10 @@ impl ChildServer {
     fn begin(listen: &str, args: &[String]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--listen", listen, "--until-stdin-closes"]).args(args);
+        // It listens on the loopback interface only: these are for whoever can run programs here
+        // anyway.
+        let more = ["--publish", "--admin"].into_iter();
+        command.args(more.filter(|flag| !args.iter().any(|arg| arg == flag)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal goes to the whole group: the server must outlive it, so that the
         // interrupted run can still be told apart from a server that died.
@@ -133,8 +139,25 @@ impl ChildServer {
 
     /// Why it does not say where it listens.
     fn silence(&mut self) -> io::Error {
-        let ended = self.end().unwrap_or_else(|| format!("it said nothing in {START:?}"));
-        io::Error::other(format!("the reference server did not start: {ended}"))
+        // Its output ends a moment before it does.
+        let patience = Instant::now() + ENDING;
+        while self.child.try_wait().is_ok_and(|status| status.is_none())
+            && Instant::now() < patience
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let why = match self.child.try_wait() {
+            Ok(Some(_)) => {
+                if let Some(Err(_)) = self.reader.take().map(JoinHandle::join) {
+                    tracing::warn!("the log reader panicked");
+                }
+                // What was wrong comes first, then what would have been right.
+                let log = self.log.lock();
+                log.lines().next().unwrap_or("it ended without a word").to_owned()
+            }
+            _ => format!("it said nothing in {START:?}"),
+        };
+        io::Error::other(format!("the reference server did not start: {why}"))
     }
 }
 

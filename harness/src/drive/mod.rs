@@ -42,6 +42,7 @@ use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::ClientId;
 use crate::plan::{Action, Plan, Step};
+use crate::scenario::units::heartbeat_text;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -61,6 +62,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// The target's URL; none: the reference server is started.
     pub target: Option<&'a str>,
+    /// Where the target is, where that is known already: then it is not asked again.
+    pub reached: Option<&'a Reached>,
     /// Whom to trust, should the target speak TLS.
     pub tls: &'a Tls,
     /// Retries the first connection for so long.
@@ -73,6 +76,30 @@ pub struct Job<'a> {
     pub say: &'a (dyn Fn(&str) + Sync),
     /// Told once a second how the run stands.
     pub live: &'a (dyn Fn(&Live) + Sync),
+}
+
+/// A target that has taken an upgrade: where it is, and what its greeting says of its timers.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    target: director::Target,
+    greeted: Option<Heartbeat>,
+}
+
+impl Reached {
+    /// The timers that its greeting tells.
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        self.greeted
+    }
+}
+
+/// Asks the target at a URL for one connection, again and again for as long as the job says, in the
+/// name of the plan's first client.
+///
+/// # Errors
+/// It cannot be reached, or refuses the upgrade. In words for the user.
+pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
+    let (target, greeted) = probe::probe(url, job)?;
+    Ok(Reached { target, greeted })
 }
 
 /// What a run came to.
@@ -115,7 +142,10 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         .map(str::to_owned)
         .or_else(|| child.as_ref().map(|child| child.url().to_owned()));
     let url = url.unwrap_or_default();
-    let (target, greeted) = probe::probe(&url, job)?;
+    let Reached { target, greeted } = match job.reached {
+        Some(reached) => reached.clone(),
+        None => reach(&url, job)?,
+    };
     // Timers: the user's word, else the target's own, else those that our server was given, else
     // the dialect's.
     let started = child.as_ref().and(plan.server.heartbeat);
@@ -185,15 +215,9 @@ fn peak_rss_bytes() -> Option<u64> {
 
 fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     let mut args = Vec::new();
-    if let Some(Heartbeat { every, timeout }) = heartbeat.or(plan.server.heartbeat) {
+    if let Some(heartbeat) = heartbeat.or(plan.server.heartbeat) {
         args.push("--heartbeat".to_owned());
-        args.push(format!("{}ms/{}ms", every.as_millis(), timeout.as_millis()));
-    }
-    // It listens on the loopback interface only: these are for whoever can run programs here anyway.
-    for always in ["--publish", "--admin"] {
-        if !plan.server.args.iter().any(|arg| arg == always) {
-            args.push(always.to_owned());
-        }
+        args.push(heartbeat_text(heartbeat));
     }
     args.extend(plan.server.args.iter().cloned());
     args
@@ -275,6 +299,7 @@ async fn play(
     skip_rest(&mut steps, &director.plan.steps);
     shared.lock().books.close();
     goodbye(director, cut.as_ref()).await;
+    shared.lock().note_unended();
     Played { steps, cut, end, took }
 }
 
@@ -320,7 +345,13 @@ async fn goodbye(director: &Director<'_>, cut: Option<&Cut>) {
         director.begin_close(id, code, "");
     }
     let deadline = Instant::now() + GOODBYE;
-    join_all(clients.iter().map(|&id| director.ended(deadline, id))).await;
+    // Who does not read will see no answer.
+    let reading: Vec<ClientId> = {
+        let stage = director.shared.lock();
+        let reads = |id: &ClientId| stage.clients.get(id.0 as usize).is_some_and(|it| it.reads);
+        clients.into_iter().filter(reads).collect()
+    };
+    join_all(reading.into_iter().map(|id| director.ended(deadline, id))).await;
 }
 
 /// Names the steps that were not reached.

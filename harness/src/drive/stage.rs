@@ -16,10 +16,10 @@ use rand::{Rng, SeedableRng};
 use super::http::{Queue, Work};
 use super::link::Link;
 use crate::books::Books;
-use crate::client::{Asked, Client, Errand};
+use crate::client::{Asked, Client, Errand, State};
 use crate::dialect::{Exchange, Verb};
 use crate::heard;
-use crate::observe::{ClientId, MessageId, Time};
+use crate::observe::{ClientId, Ending, MessageId, Time};
 use crate::plan::Vars;
 use crate::summary::Direction;
 use crate::wire::{self, Outgoing};
@@ -259,6 +259,16 @@ impl Stage {
     pub(super) fn parcel(&self, id: ClientId, bytes: Vec<u8>) -> Option<Parcel> {
         let link = Arc::clone(self.links.get(id.0 as usize)?.as_ref()?);
         Some(Parcel { way: Way::Frames(link, bytes), message: None })
+    }
+
+    /// Notes the connections whose end nobody saw.
+    pub(super) fn note_unended(&mut self) {
+        let open = |client: &&Client| matches!(client.state, State::Open | State::Closing);
+        let count = self.clients.iter().filter(open).count();
+        for _ in 0..count {
+            let reason = "no answer to the Close frame".into();
+            self.books.ended(&Ending { asked: true, code: None, reason, clean: false });
+        }
     }
 
     /// Lets go of all sockets.

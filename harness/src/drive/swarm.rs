@@ -264,11 +264,17 @@ impl Reader {
 
     /// The connection has ended, and its client is told.
     fn ended(&mut self, client: ClientId, ending: Ending, tcp: Option<TcpEnd>) {
+        let mut told = false;
         if let Some(Some(seat)) = self.seats.get(client.0 as usize) {
             seat.link.say_end();
+            told = matches!(seat.phase, Phase::Draining);
         }
         let now = self.shared.now();
         self.leave(client, |client, books| {
+            // Who has heard of this end before may have begun to open another connection.
+            if told && !client.is_over() {
+                return;
+            }
             client.closed(now, ending, books);
             tcp.into_iter().for_each(|tcp| client.tcp_ended(tcp));
         });

@@ -302,6 +302,11 @@ impl Session {
                 }
                 Err(error) => return Err(error),
             }
+            // With nothing to hand out yet, the socket itself must say that there is no more: its end
+            // may have come before this, and readiness tells of it only once.
+            if incoming.is_empty && bytes > 0 {
+                return Ok(Got { bytes, is_all: true });
+            }
             if self.failed.is_none() {
                 self.failed = self.take_in(&mut incoming).err();
             }
@@ -321,9 +326,6 @@ impl Session {
 
     /// Reads once, and takes in what came.
     fn take_in(&mut self, incoming: &mut Incoming<'_, impl Read + Write>) -> io::Result<()> {
-        if incoming.is_empty {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
         let shaking = self.session.is_handshaking();
         let read = match self.session.read_tls(incoming) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -400,4 +402,50 @@ fn certificate(why: &CertificateError) -> String {
 /// A name that stands in a certificate, without its kind: `DnsName("localhost")`.
 fn bare(name: &str) -> &str {
     name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')').trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that gives this, and then is found to have been reset.
+    struct Reset(Option<&'static [u8]>);
+
+    impl Read for Reset {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut bytes = self.0.take().ok_or(io::ErrorKind::ConnectionReset)?;
+            bytes.read(buffer)
+        }
+    }
+
+    impl Write for Reset {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_end_that_came_before_the_read_is_seen_behind_part_of_a_record() {
+        let secure = Tls::new(&[], true).with("localhost").unwrap();
+        let mut session = secure.session().unwrap();
+        // The head of a record of a hundred bytes, and two of them.
+        let mut socket = Reset(Some(&[22, 3, 3, 0, 100, 2, 0]));
+        let read = session.read(&mut socket, &mut [0; 64]).unwrap_err();
+        assert_eq!(read.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn names_in_certificates_are_shown_without_their_kind() {
+        for (shown, name) in [
+            ("DnsName(\"localhost\")", "localhost"),
+            ("IpAddress(127.0.0.1)", "127.0.0.1"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(bare(shown), name);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::cost::Cost;
-use super::{ChecksPlan, ClientPlan, Delivery, Echo, Group, Level, Minimum, Ordering, Plan};
+use super::{ChecksPlan, ClientPlan, Delivery, Group, Level, Minimum, Plan};
 use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
@@ -189,7 +189,7 @@ fn plain(text: &str) -> Value {
 }
 
 /// SplitMix64's finisher: near numbers become far ones.
-fn mix(number: u64) -> u64 {
+pub(crate) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -351,18 +351,8 @@ fn checks(file: &File) -> ChecksPlan {
             Some(DeliveryWord::AtMostOnce) => Delivery::AtMostOnce,
             Some(DeliveryWord::Any) => Delivery::Any,
         },
-        order: match checks.order {
-            Some(OrderWord::PerSender) => Some(Ordering::PerSender),
-            Some(OrderWord::Total) => Some(Ordering::Total),
-            Some(OrderWord::TotalAmongOthers) => Some(Ordering::TotalAmongOthers),
-            None | Some(OrderWord::Any) => None,
-        },
-        echo: match checks.echo {
-            Some(EchoWord::Once) => Some(Echo::Once),
-            Some(EchoWord::Never) => Some(Echo::Never),
-            Some(EchoWord::Apart) => Some(Echo::Apart),
-            None | Some(EchoWord::Any) => None,
-        },
+        order: checks.order.and_then(OrderWord::meaning),
+        echo: checks.echo.and_then(EchoWord::meaning),
         membership: checks.membership.map_or(Level::Fail, model::LevelWord::meaning),
         unknown_messages: checks.unknown_messages.map_or(Level::Fail, model::LevelWord::meaning),
         presence: checks.presence.and_then(|presence| presence.on().map(|on| on.within.0)),

@@ -135,13 +135,18 @@ fn held_status(held: &Held) -> TestCaseStatus {
     }
 }
 
-fn non_success(kind: NonSuccessKind, ty: &str, message: &str, told: &str) -> TestCaseStatus {
+pub(super) fn non_success(
+    kind: NonSuccessKind,
+    ty: &str,
+    message: &str,
+    told: &str,
+) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(ty).set_message(text(message)).set_description(told);
     status
 }
 
-fn skipped(verdict: Verdict, message: &str) -> TestCaseStatus {
+pub(super) fn skipped(verdict: Verdict, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::skipped();
     status.set_message(text(&format!("{verdict}: {message}")));
     status
@@ -154,11 +159,11 @@ fn lines(told: &[String], summary: &Summary) -> String {
     lines.join("\n")
 }
 
-fn text(foreign: &str) -> String {
+pub(super) fn text(foreign: &str) -> String {
     words::cut(&words::clean(foreign), TEXT_MAX)
 }
 
-fn seconds(seconds: f64) -> Duration {
+pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 

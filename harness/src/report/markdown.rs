@@ -99,7 +99,7 @@ fn findings(page: &mut String, summary: &Summary) {
 }
 
 /// Foreign text that formats nothing, links nowhere and calls nobody.
-fn plain(foreign: &str) -> String {
+pub(super) fn plain(foreign: &str) -> String {
     let mut safe = String::new();
     for c in words::cut(&words::clean(foreign), TEXT_MAX).chars() {
         match c {

@@ -1,5 +1,7 @@
-//! Reports: one pure function per format, all from one [`Summary`](crate::summary::Summary).
+//! Reports: one pure function per format, all from one value: a run's
+//! [`Summary`](crate::summary::Summary), or a suite's [`Results`](crate::conform::results::Results).
 
+pub mod conform;
 pub mod hdr;
 pub mod json;
 pub mod junit;

@@ -55,7 +55,7 @@ impl Place {
         &self.directory
     }
 
-    /// Writes all formats. A report that lay there before is whole until the new one is.
+    /// Writes all formats of a run.
     pub fn write(&self, summary: &Summary) -> Result<(), WriteError> {
         let mut files = hdr::files(summary);
         let markdown = markdown::render(summary);
@@ -63,16 +63,34 @@ impl Place {
         files.push(("junit.xml".to_owned(), junit::render(summary).into_bytes()));
         // Last, so that a reader who finds it finds all the others, too.
         files.push(("run.json".to_owned(), json::render(summary).into_bytes()));
-        self.replace(&files).map_err(|error| self.error(error))?;
+        self.write_files(&files, &markdown)
+    }
+
+    /// Writes files, of which the last tells that all are there. A report that lay there before is
+    /// whole until the new one is. The page goes where GitHub wants the summary of a job, too.
+    pub fn write_files(
+        &self,
+        files: &[(String, Vec<u8>)],
+        markdown: &str,
+    ) -> Result<(), WriteError> {
+        self.replace(files).map_err(|error| self.error(error))?;
         if let Err(error) = self.link() {
             tracing::warn!(%error, "the link to the newest report");
         }
         if let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty())
-            && let Err(error) = append(Path::new(&path), &markdown)
+            && let Err(error) = append(Path::new(&path), markdown)
         {
             tracing::warn!(%error, "{STEP_SUMMARY}");
         }
         Ok(())
+    }
+
+    /// A file that is written while the run goes on, for the case that the run comes to no report.
+    /// [`Place::write_files`] puts the whole file of this name in its place.
+    pub fn begin(&self, name: &str) -> Result<File, WriteError> {
+        let opened =
+            fs::create_dir_all(&self.directory).and_then(|()| File::create(self.temporary(name)));
+        opened.map_err(|error| self.error(error))
     }
 
     fn error(&self, error: io::Error) -> WriteError {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
@@ -21,6 +21,97 @@ pub fn shipped_scenarios() -> Vec<Source> {
 /// The dialects that come with the program.
 pub fn shipped_dialects() -> Vec<Source> {
     all_in("dialects")
+}
+
+/// What a file is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Who connects, and what they do.
+    Scenario,
+    /// A wire format.
+    Dialect,
+    /// What a server promises.
+    Profile,
+    /// What servers must do.
+    Requirements,
+    /// What no case can show of that.
+    Untestable,
+    /// What is known not to pass.
+    Baseline,
+}
+
+/// A file is what its first word says: a broken one must not be taken for another kind.
+pub fn kind(text: &str) -> Kind {
+    if text.lines().any(|line| line.starts_with("steps:")) {
+        return Kind::Scenario;
+    }
+    let known = |line: &str| {
+        let (key, _) = line.split_once(':')?;
+        match key {
+            "scenario" => Some(Kind::Scenario),
+            "dialect" => Some(Kind::Dialect),
+            "profile" => Some(Kind::Profile),
+            "requirements" => Some(Kind::Requirements),
+            "untestable" => Some(Kind::Untestable),
+            key if key.starts_with("- case") || key.starts_with("- { case") => Some(Kind::Baseline),
+            _ => None,
+        }
+    };
+    text.lines().find_map(known).unwrap_or(Kind::Scenario)
+}
+
+/// How deep directories are searched.
+const DIRECTORIES_DEEP: usize = 8;
+
+/// More files than this are not looked for in one directory.
+const FILES_MAX: usize = 10_000;
+
+/// Every file below `scenarios/` that comes with the program, by its path there.
+pub fn shipped_tree() -> Vec<(String, Source)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![&SHIPPED];
+    while let Some(directory) = waiting.pop() {
+        waiting.extend(directory.dirs());
+        let paths = directory.files().filter_map(|file| file.path().to_str());
+        found.extend(paths.filter_map(|path| Some((path.to_owned(), source(path)?))));
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found
+}
+
+/// Every `.yaml` file below a directory of the user's, by its path there (with `/`).
+pub fn tree(directory: &Path) -> Result<Vec<(String, Source)>, Problems> {
+    let mut found = Vec::new();
+    for path in yaml_below(directory) {
+        let inside = path.strip_prefix(directory).unwrap_or(&path);
+        let parts = inside.components().map(|part| part.as_os_str().to_string_lossy());
+        found.push((parts.collect::<Vec<_>>().join("/"), read(&path)?));
+    }
+    Ok(found)
+}
+
+/// The paths of all `.yaml` and `.yml` files below a directory, sorted.
+pub fn yaml_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    search(directory, DIRECTORIES_DEEP, &mut found);
+    found.sort();
+    found
+}
+
+fn search(directory: &Path, deep: usize, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if found.len() >= FILES_MAX {
+            return;
+        }
+        let yaml =
+            path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if path.is_dir() && deep > 0 {
+            search(&path, deep - 1, found);
+        } else if yaml {
+            found.push(path);
+        }
+    }
 }
 
 fn all_in(directory: &str) -> Vec<Source> {

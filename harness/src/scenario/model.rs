@@ -14,7 +14,7 @@ use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
 use super::units::{Length, Limit, Rate};
 use super::wire::OneOrList;
-use crate::plan::Level;
+use crate::plan::{Echo, Level, Ordering};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -117,6 +117,30 @@ pub(crate) enum EchoWord {
     Never,
     Apart,
     Any,
+}
+
+impl OrderWord {
+    /// None: any order will do.
+    pub(crate) fn meaning(self) -> Option<Ordering> {
+        match self {
+            Self::PerSender => Some(Ordering::PerSender),
+            Self::Total => Some(Ordering::Total),
+            Self::TotalAmongOthers => Some(Ordering::TotalAmongOthers),
+            Self::Any => None,
+        }
+    }
+}
+
+impl EchoWord {
+    /// None: it does not matter.
+    pub(crate) fn meaning(self) -> Option<Echo> {
+        match self {
+            Self::Once => Some(Echo::Once),
+            Self::Never => Some(Echo::Never),
+            Self::Apart => Some(Echo::Apart),
+            Self::Any => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

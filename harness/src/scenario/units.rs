@@ -225,6 +225,11 @@ pub fn heartbeat(text: &str) -> Result<Heartbeat, NotOne> {
     Ok(heartbeat)
 }
 
+/// A heartbeat as [`heartbeat`] reads it.
+pub fn heartbeat_text(Heartbeat { every, timeout }: Heartbeat) -> String {
+    format!("{}ms/{}ms", every.as_millis(), timeout.as_millis())
+}
+
 /// Reads a scalar of the language from a text or a number.
 pub(super) fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where

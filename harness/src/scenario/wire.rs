@@ -68,18 +68,32 @@ impl FromStr for Hex {
     }
 }
 
-super::units::read_as_scalar!(Opcode, Hex, StatusWord);
+/// A size, or a variable that holds one: `70KiB`, `$message_bytes`.
+struct SizeWord(Payload);
+
+impl FromStr for SizeWord {
+    type Err = NotOne;
+
+    fn from_str(text: &str) -> Result<Self, NotOne> {
+        match text.starts_with('$') {
+            true => Ok(Self(Payload::SizeOf(text.to_owned()))),
+            false => text.parse::<Size>().map(|size| Self(Payload::Size(size.0))),
+        }
+    }
+}
+
+super::units::read_as_scalar!(Opcode, Hex, SizeWord, StatusWord);
 
 /// A text, a mapping (`hex:`, `size:`, `text:`, `times:`), or a list of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Content(pub(crate) Payload);
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parts {
     text: Option<String>,
     hex: Option<Hex>,
-    size: Option<Size>,
+    size: Option<SizeWord>,
     times: Option<u32>,
 }
 
@@ -103,7 +117,7 @@ impl<'de> Deserialize<'de> for Content {
                 let one = match (parts.text, parts.hex, parts.size) {
                     (Some(text), None, None) => Payload::Text(text),
                     (None, Some(hex), None) => Payload::Bytes(hex.0),
-                    (None, None, Some(size)) => Payload::Size(size.0),
+                    (None, None, Some(SizeWord(size))) => size,
                     _ => {
                         return Err(A::Error::custom(
                             "one of `text`, `hex` and `size` is wanted\ne.g. `{ hex: \"81 05\" }`",
@@ -137,6 +151,8 @@ impl Content {
                 Payload::Text(text) => text.len() as u64,
                 Payload::Bytes(bytes) => bytes.len() as u64,
                 Payload::Size(size) => *size as u64,
+                // What a variable comes to is known, and bounded, when it is filled.
+                Payload::SizeOf(_) => 0,
                 Payload::Times(inner, times) => of(inner).saturating_mul(u64::from(*times)),
                 Payload::Together(parts) => parts.iter().map(of).fold(0, u64::saturating_add),
             }
@@ -148,7 +164,7 @@ impl Content {
     pub(crate) fn texts(&self) -> Value {
         fn of(payload: &Payload) -> Value {
             match payload {
-                Payload::Text(text) => Value::from(text.as_str()),
+                Payload::Text(text) | Payload::SizeOf(text) => Value::from(text.as_str()),
                 Payload::Times(inner, _) => of(inner),
                 Payload::Together(parts) => parts.iter().map(of).collect(),
                 Payload::Bytes(_) | Payload::Size(_) => Value::Null,

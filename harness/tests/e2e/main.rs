@@ -10,6 +10,7 @@ mod faults;
 mod proxy;
 mod quick;
 mod runs;
+mod said;
 mod scenarios;
 mod secure;
 #[cfg(feature = "tide-websockets")]

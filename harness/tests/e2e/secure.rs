@@ -184,9 +184,61 @@ fn five_hundred_clients_hear_everything_over_tls() {
 
 #[test]
 fn a_slow_reader_is_cut_over_tls_too() {
-    let args = ["--clients", "listeners=4"];
-    Papers::new().assert_sound("slow-consumer", &args, "");
+    let papers = Papers::new();
+    let options = papers.options("good").join(" ");
+    let ca = papers.path("ca.pem");
+    sleeper(&["--ca", &ca, "--server-args", &format!("{options} {SLEEPER_SERVER}")])
+        .assert_no_findings();
 }
+
+/// One stops reading while another speaks; it is cut, and nobody else hears less. The server has to
+/// have [`SLEEPER_SERVER`]: more than two seconds pass before it is full, which no reader is late on
+/// the busiest machine.
+pub(crate) fn sleeper(args: &[&str]) -> Ran {
+    const SLEEPER: &str = "scenario: sleeper
+about: A client stops reading, and is cut off.
+clients:
+  speaker: {}
+  sleeper: {}
+  listeners: { clients: 4, name: listener-$index }
+vars: { room: stream-$run }
+steps:
+  - as: speaker
+    each: [ { open: {} }, { join: $room } ]
+  - as: listeners
+    each: [ { open: {} }, { join: $room } ]
+  - as: sleeper
+    each: [ { open: {} }, { join: $room } ]
+  - as: sleeper
+    reads: false
+  - together:
+      - phase:
+          name: flood
+          for: 5s
+          run:
+            - as: speaker
+              every: 100/s
+              say: { size: 16KiB }
+      - repeat:
+          times: 1
+          steps:
+            - as: speaker
+              expect: { left: sleeper }
+              within: 20s
+            - as: sleeper
+              reads: true
+            - as: sleeper
+              expect: { closed: { by: server, code: 4008 } }
+              within: 20s
+  - settle: 5s
+checks: { delivery: exactly-once }
+";
+    let call = Call::run("sleeper.yaml").args(args);
+    std::fs::write(call.directory().join("sleeper.yaml"), SLEEPER).expect("written");
+    call.end()
+}
+
+pub(crate) const SLEEPER_SERVER: &str = "--queue-bytes 4194304";
 
 #[test]
 fn resets_and_returns_work_over_tls() {

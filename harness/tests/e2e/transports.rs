@@ -2,12 +2,12 @@
 //! found out.
 
 use super::runs::{Call, Ran};
+use super::secure::{SLEEPER_SERVER, sleeper};
 
 /// Shipped scenarios, and what makes them small.
-const SCENARIOS: [(&str, &[&str]); 4] = [
+const SCENARIOS: [(&str, &[&str]); 3] = [
     ("broadcast", &["--clients", "crowd=40", "--var", "rooms=4"]),
     ("timeout-disconnect", &["--clients", "crowd=5", "--heartbeat", "200ms/600ms"]),
-    ("slow-consumer", &["--clients", "listeners=4"]),
     ("storage", &["--clients", "writers=20", "--clients", "late=5"]),
 ];
 
@@ -16,21 +16,28 @@ fn run(transport: &str, (scenario, args): (&str, &[&str])) -> Ran {
     Call::shortened(scenario).args(args).args(&["--server-args", &server_args]).end()
 }
 
+/// With one client that stops reading.
+fn sleep(transport: &str) -> Ran {
+    let server_args = format!("--transport {transport} {SLEEPER_SERVER}");
+    sleeper(&["--server-args", &server_args])
+}
+
 #[test]
 fn guarded_it_passes() {
     for scenario in SCENARIOS {
         run("tide-websockets", scenario).assert_no_findings();
     }
+    sleep("tide-websockets").assert_no_findings();
 }
 
 #[test]
 fn naive_it_serves_clients_who_behave_and_fails_those_who_do_not() {
-    let [broadcast, timeout, slow, storage] = SCENARIOS;
+    let [broadcast, timeout, storage] = SCENARIOS;
     for scenario in [broadcast, storage] {
         run("naive", scenario).assert_no_findings();
     }
     // It never pings, and gives nobody up.
     run("naive", timeout).assert_failed("heartbeat", "ping");
     // One reader that stops holds up the whole room, those who speak in it too.
-    run("naive", slow).assert_failed("protocol", "unresponsive");
+    sleep("naive").assert_failed("protocol", "unresponsive");
 }

@@ -322,13 +322,13 @@ impl<P> Session<P> {
 }
 
 fn check_name(room: &str, limit: usize) -> Result<(), Refusal> {
-    if passes(room.len(), limit) {
-        let why = format!("a room's name has up to {limit} bytes");
-        return Err(Refusal::new(Code::TooLarge, why));
-    }
     if !is_made_of(room, ROOM_SIGNS) {
         let why = "a room's name is made of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`";
         return Err(Refusal::new(Code::BadMessage, why));
+    }
+    if passes(room.len(), limit) {
+        let why = format!("a room's name has up to {limit} bytes");
+        return Err(Refusal::new(Code::TooLarge, why));
     }
     Ok(())
 }

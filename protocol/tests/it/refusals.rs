@@ -169,6 +169,12 @@ fn what_passes_a_limit_is_refused() {
     refused_with(one(), r#"{"id":1,"type":"join","room":"x"}"#, "too_many_rooms", "1", "\"x\"");
     refused_with(one(), r#"{"id":1,"type":"create"}"#, "too_many_rooms", "1", "");
     refused(&format!(r#"{{"id":1,"type":"join","room":"{}"}}"#, "x".repeat(65)), "too_large", "1");
+    // Wrong in two ways: the form is looked at first.
+    refused(
+        &format!(r#"{{"id":1,"type":"join","room":"{} "}}"#, "x".repeat(65)),
+        "bad_message",
+        "1",
+    );
     let limits = Limits { message_bytes: 30, ..Limits::default() };
     check_with(
         limits,

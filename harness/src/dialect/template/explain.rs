@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::equal::equal;
 use super::{Entry, Template, assign, bind_line, bind_text, written};
 use crate::plan::Vars;
 use crate::scenario::template::Piece;
@@ -37,7 +38,7 @@ impl Template {
 impl Walk {
     fn compare(&mut self, template: &Template, message: &Value) -> Result<(), String> {
         match (template, message) {
-            (Template::Exactly(wanted), found) if wanted == found => {
+            (Template::Exactly(wanted), found) if equal(wanted, found) => {
                 self.alike += 1;
                 Ok(())
             }

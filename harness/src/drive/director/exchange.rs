@@ -53,8 +53,10 @@ impl Director<'_> {
         let place = frame.step.place;
         let upgrade = !matches!(exchange.request, HttpPlan::Plain { .. });
         let class = if upgrade { Class::Handshake } else { Class::Reply };
+        let way = self.way_of(frame, id, &exchange.request).await;
+        let way = way.map_err(|reason| self.fail(place, id, Class::Auth, reason))?;
         let mut vars = self.vars(frame, id);
-        let ready = self.request_of(&exchange.request, &vars);
+        let ready = self.request_of(&exchange.request, way, &vars);
         let ready =
             ready.map_err(|reason| self.fail(place, id, Class::Reply, reason.to_string()))?;
         let accept = ready.accept.clone();
@@ -89,29 +91,37 @@ impl Director<'_> {
         self.shared.lock().books.frame(now, id, direction, shown.into());
     }
 
-    fn request_of(&self, plan: &HttpPlan, vars: &Vars) -> Result<Ready, Unusable> {
-        let filled = |headers: &[(String, String)]| -> Result<Vec<(String, String)>, Unusable> {
-            let each = headers
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), template::fill_text(value, vars)?)));
-            each.collect()
-        };
+    /// Where a request for an upgrade goes, and with which headers: as whoever opens a connection, a
+    /// client first makes the requests that come before.
+    async fn way_of(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        plan: &HttpPlan,
+    ) -> Result<Option<(String, Vec<(String, String)>)>, String> {
+        let HttpPlan::Upgrade { path, headers, .. } = plan else { return Ok(None) };
+        let given = filled(headers, &self.vars(frame, id)).map_err(|hole| hole.to_string())?;
+        self.way_in(frame, id, path.as_deref(), given).await.map(Some)
+    }
+
+    fn request_of(
+        &self,
+        plan: &HttpPlan,
+        way: Option<(String, Vec<(String, String)>)>,
+        vars: &Vars,
+    ) -> Result<Ready, Unusable> {
         match plan {
             HttpPlan::Raw(payload) => {
                 let bytes = payload.bytes(vars)?;
                 Ok(Ready { bytes, to_head: false, target: self.target.clone(), accept: None })
             }
-            HttpPlan::Upgrade { method, path, without, headers } => {
-                let dialect = &self.plan.dialect;
-                let path = match path.as_ref().or(self.target.path.as_ref()) {
-                    Some(path) => template::fill_text(path, vars)?,
-                    None => dialect.path(vars)?,
-                };
+            HttpPlan::Upgrade { method, without, .. } => {
+                let (path, headers) = way.unwrap_or_default();
                 let key = generate_key();
-                let offered = dialect.connect.subprotocol.as_deref();
+                let offered = self.plan.dialect.connect.subprotocol.as_deref();
                 let mut request = Request::upgrade(&self.target.host, path, &key, offered);
                 request.method.clone_from(method);
-                request.set(&filled(headers)?);
+                request.set(&headers);
                 without.iter().for_each(|name| request.without(name));
                 let key = request
                     .headers
@@ -144,7 +154,7 @@ impl Director<'_> {
                     request.headers.push(length);
                     request.body = bytes;
                 }
-                request.set(&filled(headers)?);
+                request.set(&filled(headers, vars)?);
                 let bytes = request.to_bytes();
                 Ok(Ready { bytes, to_head: method == "HEAD", target, accept: None })
             }
@@ -168,6 +178,13 @@ fn content(body: &Body, vars: &Vars) -> Result<(Option<&'static str>, Vec<u8>), 
         }
         Body::Plain(payload) => (None, payload.bytes(vars)?),
     })
+}
+
+/// Headers with their holes filled.
+fn filled(headers: &[(String, String)], vars: &Vars) -> Result<Vec<(String, String)>, Unusable> {
+    let each =
+        headers.iter().map(|(name, value)| Ok((name.clone(), template::fill_text(value, vars)?)));
+    each.collect()
 }
 
 /// One exchange on a connection of its own.

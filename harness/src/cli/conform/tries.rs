@@ -1,0 +1,208 @@
+//! One try of one case: planned, run against its server, judged.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::subjects::Subject;
+use crate::cli::{run, summarize};
+use crate::conform::event::{Seen, seen};
+use crate::conform::fit::plan;
+use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, judge, patience};
+use crate::conform::requirement::Level;
+use crate::drive::{self, Cut, Interrupt, Job, Reached, Tls};
+use crate::plan::{Built, Capacity, Minimum, Options, mix};
+use crate::scenario::Scenario;
+use crate::stamp;
+use crate::verdict::Verdict;
+
+/// What every try has in common.
+pub(super) struct Bench<'a> {
+    pub(super) seed: u64,
+    pub(super) capacity: Capacity,
+    /// More options for servers that are started.
+    pub(super) server_args: Vec<String>,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) tls: &'a Tls,
+}
+
+/// Which steps, how grave, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Try<'a> {
+    pub(super) id: &'a str,
+    pub(super) scenario: &'a Scenario,
+    /// The steps by which it shows that the server refuses what it lacks.
+    pub(super) refusal: bool,
+    pub(super) level: Level,
+    pub(super) subject: &'a Subject,
+    pub(super) place: Place<'a>,
+}
+
+/// Where a try takes place.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// At a server that others use, too: its URL, and where that was found to be.
+    Shared(&'a str, &'a Mutex<Option<Reached>>),
+    /// At a server of its own.
+    Own,
+}
+
+/// What came of a try.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) judged: Judged,
+    /// The signal came while it ran.
+    pub(super) interrupted: bool,
+    /// The server was not there when it began, or died or fell silent while it ran.
+    pub(super) server_gone: bool,
+    pub(super) duration_ms: u64,
+    pub(super) line: Option<usize>,
+    pub(super) findings: u64,
+    pub(super) seen: Vec<Seen>,
+    pub(super) traffic: Traffic,
+    pub(super) ended: Vec<Ended>,
+}
+
+impl Tried {
+    pub(super) fn only(judged: Judged) -> Self {
+        Self {
+            judged,
+            interrupted: false,
+            server_gone: false,
+            duration_ms: 0,
+            line: None,
+            findings: 0,
+            seen: Vec::new(),
+            traffic: Traffic::default(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// The try says that the server does wrong, or that it is not there: is it?
+    pub(super) fn accuses(&self) -> bool {
+        let wrong = matches!(self.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
+        wrong || self.server_gone
+    }
+}
+
+/// Why a try did not take place, and what that says.
+struct Void {
+    judged: Judged,
+    server_gone: bool,
+}
+
+impl Void {
+    fn of(judged: Judged) -> Self {
+        Self { judged, server_gone: false }
+    }
+}
+
+impl Bench<'_> {
+    /// Plans, runs and judges.
+    pub(super) fn attempt(&self, it: Try<'_>) -> Tried {
+        let begun = Instant::now();
+        let mut tried = self.run(it).unwrap_or_else(|void| Tried {
+            server_gone: void.server_gone,
+            ..Tried::only(void.judged)
+        });
+        tried.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tried
+    }
+
+    fn run(&self, it: Try<'_>) -> Result<Tried, Void> {
+        let error = |reason: String| Void::of(Judged::error(reason));
+        let own = matches!(it.place, Place::Own);
+        // What a case says of a server of its own stands over what all others are started with.
+        let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
+        let heartbeat = said.map(|word| word.0).or(it.subject.heartbeat);
+        let mut options = Options::now();
+        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
+        options.heartbeat = heartbeat;
+        options.refusal = it.refusal;
+        let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
+        let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
+            Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {
+                Some(refusal) => return Err(error(refusal)),
+                None => plan,
+            },
+            // The dialect has not even words for what the server lacks.
+            Built::Skipped(_) if it.refusal => return Err(Void::of(Judged::pass())),
+            Built::Skipped(reason) => return Err(error(reason)),
+        };
+        if it.refusal {
+            // A refusal is no traffic.
+            plan.traffic = Minimum::default();
+        }
+        plan.server.args.extend(self.server_args.iter().cloned());
+        let target = match it.place {
+            Place::Shared(url, _) => Some(url),
+            Place::Own => None,
+        };
+        let mut job = Job {
+            plan: &plan,
+            target,
+            reached: None,
+            tls: self.tls,
+            wait: std::time::Duration::ZERO,
+            heartbeat,
+            interrupt: self.interrupt,
+            say: &|_| {},
+            live: &|_| {},
+        };
+        let reached = match it.place {
+            Place::Shared(url, place) => Some(self.reach(url, place, &job)?),
+            Place::Own => None,
+        };
+        job.reached = reached.as_ref();
+        let started = Timestamp::now();
+        let outcome = drive::run(&job).map_err(error)?;
+        let traffic = Traffic {
+            deliveries: outcome.books.judge.deliveries().received,
+            frames: outcome.books.frames,
+            events: outcome.books.events,
+        };
+        let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
+        let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
+        let endings = ended(outcome.books.endings());
+        let mut summary = summarize::outcome(&plan, started, outcome, String::new());
+        summary.interrupted = self.interrupt.signal().filter(|_| interrupted).map(run::stopped_by);
+        let greeted = reached.as_ref().and_then(Reached::heartbeat);
+        let timers = heartbeat.or(greeted).or(plan.dialect.heartbeat);
+        let patience = timers.map(|timers| patience(plan.dialect.timers(timers)));
+        let judged = judge(&summary, it.level, patience, &endings);
+        let broken = summary.steps.iter().find(|step| step.verdict == Verdict::Failed);
+        Ok(Tried {
+            judged,
+            interrupted,
+            server_gone: gone && !own,
+            line: broken.map(|step| step.line),
+            findings: summary.findings,
+            seen: seen(&summary.witnesses),
+            traffic,
+            ended: endings,
+            duration_ms: 0,
+        })
+    }
+
+    /// Where the server is: asked once, and again when it has been started anew.
+    fn reach(
+        &self,
+        url: &str,
+        place: &Mutex<Option<Reached>>,
+        job: &Job<'_>,
+    ) -> Result<Reached, Void> {
+        let known = place.lock().clone();
+        if let Some(reached) = known {
+            return Ok(reached);
+        }
+        match drive::reach(url, job) {
+            Ok(reached) => Ok(place.lock().insert(reached).clone()),
+            Err(reason) => {
+                let judged =
+                    Judged::inconclusive(format!("the target cannot be reached: {reason}"));
+                Err(Void { server_gone: true, judged })
+            }
+        }
+    }
+}
