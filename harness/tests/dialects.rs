@@ -242,7 +242,7 @@ receive:
     let expected = "\
 bad:2:22: nothing fills `$romm` (did you mean `room`?)
 bad:2:36: nothing in `receive` is the event `entered`
-bad:5:20: this says what a value is like, which cannot be sent
+bad:5:25: `$matches` is for what comes; nothing fills it
 bad:6:20: `frames` are a list of frames, or a `$list` of them
 bad:8:13: which event is this? `event`, or `events` for several in one frame
 bad:9:5: what is it like? `when`, or `frames` for several frames together

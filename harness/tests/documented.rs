@@ -81,3 +81,33 @@ fn every_word_of_the_language_is_documented() {
         assert!(PAGE.contains(&format!("`{operation}")), "{operation}");
     }
 }
+
+/// The keys that a dialect file can have, as the mistake of a wrong one lists them.
+fn keys(text: &str) -> Vec<String> {
+    let problems = Dialect::parse("keys", text).expect_err("a wrong key").lines();
+    let list = problems.split_once("(there are ").expect("a list").1;
+    let list = list.split_once(')').expect("its end").0;
+    list.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_a_dialect_file_is_documented() {
+    let page = PAGE.split_once("\n## Dialects").expect("the part").1;
+    let head = "dialect: d\nconnect: { path: /ws }\nsend: { say: { frame: $text } }\n";
+    let places = [
+        format!("{head}bogus: 1\n"),
+        head.replace("path: /ws", "path: /ws, bogus: 1"),
+        head.replace("frame: $text", "frame: $text, bogus: 1"),
+        format!("{head}receive: [{{ bogus: 1 }}]\n"),
+        format!("{head}http: {{ x: {{ bogus: 1 }} }}\n"),
+        format!("{head}limits: {{ bogus: 1 }}\n"),
+        format!("{head}heartbeat: {{ bogus: 1 }}\n"),
+    ];
+    for key in places.iter().flat_map(|text| keys(text)) {
+        let written = [format!("{key}:"), format!("`{key}`")];
+        let known = written.iter().any(|it| page.contains(it.as_str()));
+        // What bounds a server is for profiles, too; they say what each bound is.
+        let bound = ["text_bytes", "room_name_bytes", "members", "requests_per_s"];
+        assert!(known || bound.contains(&key.as_str()), "{key}");
+    }
+}

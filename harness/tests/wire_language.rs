@@ -61,6 +61,7 @@ const RIGHT: &[&str] = &[
     "drain: {}",
     "same: [$me, $run]",
     "differ: [1, 2, 3]",
+    "ordered: [1, $index]",
     "equal: me",
     "distinct: $me",
     "open: { bare: true, path: /x-$me }",

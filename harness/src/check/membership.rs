@@ -174,8 +174,12 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            own |= who == client;
-            if who != client && !sight.add(who) {
+            let again = match who == client {
+                true => std::mem::replace(&mut own, true) && !sight.add(who),
+                false => !sight.add(who),
+            };
+            // Its old connection may not be given up yet.
+            if again && !room.stays.get(&who).is_some_and(|stay| stay.rough) {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
@@ -228,9 +232,12 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(id)
         };
         let Some(sight) = room.seen.get_mut(&client).filter(|sight| sight.inside) else { return };
-        if let Who::Client(who) = *who
-            && who != client
-        {
+        if *who == Who::Client(client) {
+            // Of oneself one is told only when the connection before this one is given up.
+            if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
+                sight.remove(client);
+            }
+        } else if let Who::Client(who) = *who {
             let stay = room.stays.get(&who);
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),

@@ -19,7 +19,10 @@ pub(super) struct Slow {
     stuck: BTreeSet<ClientId>,
     /// Since when those read again that had stopped: what was sent before then waited for themselves.
     awake: BTreeMap<ClientId, Time>,
-    sent: HashMap<MessageId, Time, Mix>,
+    /// When each message was sent, and whether somebody did not read then.
+    sent: HashMap<MessageId, (Time, bool), Mix>,
+    /// The worst delay while everybody read: what this machine and this target need anyway.
+    usual: Duration,
     late: Vec<(Duration, Finding)>,
     judged: u64,
 }
@@ -31,6 +34,7 @@ impl Slow {
             stuck: BTreeSet::new(),
             awake: BTreeMap::new(),
             sent: HashMap::default(),
+            usual: Duration::ZERO,
             late: Vec::new(),
             judged: 0,
         }))
@@ -43,12 +47,18 @@ impl Slow {
     }
 
     fn delivered(&mut self, at: Time, client: ClientId, id: MessageId) {
-        let Some(sent) = self.sent.get(&id) else { return };
+        let Some((sent, judged)) = self.sent.get(&id) else { return };
         if self.awake.get(&client).is_some_and(|awake| sent <= awake) {
             return;
         }
-        self.judged += 1;
         let took = Duration::from_micros(at.0.saturating_sub(sent.0));
+        if !judged {
+            if self.stuck.is_empty() {
+                self.usual = self.usual.max(took);
+            }
+            return;
+        }
+        self.judged += 1;
         if took > self.limit + SLACK && self.late.len() < FOLLOWED_MAX {
             let detail = format!("it waited {took:?} while another did not read");
             let finding = Finding::new(SLOW, Class::Slow, at, detail);
@@ -69,15 +79,13 @@ impl Check for Slow {
             What::Closed(_) => drop(self.stuck.remove(&client)),
             What::Reads(true) => self.reads_again(at, client),
             What::Sending { message, .. }
-                if !self.stuck.is_empty()
-                    && !self.stuck.contains(&client)
-                    && self.sent.len() < FOLLOWED_MAX =>
+                if !self.stuck.contains(&client) && self.sent.len() < FOLLOWED_MAX =>
             {
-                self.sent.insert(*message, at);
+                self.sent.insert(*message, (at, !self.stuck.is_empty()));
             }
             What::Sent { message } => {
                 // The time in the sender's own socket is not the target's.
-                if let Some(sent) = self.sent.get_mut(message) {
+                if let Some((sent, _)) = self.sent.get_mut(message) {
                     *sent = at;
                 }
             }
@@ -90,7 +98,7 @@ impl Check for Slow {
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
         if end.stall <= STALL_LIMIT {
-            let allowed = self.limit + SLACK + end.stall;
+            let allowed = self.limit + SLACK + end.stall + self.usual;
             for (_, finding) in self.late.drain(..).filter(|(took, _)| *took > allowed) {
                 found.push(finding);
             }

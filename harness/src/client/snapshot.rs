@@ -9,7 +9,7 @@ use super::hear::integer;
 use crate::books::Books;
 use crate::dialect::EventKind;
 use crate::heard::{Content, Heard, Said};
-use crate::observe::{MessageId, RoomId, Time, What};
+use crate::observe::{RoomId, Time, What};
 
 impl Client {
     /// Takes the first frame about the room's content after an entry for what it then is: the
@@ -33,11 +33,11 @@ impl Client {
         let (room, since) = (stay.room, stay.since);
         let version = integer(&event.fields, "version").or(integer(&event.fields, "number"));
         let version = version.unwrap_or_default();
-        let change = match &heard.content {
-            Content::Message(said) => said_after(said, room, since, books),
-            _ => version == 1,
+        let said_since = match &heard.content {
+            Content::Message(said) => said_since(said, room, since, books),
+            _ => None,
         };
-        if change {
+        if said_since.unwrap_or(version == 1) {
             return false;
         }
         self.saw_number(room, integer(&event.fields, "number"));
@@ -48,19 +48,15 @@ impl Client {
     }
 }
 
-/// Whether a message is one of ours that was said after a time.
-fn said_after(said: &Said, room: RoomId, since: Time, books: &Books) -> bool {
-    let after =
-        |message: MessageId| books.recall(message).is_some_and(|(sent, ..)| sent.at > since);
-    match said.stamp {
-        Some(stamp) => books.is_ours(&stamp) && after(stamp.message),
-        None => {
-            let fields = said.event.as_ref().map(|event| &event.fields);
-            let words = fields.and_then(|fields| fields.get("text")).and_then(Value::as_str);
-            let known = books.fixed_by_anybody(room, words.unwrap_or_default());
-            known.iter().any(|message| after(*message))
-        }
-    }
+/// Whether this was said by one of ours after that time; none if nobody of ours said it.
+fn said_since(said: &Said, room: RoomId, since: Time, books: &Books) -> Option<bool> {
+    let messages = match said.stamp {
+        Some(stamp) if books.is_ours(&stamp) => &[stamp.message],
+        Some(_) => return Some(false),
+        None => books.fixed_by_anybody(room, said.event.as_ref()?.fields.get("text")?.as_str()?),
+    };
+    let sent = messages.iter().filter_map(|&message| books.recall(message));
+    sent.map(|(sent, ..)| sent.at > since).reduce(|one, other| one || other)
 }
 
 /// What is there after these writes, when nothing was there before.

@@ -1,11 +1,13 @@
 //! What came of a case: one word for what was promised, and apart from it how connections ended.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::requirement::Level;
 use crate::check::{STEPS, TABLE};
+use crate::dialect::Heartbeat;
 use crate::latency::STALL_LIMIT;
 use crate::observe::Ending;
 use crate::summary::{Summary, Witness};
@@ -104,9 +106,24 @@ impl Judged {
     }
 }
 
+/// For how long a client of ours may stand still before a server with these timers gives it up.
+pub fn patience(heartbeat: Heartbeat) -> Duration {
+    match heartbeat.timeout.saturating_sub(heartbeat.every) {
+        // The tick that finds no sign of life since the one before.
+        Duration::ZERO => heartbeat.every,
+        slack => slack,
+    }
+}
+
 /// What a run says of a case whose gravest requirement has this level. A verdict that hangs on time
-/// is none when the harness itself stood still for too long.
-pub fn judge(summary: &Summary, level: Level) -> Judged {
+/// is none when the harness itself stood still for too long; nor is any, when it stood still for so
+/// long that a right server had to give its clients up, and connections were given up.
+pub fn judge(
+    summary: &Summary,
+    level: Level,
+    patience: Option<Duration>,
+    ended: &[Ended],
+) -> Judged {
     if let Some(error) = &summary.error {
         return Judged::inconclusive(error.clone());
     }
@@ -117,7 +134,10 @@ pub fn judge(summary: &Summary, level: Level) -> Judged {
     };
     if failed(summary) {
         let timed = |witness: &Witness| is_timed(witness.finding.check);
-        if stalled && summary.witnesses.iter().all(timed) {
+        let stall = Duration::from_micros(summary.generator.stall_us);
+        let given_up = ended.iter().any(|it| it.by == "server")
+            && patience.is_some_and(|patience| stall >= patience);
+        if given_up || (stalled && summary.witnesses.iter().all(timed)) {
             return stood();
         }
         return broken(summary, level);

@@ -74,6 +74,8 @@ pub struct Case {
     pub alone: bool,
     /// It needs a server that nobody else uses.
     pub own_server: bool,
+    /// It says how a server of ours is set up for it; a target is taken as it is.
+    pub set_up: bool,
     pub(super) own: bool,
 }
 
@@ -254,6 +256,7 @@ fn case(
         options: Condition::read(&file.options),
         alone: file.alone,
         own_server: file.own_server,
+        set_up: file.server.heartbeat.is_some() || !file.server.args.is_empty(),
         own,
         scenario,
     })

@@ -15,6 +15,9 @@ use crate::scenario::units::Size;
 /// The key of a value that stands for a frame of bytes: `{ $binary: "00 ff" }`.
 pub const BINARY: &str = "$binary";
 
+/// What stands alone in a mapping of a wire value, and says how its text is made.
+const WIRE: [&str; 3] = ["$json", "$size", "$lower"];
+
 /// Why a pattern cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unusable {
@@ -257,11 +260,13 @@ pub fn wire_mistake(value: &Value) -> Option<String> {
         Value::Object(entries) => match operation(entries) {
             Some(("$size", Value::String(text))) if text.starts_with('$') => None,
             Some(("$size", size)) => as_text(size).parse::<Size>().err().map(|e| e.to_string()),
+            Some(("$lower", inner)) if !inner.is_string() => Some("`$lower` wants a text".into()),
             Some((_, inner)) => wire_mistake(inner),
             None => {
-                let odd = entries.keys().find(|key| is_operation(key) || *key == "$size");
+                let wires = |key: &&String| is_operation(key) || WIRE.contains(&key.as_str());
+                let odd = entries.keys().find(wires);
                 let odd = odd.map(|key| match key.as_str() {
-                    "$json" | "$size" => format!("`{key}` stands alone in its mapping"),
+                    "$json" | "$size" | "$lower" => format!("`{key}` stands alone in its mapping"),
                     key => format!("`{key}` is for patterns; there is nothing to compare here"),
                 });
                 odd.or_else(|| entries.values().find_map(wire_mistake))
@@ -274,11 +279,11 @@ pub fn wire_mistake(value: &Value) -> Option<String> {
 /// The operation that a mapping of a wire value is; none if it is an ordinary one.
 fn operation(entries: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (key, inner) = entries.iter().next().filter(|_| entries.len() == 1)?;
-    ["$json", "$size"].contains(&key.as_str()).then_some((key.as_str(), inner))
+    WIRE.contains(&key.as_str()).then_some((key.as_str(), inner))
 }
 
 /// A wire value with its holes filled. `{ $size: 70KiB }` is a text of so many bytes, `{ $json: v }`
-/// is JSON inside a text.
+/// is JSON inside a text, `{ $lower: t }` is a text in small letters.
 ///
 /// # Errors
 /// A hole that nothing fills, or a size that is none.
@@ -289,6 +294,9 @@ pub fn fill_wire(value: &Value, vars: &Vars) -> Result<Value, Unusable> {
         }
         Value::Object(entries) => match operation(entries) {
             Some(("$json", inner)) => Value::from(fill_wire(inner, vars)?.to_string()),
+            Some(("$lower", inner)) => {
+                Value::from(as_text(&template::fill(inner, vars)?).to_lowercase())
+            }
             Some(("$size", size)) => {
                 let size: Size = as_text(&template::fill(size, vars)?)
                     .parse()
@@ -396,6 +404,11 @@ mod tests {
             json!({"d": r#"{"r":"lobby"}"#})
         );
         assert_eq!(filled(json!({"t": {"$size": "$size"}})), json!({"t": "xxx"}));
+        assert_eq!(filled(json!({"c": {"$lower": "K7-$room-Ä"}})), json!({"c": "k7-lobby-ä"}));
+        assert_eq!(wire_mistake(&json!({"$lower": 5})), Some("`$lower` wants a text".into()));
+        assert!(
+            wire_mistake(&json!({"$lower": "A", "b": 1})).is_some_and(|it| it.contains("alone"))
+        );
         assert!(fill_wire(&json!({"$size": "many"}), &vars).is_err());
         assert!(fill_wire(&json!("$nobody"), &vars).is_err());
     }

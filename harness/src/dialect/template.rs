@@ -7,6 +7,8 @@
 //!   fills, and binds only what is there.
 //! * `{ $json: T }` is a text that contains JSON; when receiving, the JSON itself will do as well.
 //! * `{ $text: T }` is `T` as a text: a number between quotes.
+//! * `{ $line: ":$who SAYS $text" }` is a text with several holes; when receiving, each ends where
+//!   what stands behind it comes first, and the last one takes the rest.
 //! * `{ $list: name, of: T }` is a list of any length whose items are all `T`; its value is the list
 //!   of the items' bindings. With `as: A` an item's value is `A` filled with its bindings; with
 //!   `any: [{ of, as }, …]` an item is like the first of these that fits. To send, it goes the other
@@ -44,6 +46,7 @@ pub(crate) enum Template {
     Mapping(Vec<Entry>),
     Json(Box<Self>),
     AsText(Box<Self>),
+    Line(Vec<Piece>),
     ListOf { name: String, any: Vec<Item> },
     Shape(Shape),
 }
@@ -107,6 +110,9 @@ impl Template {
                 _ => Err("`$text` stands alone in its mapping".to_owned()),
             };
         }
+        if let Some(line) = entries.get("$line") {
+            return Self::of_line(line, entries.len());
+        }
         if let Some(name) = entries.get("$list") {
             return Self::of_list(name, entries);
         }
@@ -116,7 +122,7 @@ impl Template {
         let entry = |(key, value): (&String, &Value)| {
             if key.starts_with('$') && !key.starts_with("$$") {
                 return Err(format!(
-                    "no operation is called `{key}`; there are `$json`, `$list` and `$text`"
+                    "no operation is called `{key}`; there are `$json`, `$line`, `$list` and `$text`"
                 ));
             }
             let plain = key.strip_suffix('?');
@@ -135,6 +141,23 @@ impl Template {
                 Err(format!("the key `{key}` stands here twice, with `?` and without; keep one"))
             }
             None => Ok(Self::Mapping(entries)),
+        }
+    }
+
+    fn of_line(line: &Value, keys: usize) -> Result<Self, String> {
+        let text = line.as_str().filter(|_| keys == 1);
+        let text = text.ok_or("`$line` stands alone in its mapping, with a text")?;
+        match Self::of_text(text)? {
+            Self::Text(pieces) => {
+                let hole = |piece: &Piece| matches!(piece, Piece::Hole(_));
+                let touching =
+                    pieces.iter().zip(pieces.iter().skip(1)).any(|(a, b)| hole(a) && hole(b));
+                if touching {
+                    return Err(format!("two holes of `{text}` have nothing between them"));
+                }
+                Ok(Self::Line(pieces))
+            }
+            other => Ok(other),
         }
     }
 
@@ -176,7 +199,7 @@ impl Template {
         Ok(match self {
             Self::Exactly(value) => value.clone(),
             Self::Hole(name) => value_of(name, vars, define, deep)?,
-            Self::Text(pieces) => {
+            Self::Text(pieces) | Self::Line(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
                     match piece {
@@ -245,6 +268,7 @@ impl Template {
             }
             (Self::Json(inner), _) => inner.bind(message, bound),
             (Self::AsText(inner), Value::String(_)) => inner.bind(message, bound),
+            (Self::Line(pieces), Value::String(text)) => bind_line(pieces, text, bound),
             (Self::ListOf { name, any }, Value::Array(items)) => {
                 let item = |item| any.iter().find_map(|form| form.matched(item));
                 let all: Option<Vec<Value>> = items.iter().map(item).collect();
@@ -270,10 +294,12 @@ impl Template {
         match self {
             Self::Exactly(_) => {}
             Self::Hole(name) => found.push((name.clone(), optional)),
-            Self::Text(pieces) => found.extend(pieces.iter().filter_map(|piece| match piece {
-                Piece::Hole(hole) => Some((hole.name.clone(), optional)),
-                Piece::Text(_) => None,
-            })),
+            Self::Text(pieces) | Self::Line(pieces) => {
+                found.extend(pieces.iter().filter_map(|piece| match piece {
+                    Piece::Hole(hole) => Some((hole.name.clone(), optional)),
+                    Piece::Text(_) => None,
+                }))
+            }
             Self::List(list) => list.iter().for_each(|item| item.collect(optional, found)),
             Self::Mapping(entries) => {
                 entries.iter().for_each(|e| e.value.collect(optional || e.optional, found));
@@ -298,19 +324,7 @@ impl Template {
             }
             Self::Json(inner) | Self::AsText(inner) => inner.lists(),
             Self::Shape(shape) => shape.inner().flat_map(Self::lists).collect(),
-            Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => Vec::new(),
-        }
-    }
-
-    /// Whether it can only be matched: somewhere it says what a value is like, not what it is.
-    pub(crate) fn only_matches(&self) -> bool {
-        match self {
-            Self::Shape(_) => true,
-            Self::List(list) => list.iter().any(Self::only_matches),
-            Self::Mapping(entries) => entries.iter().any(|entry| entry.value.only_matches()),
-            Self::Json(inner) | Self::AsText(inner) => inner.only_matches(),
-            Self::ListOf { any, .. } => any.iter().any(|form| form.of.only_matches()),
-            Self::Exactly(_) | Self::Hole(_) | Self::Text(_) => false,
+            Self::Exactly(_) | Self::Hole(_) | Self::Text(_) | Self::Line(_) => Vec::new(),
         }
     }
 
@@ -326,7 +340,7 @@ impl Template {
             Self::Json(inner) | Self::AsText(inner) => inner.ambiguous(),
             Self::ListOf { any, .. } => any.iter().find_map(|form| form.of.ambiguous()),
             Self::Shape(shape) => shape.inner().find_map(Self::ambiguous),
-            Self::Exactly(_) | Self::Hole(_) => None,
+            Self::Exactly(_) | Self::Hole(_) | Self::Line(_) => None,
         }
     }
 }
@@ -402,4 +416,36 @@ fn bind_text(pieces: &[Piece], text: &str, bound: &mut Vars) -> bool {
     };
     let inside = text.strip_prefix(before).and_then(|text| text.strip_suffix(after));
     inside.is_some_and(|inside| assign(&hole.name, Value::from(inside), bound))
+}
+
+/// Reads a text from its beginning: a hole ends where the text behind it comes first; a text at the
+/// very end must be the end.
+fn bind_line(pieces: &[Piece], text: &str, bound: &mut Vars) -> bool {
+    let (mut rest, mut open): (&str, Option<&Hole>) = (text, None);
+    for (at, piece) in pieces.iter().enumerate() {
+        let part = match piece {
+            Piece::Hole(hole) => {
+                open = Some(hole);
+                continue;
+            }
+            Piece::Text(part) => part.as_str(),
+        };
+        let is_last = at + 1 == pieces.len();
+        let found = match open {
+            None => rest.strip_prefix(part).map(|after| ("", after)),
+            Some(_) if is_last => rest.strip_suffix(part).map(|before| (before, "")),
+            Some(_) => rest.split_once(part),
+        };
+        let Some((before, after)) = found else { return false };
+        if let Some(hole) = open.take()
+            && !assign(&hole.name, Value::from(before), bound)
+        {
+            return false;
+        }
+        rest = after;
+    }
+    match open {
+        Some(hole) => assign(&hole.name, Value::from(rest), bound),
+        None => rest.is_empty(),
+    }
 }

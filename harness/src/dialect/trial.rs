@@ -32,9 +32,9 @@ impl Dialect {
                 (None, None) => {}
             }
         }
-        // A template that has nothing in common with the frame is not near it.
-        let alike = near.iter().any(|(_, difference)| difference.alike > 0);
-        near.retain(|(_, difference)| !alike || difference.alike > 0);
+        // Near is what has most in common with the frame, or nearly as much.
+        let most = near.iter().map(|(_, difference)| difference.alike).max().unwrap_or(0);
+        near.retain(|(_, difference)| 2 * difference.alike > most || most == 0);
         near.sort_by_key(|(_, difference)| std::cmp::Reverse(difference.alike));
         near.truncate(NEAR_MAX);
         let told = near.into_iter().map(|(it, difference)| (it.event, it.line, difference.fact));

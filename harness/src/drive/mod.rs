@@ -85,6 +85,13 @@ pub struct Reached {
     greeted: Option<Heartbeat>,
 }
 
+impl Reached {
+    /// The timers that its greeting tells.
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        self.greeted
+    }
+}
+
 /// Asks the target at a URL for one connection, again and again for as long as the job says, in the
 /// name of the plan's first client.
 ///

@@ -2,7 +2,7 @@
 
 use super::{
     Action, AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern,
-    HttpPlan, NonePattern, Part, Payload, ServerAct, TcpEnd,
+    HttpPlan, NonePattern, Part, Payload, Relation, ServerAct, TcpEnd,
 };
 use crate::scenario::expectations::{Closed, EndWord, Expect, ExpectNone};
 use crate::scenario::marked::{At, Keyed};
@@ -119,11 +119,15 @@ fn comparison(step: &Step) -> Option<Comparison> {
         list.iter().map(|value| value.value.clone()).collect()
     };
     let name = |name: &At<String>| name.trim_start_matches('$').to_owned();
-    let same = step.same.as_ref().map(|list| Comparison::Values(values(list), true));
-    let differ = || step.differ.as_ref().map(|list| Comparison::Values(values(list), false));
+    let related = |list: &Option<At<Vec<At<serde_json::Value>>>>, relation| {
+        list.as_ref().map(|list| Comparison::Values(values(list), relation))
+    };
+    let same = related(&step.same, Relation::Same);
+    let differ = || related(&step.differ, Relation::Differ);
+    let ordered = || related(&step.ordered, Relation::Ordered);
     let equal = || step.equal.as_ref().map(|it| Comparison::Members(name(it), true));
     let distinct = || step.distinct.as_ref().map(|it| Comparison::Members(name(it), false));
-    same.or_else(differ).or_else(equal).or_else(distinct)
+    same.or_else(differ).or_else(ordered).or_else(equal).or_else(distinct)
 }
 
 fn server(step: &Step) -> Option<ServerAct> {

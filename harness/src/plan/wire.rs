@@ -130,18 +130,30 @@ pub struct Minimum {
 /// A comparison of values.
 #[derive(Clone, Debug)]
 pub enum Comparison {
-    /// These values, filled by each client, are all the same (`true`), or no two of them are.
-    Values(Vec<Value>, bool),
+    /// These values, filled by each client, stand to each other like this.
+    Values(Vec<Value>, Relation),
     /// The variable has the same value at all members of the group (`true`), or no two have the same.
     Members(String, bool),
+}
+
+/// How values stand to each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Relation {
+    /// All are the same.
+    Same,
+    /// No two are.
+    Differ,
+    /// Numbers, or times as RFC 3339 writes them: none is before the one that stands before it.
+    Ordered,
 }
 
 impl Comparison {
     /// Its word in the scenario language.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Values(_, true) => "same",
-            Self::Values(_, false) => "differ",
+            Self::Values(_, Relation::Same) => "same",
+            Self::Values(_, Relation::Differ) => "differ",
+            Self::Values(_, Relation::Ordered) => "ordered",
             Self::Members(_, true) => "equal",
             Self::Members(_, false) => "distinct",
         }

@@ -76,6 +76,7 @@ step! {
     drain/"drain": Nothing,
     same/"same": Vec<At<Value>>,
     differ/"differ": Vec<At<Value>>,
+    ordered/"ordered": Vec<At<Value>>,
     equal/"equal": String,
     distinct/"distinct": String,
     stop_server/"stop_server": Nothing,

@@ -1,10 +1,13 @@
 //! What is said of a case from what its run saw, and what becomes of many cases.
 
+use std::time::Duration;
+
 use harness::check::{Class, Finding};
 use harness::conform::event::{Asked, Event, Opening, Record, Subject};
-use harness::conform::outcome::{Outcome, ended, judge};
+use harness::conform::outcome::{Outcome, ended, judge, patience};
 use harness::conform::requirement::Level;
 use harness::conform::results::{Results, Score};
+use harness::dialect::Heartbeat;
 use harness::observe::{Ending, Time};
 use harness::summary::{StepResult, Summary};
 use harness::verdict::{Exit, Verdict};
@@ -51,9 +54,31 @@ fn a_case_is_judged_by_what_its_run_found() {
         ("could not run", could_not_run(), Level::Must, Outcome::Inconclusive, None),
     ];
     for (name, summary, level, outcome, class) in cases {
-        let judged = judge(&summary, level);
+        let judged = judge(&summary, level, None, &[]);
         assert_eq!((judged.outcome, judged.class), (outcome, class), "{name}: {judged:?}");
         assert_eq!(judged.message.is_empty(), outcome == Outcome::Pass, "{name}: {judged:?}");
+    }
+}
+
+#[test]
+fn a_client_that_was_given_up_because_the_harness_stood_still_accuses_nobody() {
+    let ms = Duration::from_millis;
+    let timers = |every, timeout| Heartbeat { every: ms(every), timeout: ms(timeout) };
+    assert_eq!(patience(timers(250, 700)), ms(450));
+    // Where the tick decides that finds no sign of life since the one before.
+    assert_eq!(patience(timers(250, 250)), ms(250));
+    let dropped = ended(&[(
+        Ending { asked: false, code: Some(4000), reason: "timeout".into(), clean: true },
+        1,
+    )]);
+    let cases = [
+        (500_000, dropped.as_slice(), Outcome::Inconclusive),
+        (400_000, dropped.as_slice(), Outcome::Fail),
+        (500_000, &[], Outcome::Fail),
+    ];
+    for (stall_us, endings, outcome) in cases {
+        let judged = judge(&step_failed(stall_us), Level::Must, Some(ms(450)), endings);
+        assert_eq!(judged.outcome, outcome, "{stall_us} {endings:?}");
     }
 }
 
@@ -63,7 +88,7 @@ fn what_came_first_names_the_class() {
     let mut early = summary.witnesses[0].clone();
     early.finding = Finding::new("protocol", Class::Close, Time(1), "closed with 1011");
     summary.witnesses.push(early);
-    let judged = judge(&summary, Level::Must);
+    let judged = judge(&summary, Level::Must, None, &[]);
     assert_eq!((judged.class, judged.message.as_str()), (Some("close"), "closed with 1011"));
 }
 

@@ -21,6 +21,20 @@ fn values_are_compared() {
         .failed("reply", "1 and 1 should be the same: 1 and \"1\"");
     named("  - { as: alice, differ: [$me, 2, $me] }\n")
         .failed("reply", "$me and $me should differ");
+    let times = "'2026-01-02T03:04:05.5Z', '2026-01-02T03:04:05.51Z', '2026-01-02T04:04:06+01:00'";
+    named(&format!(
+        "  - {{ as: alice, ordered: [-1, 1, 1, 2.5] }}\n  - {{ as: alice, ordered: [{times}] }}\n"
+    ))
+    .passed();
+    for (values, odd) in [
+        ("2, 1", "2 and 1"),
+        ("1, 2, '3'", "2 and 3"),
+        ("'2026-01-02T03:04:05Z', '2026-01-02T03:04:04.999Z'", "04.999Z"),
+        ("'2026-01-02T03:04:05Z', yesterday", "2026-01-02T03:04:05Z and yesterday"),
+    ] {
+        let odd = format!("{odd} should be numbers or times in this order");
+        named(&format!("  - {{ as: alice, ordered: [{values}] }}\n")).failed("reply", &odd);
+    }
     named("  - { as: bob, same: [$alice.you, 1] }\n  - { as: alice, expect: { frame: { you: $you } } }\n")
         .failed("reply", "`$alice.you` has no value here");
 }

@@ -44,6 +44,12 @@ impl<'a> Unit<'a> {
         Self { id, case, seat, level, lacks, tries: 0 }
     }
 
+    /// A server is started for it: it needs one, or says how ours is set up for it.
+    fn has_own_server(&self) -> bool {
+        let ours = self.seat.subject.entry.url.is_empty();
+        self.case.own_server || (self.case.set_up && ours)
+    }
+
     fn target(&self) -> &'a str {
         &self.seat.subject.entry.target
     }
@@ -110,12 +116,12 @@ impl<'a> Runner<'a> {
         if self.is_gone(&unit) {
             return;
         }
-        if unit.seat.is_down() && !unit.case.own_server {
+        if unit.seat.is_down() && !unit.has_own_server() {
             rest.lock().postponed.push(unit);
             return;
         }
         let Some(tried) = self.attempt(&mut unit) else { return };
-        if tried.accuses() && !unit.case.own_server && !self.servers.is_well(unit.seat) {
+        if tried.accuses() && !unit.has_own_server() && !self.servers.is_well(unit.seat) {
             rest.lock().suspects.push(unit);
         } else if tried.judged.outcome == Outcome::Inconclusive {
             self.again(unit, &tried.judged.message);
@@ -161,14 +167,14 @@ impl<'a> Runner<'a> {
             if self.left_out(&unit) {
                 return false;
             }
-            if !unit.case.own_server {
+            if !unit.has_own_server() {
                 self.bring_back(unit.seat);
             }
             if self.is_gone(&unit) {
                 return false;
             }
             let Some(tried) = self.attempt(&mut unit) else { return false };
-            if tried.accuses() && !unit.case.own_server && !self.servers.is_well(unit.seat) {
+            if tried.accuses() && !unit.has_own_server() && !self.servers.is_well(unit.seat) {
                 self.finish(&unit, killer(tried));
                 self.bring_back(unit.seat);
                 return true;
@@ -193,12 +199,12 @@ impl<'a> Runner<'a> {
         });
         let refusal = match unit.lacks {
             None => false,
-            Some(_) if unit.case.refusal && !unit.case.own_server => true,
+            Some(_) if unit.case.refusal && !unit.has_own_server() => true,
             Some(lacks) => return Some(Tried::only(unsupported(lacks))),
         };
         let scenario = &unit.case.scenario;
         let url = unit.seat.url();
-        let place = if unit.case.own_server { Place::Own } else { unit.seat.place(&url) };
+        let place = if unit.has_own_server() { Place::Own } else { unit.seat.place(&url) };
         let (id, level, subject) = (unit.id, unit.level, &unit.seat.subject);
         let mut tried =
             self.servers.bench.attempt(Try { id, scenario, refusal, level, subject, place });
@@ -223,7 +229,9 @@ impl<'a> Runner<'a> {
 
     /// Whether the case's server will not come back: then it says nothing.
     fn is_gone(&self, unit: &Unit<'_>) -> bool {
-        let Some(reason) = unit.seat.gone().filter(|_| !unit.case.own_server) else { return false };
+        let Some(reason) = unit.seat.gone().filter(|_| !unit.has_own_server()) else {
+            return false;
+        };
         self.void(unit, &format!("the target is gone: {reason}"));
         true
     }

@@ -9,7 +9,7 @@ use super::subjects::Subject;
 use crate::cli::{run, summarize};
 use crate::conform::event::{Seen, seen};
 use crate::conform::fit::plan;
-use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, judge};
+use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, judge, patience};
 use crate::conform::requirement::Level;
 use crate::drive::{self, Cut, Interrupt, Job, Reached, Tls};
 use crate::plan::{Built, Capacity, Minimum, Options, mix};
@@ -167,7 +167,10 @@ impl Bench<'_> {
         let endings = ended(outcome.books.endings());
         let mut summary = summarize::outcome(&plan, started, outcome, String::new());
         summary.interrupted = self.interrupt.signal().filter(|_| interrupted).map(run::stopped_by);
-        let judged = judge(&summary, it.level);
+        let greeted = reached.as_ref().and_then(Reached::heartbeat);
+        let timers = heartbeat.or(greeted).or(plan.dialect.heartbeat);
+        let patience = timers.map(|timers| patience(plan.dialect.timers(timers)));
+        let judged = judge(&summary, it.level, patience, &endings);
         let broken = summary.steps.iter().find(|step| step.verdict == Verdict::Failed);
         Ok(Tried {
             judged,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::equal::equal;
-use super::{Template, assign, bind_text, written};
+use super::{Template, assign, bind_line, bind_text, written};
 use crate::plan::Vars;
 use crate::scenario::template::Piece;
 
@@ -47,7 +47,15 @@ impl Walk {
             }
             (Template::Hole(name), found) => self.assign(name, found),
             (Template::Text(pieces), Value::String(text)) => self.text(pieces, text),
-            (Template::Text(pieces), found) => {
+            (Template::Line(pieces), Value::String(text)) => {
+                if bind_line(pieces, text, &mut self.bound) {
+                    self.alike += 1;
+                    return Ok(());
+                }
+                let (place, found) = (self.place(), shown(message));
+                Err(format!("{place} is {found}, not like `{}`", written(pieces)))
+            }
+            (Template::Text(pieces) | Template::Line(pieces), found) => {
                 let (place, like) = (self.place(), written(pieces));
                 Err(format!("{place} is {}, not a text like `{like}`", shown(found)))
             }

@@ -84,6 +84,26 @@ fn a_number_can_be_sent_as_a_text() {
 }
 
 #[test]
+fn a_line_has_several_holes_and_one_way_to_be_read() {
+    let line = json!({"$line": ":$who PRIVMSG #$room :$text"});
+    let said = json!(":bob PRIVMSG #hall :well :) PRIVMSG #x :y");
+    check(
+        &line,
+        &said,
+        Some(json!({"who": "bob", "room": "hall", "text": "well :) PRIVMSG #x :y"})),
+    );
+    check(&line, &json!(":bob PRIVMSG hall :x"), None);
+    check(&line, &json!(5), None);
+    check(&json!({"$line": "$a,$b!"}), &json!("1,2,3!"), Some(json!({"a": "1", "b": "2,3"})));
+    check(&json!({"$line": "$a,$b!"}), &json!("1,2!3"), None);
+    check(&json!({"$line": "$a-$a"}), &json!("1-2"), None);
+    check(&json!({"$line": "plain"}), &json!("plain"), Some(json!({})));
+    for wrong in [json!({"$line": "$a$b"}), json!({"$line": 1}), json!({"$line": "$a", "b": 1})] {
+        assert!(Template::compile(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn users_own_data_have_a_dot() {
     let vars = [("user".to_owned(), json!({"pass": "x"}))].into();
     let filled = template(&json!({"p": "$user.pass"})).fill(&vars, &Definitions::new());
@@ -114,6 +134,7 @@ fn the_first_difference_is_named() {
         "`[1].id` is missing",
     );
     check(json!({"$text": "$x"}), json!(1), "the frame is 1, not a text");
+    check(json!({"$line": "$a, $b"}), json!("1 2"), "the frame is \"1 2\", not like `$a, $b`");
 }
 
 #[test]

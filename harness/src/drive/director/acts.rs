@@ -59,8 +59,8 @@ impl Director<'_> {
             Action::Transmit(parts) => self.transmit(frame, id, parts),
             Action::HalfClose => self.half_close(frame, id),
             Action::Drain => self.drain(frame, id).await,
-            Action::Compare(Comparison::Values(values, same)) => {
-                self.compare(frame, id, values, *same)
+            Action::Compare(Comparison::Values(values, relation)) => {
+                self.compare(frame, id, values, *relation)
             }
             Action::Http(exchange) => self.exchange(frame, id, exchange).await,
             Action::Each(steps) => {

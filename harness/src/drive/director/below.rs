@@ -12,7 +12,7 @@ use crate::craft::{self, Crafted};
 use crate::dialect::pattern::{self, Unusable};
 use crate::heard;
 use crate::observe::{ClientId, What};
-use crate::plan::{Comparison, FramePlan, Group, Part, Vars};
+use crate::plan::{Comparison, FramePlan, Group, Part, Relation, Vars};
 use crate::scenario::template::{self, Hole};
 
 /// Something to write, with its holes filled.
@@ -135,7 +135,7 @@ impl Director<'_> {
         frame: Frame<'_>,
         id: ClientId,
         templates: &[Value],
-        same: bool,
+        relation: Relation,
     ) -> Result<(), Failed> {
         let vars = self.vars(frame, id);
         let values: Result<Vec<Value>, _> =
@@ -143,11 +143,15 @@ impl Director<'_> {
         let values = values
             .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
         let word = |nth: usize| templates.get(nth).map_or_else(String::new, template::as_text);
-        match odd_pair(&values, same) {
+        match odd_pair(&values, relation) {
             None => Ok(()),
             Some((first, second)) => {
                 let shown = |nth: usize| values.get(nth).map_or_else(String::new, Value::to_string);
-                let how = if same { "should be the same" } else { "should differ" };
+                let how = match relation {
+                    Relation::Same => "should be the same",
+                    Relation::Differ => "should differ",
+                    Relation::Ordered => "should be numbers or times in this order",
+                };
                 let detail = format!(
                     "{} and {} {how}: {} and {}",
                     word(first),
@@ -177,7 +181,8 @@ impl Director<'_> {
                 .map_err(|hole| self.fail(frame.step.place, id, Class::Reply, hole.to_string()))?;
             values.push(value);
         }
-        let Some((first, second)) = odd_pair(&values, *same) else {
+        let relation = if *same { Relation::Same } else { Relation::Differ };
+        let Some((first, second)) = odd_pair(&values, relation) else {
             self.met();
             return Ok(());
         };
@@ -202,17 +207,39 @@ impl Director<'_> {
     }
 }
 
-/// The first two values that are not as they must be: all the same, or all different.
-fn odd_pair(values: &[Value], same: bool) -> Option<(usize, usize)> {
-    if same {
-        let second = values.iter().position(|value| Some(value) != values.first())?;
-        return Some((0, second));
+/// The first two values that do not stand to each other as they must.
+fn odd_pair(values: &[Value], relation: Relation) -> Option<(usize, usize)> {
+    match relation {
+        Relation::Same => {
+            let second = values.iter().position(|value| Some(value) != values.first())?;
+            Some((0, second))
+        }
+        Relation::Differ => {
+            let mut seen = std::collections::HashMap::new();
+            values.iter().enumerate().find_map(|(nth, value)| {
+                seen.insert(hash_value(value), nth).map(|before| (before, nth))
+            })
+        }
+        Relation::Ordered => {
+            let odd = values.windows(2).position(|pair| match pair {
+                [first, second] => !is_ordered(first, second),
+                _ => false,
+            });
+            odd.map(|first| (first, first + 1))
+        }
     }
-    let mut seen = std::collections::HashMap::new();
-    values
-        .iter()
-        .enumerate()
-        .find_map(|(nth, value)| seen.insert(hash_value(value), nth).map(|before| (before, nth)))
+}
+
+/// Whether both are numbers, or both times, and the second is not before the first.
+fn is_ordered(first: &Value, second: &Value) -> bool {
+    let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
+    match (first, second) {
+        (Value::Number(a), Value::Number(b)) => match (a.as_i128(), b.as_i128()) {
+            (Some(a), Some(b)) => a <= b,
+            _ => a.as_f64() <= b.as_f64(),
+        },
+        _ => time(first).zip(time(second)).is_some_and(|(first, second)| first <= second),
+    }
 }
 
 fn crafted(plan: &FramePlan, vars: &Vars) -> Result<Crafted, Unusable> {
@@ -245,9 +272,23 @@ mod tests {
     #[test]
     fn values_are_compared_in_pairs() {
         let values = |value: Value| value.as_array().unwrap().clone();
-        assert_eq!(odd_pair(&values(json!([1, 1, 1])), true), None);
-        assert_eq!(odd_pair(&values(json!([1, 1, 2])), true), Some((0, 2)));
-        assert_eq!(odd_pair(&values(json!([1, "1", 2])), false), None);
-        assert_eq!(odd_pair(&values(json!(["a", "b", "b"])), false), Some((1, 2)));
+        let same = |list| odd_pair(&values(list), Relation::Same);
+        assert_eq!(same(json!([1, 1, 1])), None);
+        assert_eq!(same(json!([1, 1, 2])), Some((0, 2)));
+        let differ = |list| odd_pair(&values(list), Relation::Differ);
+        assert_eq!(differ(json!([1, "1", 2])), None);
+        assert_eq!(differ(json!(["a", "b", "b"])), Some((1, 2)));
+        let ordered = |list| odd_pair(&values(list), Relation::Ordered);
+        assert_eq!(ordered(json!([-1, 1, 1, 1.5, u64::MAX])), None);
+        assert_eq!(
+            ordered(json!([9_007_199_254_740_993_u64, 9_007_199_254_740_992_u64])),
+            Some((0, 1))
+        );
+        assert_eq!(ordered(json!([1, 3, 2, 1])), Some((1, 2)));
+        assert_eq!(ordered(json!([1, "2"])), Some((0, 1)));
+        let (early, late) = ("2026-01-02T03:04:05.5Z", "2026-01-02T03:04:05.51Z");
+        assert_eq!(ordered(json!([early, early, late, "2026-01-02T04:04:06+01:00"])), None);
+        assert_eq!(ordered(json!([early, late, early])), Some((1, 2)));
+        assert_eq!(ordered(json!([early, "later"])), Some((0, 1)));
     }
 }

@@ -83,7 +83,7 @@ impl Linter<'_> {
 
     /// Comparisons, and what is done to the server.
     pub(super) fn compares(&mut self, step: &At<Step>, who: &str, in_each: bool) {
-        for values in step.same.iter().chain(&step.differ) {
+        for values in step.same.iter().chain(&step.differ).chain(&step.ordered) {
             if values.len() < 2 {
                 let problem = Problem::new("one value alone cannot be compared").at(values.place);
                 self.tell(problem.help("e.g. `same: [$before, $after]`"));
