@@ -71,10 +71,8 @@ impl Check for Slow {
         match &seen.what {
             What::Reads(false) => drop(self.stuck.insert(client)),
             What::Closed(_) => drop(self.stuck.remove(&client)),
-            What::Reads(true) => {
-                if self.stuck.remove(&client) {
-                    self.awake.insert(client, at);
-                }
+            What::Reads(true) if self.stuck.remove(&client) => {
+                self.awake.insert(client, at);
             }
             What::Sending { message, .. }
                 if !self.stuck.contains(&client) && self.sent.len() < FOLLOWED_MAX =>
