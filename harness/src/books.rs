@@ -5,14 +5,16 @@
 
 mod names;
 mod strangers;
+mod wording;
 
-use self::strangers::Strangers;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use self::strangers::Strangers;
+pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::latency::{Measured, Metric};
 use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
@@ -430,15 +432,4 @@ impl Books {
 
 fn frame(noted: &Noted) -> Frame {
     Frame { at: noted.at, direction: noted.direction, text: noted.text.to_string() }
-}
-
-/// What is to be said.
-#[derive(Clone, Copy, Debug)]
-pub enum Wording<'a> {
-    /// This text.
-    Fixed(&'a str),
-    /// A stamped text of so many bytes.
-    Stamped(usize),
-    /// A stamped text that only proves that what was before it has come.
-    Fence,
 }
