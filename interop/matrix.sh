@@ -54,5 +54,5 @@ start native-python "$python" interop/servers/native.py --heartbeat "$timers"
 targets+=(--target "native-python=$url")
 
 status=0
-"$HARNESS" conform "${targets[@]}" --report "$directory" || status=$?
+"$HARNESS" conform "${targets[@]}" --jobs 4 --report "$directory" || status=$?
 exit "$status"

@@ -1,5 +1,6 @@
 // What the servers on Node have in common: command line, handshake, bounded queues, ticks, the end.
 // It knows RFC 6455 and no dialect.
+import { isUtf8 } from 'node:buffer';
 import { STATUS_CODES, createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { WebSocketServer } from 'ws';
@@ -142,7 +143,7 @@ export function answer(response, status, body, headers = {}) {
   response.end(JSON.stringify(body));
 }
 
-/** The body of a request as text; `null` if it is longer than a message may be. */
+/** The body of a request as text; `null` if it is longer than a message may be, `undefined` if it is not UTF-8. */
 export async function bodyOf(request) {
   const parts = [];
   let length = 0;
@@ -150,7 +151,9 @@ export async function bodyOf(request) {
     length += part.length;
     if (length <= MESSAGE_BYTES) parts.push(part);
   }
-  return length > MESSAGE_BYTES ? null : Buffer.concat(parts).toString();
+  if (length > MESSAGE_BYTES) return null;
+  const body = Buffer.concat(parts);
+  return isUtf8(body) ? body.toString() : undefined;
 }
 
 /**

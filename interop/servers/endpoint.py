@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 from collections import deque
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 
 LINGER = 2.0  # seconds that a connection which is told to close may take
+KERNEL_BYTES = 65536  # of the socket's own buffer
 STALL = 0.05  # seconds that a tick may be late without moving those after it
 LATE = "the reader is too slow"
 
@@ -47,6 +49,12 @@ class Connection(ServerConnection):
         self.started = self.last_frame = self.loop.time()
         self.session = service.open(self)
         self.schedule(self.started + self.settings.heartbeat[0])
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        # What waits for a reader is bounded only if the kernel does not keep megabytes of it.
+        connected = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
     # Frames in.
 

@@ -7,6 +7,7 @@ const STATUSES = ['Active', 'Idle', 'Away'];
 const STORAGE_BYTES = 1048576; // of one room, keys and values as JSON
 const PRESENCE_BYTES = 4096; // of one member, as JSON
 const DEPTH = 64; // of a message
+const TAGS = ['JoinRoom', 'LeaveRoom', 'UpdatePresence', 'UpdateStorage', 'Pong'];
 
 /** room id → `{ members, presences, storage, bytes, version }`; there while it has members. */
 const rooms = new Map();
@@ -92,8 +93,8 @@ class Session {
     }
     if (!isShallow(message)) throw new Refusal('invalid_json', `this is nested deeper than ${DEPTH} levels`);
     if (typeof message === 'string') return [message];
-    const known = isObject(message) ? Object.keys(message) : [];
-    if (known.length !== 1) throw new Refusal('unknown_message', 'a message is one tag');
+    const known = isObject(message) ? TAGS.filter((tag) => Object.hasOwn(message, tag)) : [];
+    if (known.length !== 1) throw new Refusal('unknown_message', `a message has one of ${TAGS.join(', ')}`);
     return [known[0], message[known[0]]];
   }
 

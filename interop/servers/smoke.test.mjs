@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
@@ -15,8 +16,9 @@ const WAIT_MS = 10000;
 async function started(t, program, args) {
   const child = spawn(program, args, { cwd: here, stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
-  const [line] = await once(child.stdout, 'data', { signal: AbortSignal.timeout(WAIT_MS) });
-  const [, url] = /^listening on (ws:\/\/127\.0\.0\.1:\d+)\n$/.exec(String(line));
+  const lines = createInterface({ input: child.stdout });
+  const [line] = await once(lines, 'line', { signal: AbortSignal.timeout(WAIT_MS) });
+  const [, url] = /^listening on (ws:\/\/127\.0\.0\.1:\d+)$/.exec(line);
   return { child, url };
 }
 

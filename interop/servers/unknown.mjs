@@ -151,7 +151,7 @@ function http(request, response, url) {
 }
 
 async function login(request, response) {
-  const { user, password } = parsed(await bodyOf(request)) ?? {};
+  const { user, password } = parsed((await bodyOf(request)) ?? '') ?? {};
   if (typeof password !== 'string' || passwords.get(user) !== password) {
     return answer(response, 401, { error: 'wrong user or password' });
   }

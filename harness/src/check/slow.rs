@@ -40,6 +40,12 @@ impl Slow {
         }))
     }
 
+    fn reads_again(&mut self, at: Time, client: ClientId) {
+        if self.stuck.remove(&client) {
+            self.awake.insert(client, at);
+        }
+    }
+
     fn delivered(&mut self, at: Time, client: ClientId, id: MessageId) {
         let Some((sent, judged)) = self.sent.get(&id) else { return };
         if self.awake.get(&client).is_some_and(|awake| sent <= awake) {
@@ -71,11 +77,7 @@ impl Check for Slow {
         match &seen.what {
             What::Reads(false) => drop(self.stuck.insert(client)),
             What::Closed(_) => drop(self.stuck.remove(&client)),
-            What::Reads(true) => {
-                if self.stuck.remove(&client) {
-                    self.awake.insert(client, at);
-                }
-            }
+            What::Reads(true) => self.reads_again(at, client),
             What::Sending { message, .. }
                 if !self.stuck.contains(&client) && self.sent.len() < FOLLOWED_MAX =>
             {

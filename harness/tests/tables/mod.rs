@@ -434,7 +434,8 @@ fn one_slow_reader_delays_nobody() {
     check("at once", &history(5), &[]);
     check("after a second", &history(1_000), &[("slow", Class::Slow)]);
     // What takes a second when everybody reads does not take it because somebody does not.
-    let mut busy = with(vec![(6, 0, sending(0)), (7, 0, received(0, 1)), (1_006, 1, received(0, 1))]);
+    let mut busy =
+        with(vec![(6, 0, sending(0)), (7, 0, received(0, 1)), (1_006, 1, received(0, 1))]);
     let more = [(1_010, 2, What::Reads(false)), (1_020, 0, sending(1))];
     busy.extend(more.into_iter().chain([(1_021, 0, received(1, 2)), (2_020, 1, received(1, 2))]));
     check("a slow machine", &busy, &[]);
