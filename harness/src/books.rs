@@ -5,15 +5,17 @@
 
 mod endings;
 mod strangers;
+mod wording;
 
-pub use self::endings::Endings;
-use self::strangers::Strangers;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::endings::Endings;
+use self::strangers::Strangers;
+pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
@@ -473,15 +475,4 @@ impl Books {
 
 fn frame(noted: &Noted) -> Frame {
     Frame { at: noted.at, direction: noted.direction, text: noted.text.to_string() }
-}
-
-/// What is to be said.
-#[derive(Clone, Copy, Debug)]
-pub enum Wording<'a> {
-    /// This text.
-    Fixed(&'a str),
-    /// A stamped text of so many bytes.
-    Stamped(usize),
-    /// A stamped text that only proves that what was before it has come.
-    Fence,
 }
