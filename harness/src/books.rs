@@ -3,6 +3,7 @@
 //! One set of books a run, under one lock with the clients: what is observed has one order, and a
 //! message is in the books before its bytes leave.
 
+mod endings;
 mod names;
 mod strangers;
 mod wording;
@@ -13,20 +14,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::endings::Endings;
 use self::strangers::Strangers;
 pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
 use crate::latency::{Measured, Metric};
-use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
+use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
-
-/// Ways of ending a connection that are told apart.
-const ENDINGS_MAX: usize = 32;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -45,7 +44,8 @@ pub struct Books {
     pub events: u64,
     run: u64,
     closed: bool,
-    endings: Vec<(Ending, u64)>,
+    /// How connections ended, the goodbyes after the run included.
+    pub endings: Endings,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -119,7 +119,7 @@ impl Books {
             events: 0,
             run,
             closed: false,
-            endings: Vec::new(),
+            endings: Endings::default(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -143,7 +143,7 @@ impl Books {
     /// Enters an observation.
     pub fn observe(&mut self, at: Time, client: ClientId, what: What) {
         if let What::Closed(ending) = &what {
-            self.ended(ending);
+            self.endings.add(ending);
         }
         if self.closed {
             return;
@@ -152,20 +152,6 @@ impl Books {
         if new > 0 {
             self.open_witnesses(client, new);
         }
-    }
-
-    /// Counts the end of a connection, the goodbyes after the run included.
-    pub fn ended(&mut self, ending: &Ending) {
-        if let Some((_, count)) = self.endings.iter_mut().find(|(known, _)| known == ending) {
-            *count += 1;
-        } else if self.endings.len() < ENDINGS_MAX {
-            self.endings.push((ending.clone(), 1));
-        }
-    }
-
-    /// How connections ended: each way with its number, in the order of their first times.
-    pub fn endings(&self) -> &[(Ending, u64)] {
-        &self.endings
     }
 
     /// Keeps a duration, in microseconds, unless the run is warming up.

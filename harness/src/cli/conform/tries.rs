@@ -164,7 +164,7 @@ impl Bench<'_> {
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
-        let endings = ended(outcome.books.endings());
+        let endings = ended(outcome.books.endings.all());
         let mut summary = summarize::outcome(&plan, started, outcome, String::new());
         summary.interrupted = self.interrupt.signal().filter(|_| interrupted).map(run::stopped_by);
         let greeted = reached.as_ref().and_then(Reached::heartbeat);
