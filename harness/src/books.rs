@@ -3,28 +3,29 @@
 //! One set of books a run, under one lock with the clients: what is observed has one order, and a
 //! message is in the books before its bytes leave.
 
+mod endings;
+mod names;
 mod strangers;
+mod wording;
 
-use self::strangers::Strangers;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::endings::Endings;
+use self::strangers::Strangers;
+pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
-use crate::heard::Heard;
 use crate::latency::{Measured, Metric};
-use crate::observe::{ClientId, Ending, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
+use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, VoiceId, What, Who};
 use crate::plan::Place;
 use crate::stamp::{self, Stamp};
 use crate::summary::{Direction, FRAMES_AROUND, Frame, WITNESSES_MAX, Witness};
 
 /// Changes of one client's presence whose times are remembered: more are never under way.
 const PRESENCES_MAX: usize = 64;
-
-/// Ways of ending a connection that are told apart.
-const ENDINGS_MAX: usize = 32;
 
 /// The books of a run.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ pub struct Books {
     pub events: u64,
     run: u64,
     closed: bool,
-    endings: Vec<(Ending, u64)>,
+    /// How connections ended, the goodbyes after the run included.
+    pub endings: Endings,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -117,7 +119,7 @@ impl Books {
             events: 0,
             run,
             closed: false,
-            endings: Vec::new(),
+            endings: Endings::default(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -141,7 +143,7 @@ impl Books {
     /// Enters an observation.
     pub fn observe(&mut self, at: Time, client: ClientId, what: What) {
         if let What::Closed(ending) = &what {
-            self.ended(ending);
+            self.endings.add(ending);
         }
         if self.closed {
             return;
@@ -150,20 +152,6 @@ impl Books {
         if new > 0 {
             self.open_witnesses(client, new);
         }
-    }
-
-    /// Counts the end of a connection, the goodbyes after the run included.
-    pub fn ended(&mut self, ending: &Ending) {
-        if let Some((_, count)) = self.endings.iter_mut().find(|(known, _)| known == ending) {
-            *count += 1;
-        } else if self.endings.len() < ENDINGS_MAX {
-            self.endings.push((ending.clone(), 1));
-        }
-    }
-
-    /// How connections ended: each way with its number, in the order of their first times.
-    pub fn endings(&self) -> &[(Ending, u64)] {
-        &self.endings
     }
 
     /// Keeps a duration, in microseconds, unless the run is warming up.
@@ -250,49 +238,6 @@ impl Books {
     /// How many messages a room has been sent.
     pub fn tickets(&self, room: RoomId) -> u32 {
         self.rooms.get(room.0 as usize).map_or(0, |room| room.tickets)
-    }
-
-    /// Notes that a member id of a room is this client's. What others were told of it before is
-    /// understood now.
-    pub fn introduce(&mut self, room: RoomId, member: &str, client: ClientId) {
-        self.members.insert((room, member.into()), client);
-        for (at, told, what) in self.strangers.met(room, member, client) {
-            self.observe(at, told, what);
-        }
-    }
-
-    /// Enters what a client was told of somebody. Where only a member id names whom, and the one it
-    /// belongs to has not read yet that it is its own, this waits until it has.
-    pub fn told_of(&mut self, at: Time, client: ClientId, what: What) {
-        if let Some(what) = self.strangers.keep(at, client, what) {
-            self.observe(at, client, what);
-        }
-    }
-
-    /// The clients that can be told now of whom they were told something.
-    pub fn take_enlightened(&mut self) -> Vec<ClientId> {
-        self.strangers.take_enlightened()
-    }
-
-    /// A client asks to be called otherwise. A name that is somebody's already stays his.
-    pub fn also_called(&mut self, client: ClientId, name: &str) {
-        self.names.entry(name.into()).or_insert(client);
-    }
-
-    /// Whom a name or a member id means. What names a client is remembered for its member id.
-    pub fn who(&mut self, room: Option<RoomId>, name: Option<&str>, member: Option<&str>) -> Who {
-        if let Some(&client) = name.and_then(|name| self.names.get(name)) {
-            if let (Some(room), Some(member)) = (room, member) {
-                self.members.entry((room, member.into())).or_insert(client);
-            }
-            return Who::Client(client);
-        }
-        let known = room.zip(member).and_then(|(room, id)| self.members.get(&(room, id.into())));
-        match (known, member.or(name)) {
-            (Some(&client), _) => Who::Client(client),
-            (None, Some(word)) => Who::Stranger(word.into()),
-            (None, None) => Who::Untold,
-        }
     }
 
     /// A client's name.
@@ -469,33 +414,8 @@ impl Books {
         }
         finding
     }
-
-    /// Resolves whom a text names, once for all clients that hear it.
-    pub fn named(&mut self, heard: &Heard, room: Option<RoomId>) -> Who {
-        if let Some(&client) = heard.who.get() {
-            return Who::Client(client);
-        }
-        let Some(fields) = heard.fields() else { return Who::Untold };
-        let text = |key: &str| fields.get(key).and_then(|value| value.as_str());
-        let who = self.who(room, text("who"), text("member"));
-        if let Who::Client(client) = who {
-            heard.who.get_or_init(|| client);
-        }
-        who
-    }
 }
 
 fn frame(noted: &Noted) -> Frame {
     Frame { at: noted.at, direction: noted.direction, text: noted.text.to_string() }
-}
-
-/// What is to be said.
-#[derive(Clone, Copy, Debug)]
-pub enum Wording<'a> {
-    /// This text.
-    Fixed(&'a str),
-    /// A stamped text of so many bytes.
-    Stamped(usize),
-    /// A stamped text that only proves that what was before it has come.
-    Fence,
 }

@@ -50,7 +50,7 @@ impl Client {
 
     fn understand(&mut self, now: Time, heard: &Arc<Heard>, books: &mut Books) -> Option<Verb> {
         let whole = match heard.event() {
-            Some(event) if event.is_partial() => self.whole(heard, event, books)?,
+            Some(event) if event.is_partial() => self.whole(now, heard, event, books)?,
             _ => Arc::clone(heard),
         };
         let heard = &whole;

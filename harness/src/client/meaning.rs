@@ -11,6 +11,7 @@ use super::hear::text;
 use crate::books::Books;
 use crate::dialect::{Event, EventKind, Part, Verb};
 use crate::heard::Heard;
+use crate::observe::{Time, What};
 use crate::plan::Vars;
 
 /// Unfinished events that are remembered, at most; the oldest go first.
@@ -28,6 +29,7 @@ impl Client {
     /// The frame with all that it means to this client; none when more must come first.
     pub(super) fn whole(
         &mut self,
+        now: Time,
         heard: &Heard,
         event: &Event,
         books: &mut Books,
@@ -47,6 +49,9 @@ impl Client {
             if let (EventKind::Entered, Some(member)) = (own, member) {
                 event.fields.entry("you".to_owned()).or_insert(member);
             }
+        } else if self.enters_again(&event, books) {
+            let code = "told of its own entry again".into();
+            books.observe(now, self.id, What::Complaint { code });
         }
         Some(Heard::whole(event, &heard.text))
     }
@@ -71,6 +76,15 @@ impl Client {
         begun.fields.extend(fields);
         begun.next += 1;
         (begun.next == of).then(|| self.gathered.remove(at).fields)
+    }
+
+    /// Whether this would be its own entry, if it were not inside already.
+    fn enters_again(&self, event: &Event, books: &mut Books) -> bool {
+        let room = self.room_in(&event.fields, books);
+        let you =
+            self.rooms.iter().find(|stay| Some(stay.room) == room).and_then(|it| it.you.clone());
+        let own = event.means.own == Some(EventKind::Entered);
+        own && you.is_some() && you == text(&event.fields, "member")
     }
 
     /// Whether something is about this client itself. Who waits to enter may not know yet what it
@@ -104,7 +118,7 @@ mod tests {
     use crate::check::{Judge, Profile};
     use crate::dialect::Dialect;
     use crate::heard::Ears;
-    use crate::observe::{ClientId, Time};
+    use crate::observe::ClientId;
     use crate::plan::{Options, Plan, Source};
     use crate::scenario::Scenario;
 

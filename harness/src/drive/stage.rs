@@ -267,7 +267,7 @@ impl Stage {
         let count = self.clients.iter().filter(open).count();
         for _ in 0..count {
             let reason = "no answer to the Close frame".into();
-            self.books.ended(&Ending { asked: true, code: None, reason, clean: false });
+            self.books.endings.add(&Ending { asked: true, code: None, reason, clean: false });
         }
     }
 

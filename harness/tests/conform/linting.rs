@@ -217,5 +217,5 @@ fn a_directory_without_common_cases_is_lent_those_that_come_with_the_program() {
     assert!(wrong.is_empty());
     assert_eq!(suite.dialect_names(), ["mini"], "what is lent is not what the tree is about");
     let ids: Vec<String> = suite.cases_of("mini").into_iter().map(|(id, _)| id).collect();
-    assert!(ids.contains(&"mini/common-closing/a-close-is-answered".to_owned()), "{ids:?}");
+    assert!(ids.iter().any(|id| id.starts_with("mini/common-")), "{ids:?}");
 }

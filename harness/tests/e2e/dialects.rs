@@ -147,7 +147,9 @@ finds! {
     rooms_a_newcomer_who_is_not_announced:
         "join", "rooms", "steps", "notice", drop_each("RoomJoined", 3);
     rooms_a_newcomer_who_is_announced_twice:
-        "join", "rooms", "membership", "notice", double_each("RoomJoined", 3);
+        "join", "rooms", "membership", "notice", double_each("RoomJoined", 1);
+    rooms_an_entry_that_is_told_twice:
+        "timeout-disconnect", "rooms", "protocol", "reply", double_each("RoomJoined", 1);
     chat_a_farewell_that_does_not_come:
         "one-to-one", "chat", "steps", "notice", drop_each("partner_left", 1);
     chat_a_message_that_does_not_arrive:

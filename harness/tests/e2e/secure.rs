@@ -283,3 +283,15 @@ checks: { delivery: exactly-once }
     ran.assert_no_findings();
     assert!(ran.count("/deliveries/received") >= 800, "{ran}");
 }
+
+/// What a dialect says by HTTP goes the same secure way.
+#[test]
+fn http_of_a_dialect_is_https_where_the_target_is_wss() {
+    let papers = Papers::new();
+    papers.assert_sound("join", &["--dialect", "events"], "");
+    papers.assert_sound(
+        "broadcast",
+        &["--dialect", "events", "--clients", "crowd=10", "--var", "rooms=2"],
+        "",
+    );
+}

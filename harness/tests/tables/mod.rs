@@ -1,6 +1,8 @@
 //! Histories by hand, good and bad, with what must be said of each.
 
 mod returns;
+mod slow;
+mod storage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,79 +276,6 @@ fn presences_arrive_and_never_go_back() {
 }
 
 #[test]
-fn storage_has_one_history() {
-    let told = [("storage", Class::Storage)];
-    let ops = |n: u64| Arc::new(json!([{ "put": { "key": "k", "value": n } }]));
-    let stored = |version, n| What::Stored {
-        room: ROOM,
-        who: Who::Untold,
-        version,
-        ops: ops(n),
-        number: None,
-    };
-    let storing = |request, n| What::Storing { room: ROOM, request, ops: ops(n) };
-    let acked = |request, version| What::StoreAcked { room: ROOM, request, version: Some(version) };
-    let with_snapshot = |version: u64, content: Value| {
-        let mut entry = entry(&[0, 1], 0, 2);
-        entry.storage = Some((version, Arc::new(content)));
-        entered(entry)
-    };
-    let base = |more: Vec<(u64, u32, What)>| {
-        let mut history = with(more);
-        let mut first = entry(&[0], 0, 1);
-        first.storage = Some((0, Arc::new(json!({}))));
-        history[3].2 = entered(first);
-        history[5].2 = with_snapshot(0, json!({}));
-        history
-    };
-    let write = |seen: &[(u64, u64)]| {
-        let mut history = vec![(10, 0, storing(1, 7)), (11, 0, storing(2, 8))];
-        history.extend([(12, 0, acked(1, 1)), (13, 0, acked(2, 2))]);
-        history.extend([(14, 0, stored(1, 7)), (15, 0, stored(2, 8))]);
-        history.extend(seen.iter().map(|(version, n)| (20, 1, stored(*version, *n))));
-        base(history)
-    };
-    check("all see both", &write(&[(1, 7), (2, 8)]), &[]);
-    check("a gap", &write(&[(2, 8)]), &told);
-    check("two histories", &write(&[(1, 8), (2, 7)]), &told);
-    check("back", &write(&[(2, 8), (1, 7)]), &told);
-    let lost = base(vec![(10, 0, storing(1, 7)), (12, 0, acked(1, 1))]);
-    check("confirmed and never seen", &lost, &told);
-    let refused = What::StoreRefused { room: ROOM, request: 1 };
-    let applied = base(vec![(10, 0, storing(1, 7)), (11, 0, refused), (12, 1, stored(1, 7))]);
-    check("refused and done", &applied, &told);
-    let back_in_time = base(vec![
-        (10, 0, storing(1, 7)),
-        (11, 0, acked(1, 1)),
-        (12, 0, storing(2, 8)),
-        (13, 0, acked(2, 1)),
-        (14, 0, stored(1, 7)),
-        (14, 1, stored(1, 7)),
-    ]);
-    check("a later write before an earlier", &back_in_time, &told);
-    let mut snapshot = write(&[(1, 7), (2, 8)]);
-    let rejoined = |content| {
-        vec![
-            (30, 1, What::Leaving { room: ROOM }),
-            (31, 1, What::Exited { room: ROOM }),
-            (31, 0, left(1, 3)),
-            (32, 1, joining(false)),
-            (33, 0, joined(1, 4)),
-            (33, 1, {
-                let mut e = entry(&[0, 1], 0, 4);
-                e.storage = Some((2, Arc::new(content)));
-                entered(e)
-            }),
-        ]
-    };
-    snapshot.extend(rejoined(json!({ "k": 8 })));
-    check("a snapshot as all have it", &snapshot, &[]);
-    let mut stale = write(&[(1, 7), (2, 8)]);
-    stale.extend(rejoined(json!({ "k": 7 })));
-    check("a snapshot of its own", &stale, &[("storage", Class::Snapshot)]);
-}
-
-#[test]
 fn timers_keep_their_windows() {
     use Class::{Ping, Timeout};
     let told = |class| vec![("heartbeat", class)];
@@ -422,35 +351,6 @@ fn whoever_comes_back_is_told_whether_it_missed_something() {
     let hole = [("recovery", Class::Recovery), ("numbering", Class::Loss)];
     check("one is missing", &back(Some(true), 1, &[(2, 3)]), &hole);
     check("the last is missing", &back(Some(true), 1, &[(1, 2)]), &told);
-}
-
-#[test]
-fn one_slow_reader_delays_nobody() {
-    let history = |took: u64| {
-        let mut history = with(vec![(8, 2, What::Reads(false)), (10, 0, sending(0))]);
-        history.extend([(11, 0, received(0, 1)), (10 + took, 1, received(0, 1))]);
-        history
-    };
-    check("at once", &history(5), &[]);
-    check("after a second", &history(1_000), &[("slow", Class::Slow)]);
-    // What takes a second when everybody reads does not take it because somebody does not.
-    let mut busy =
-        with(vec![(6, 0, sending(0)), (7, 0, received(0, 1)), (1_006, 1, received(0, 1))]);
-    let more = [(1_010, 2, What::Reads(false)), (1_020, 0, sending(1))];
-    busy.extend(more.into_iter().chain([(1_021, 0, received(1, 2)), (2_020, 1, received(1, 2))]));
-    check("a slow machine", &busy, &[]);
-
-    // Whoever reads again finds what has waited for itself; what is sent later is judged.
-    let woken = |later: u64| {
-        let mut history = with(vec![(8, 1, What::Reads(false)), (10, 0, sending(0))]);
-        history.extend([(11, 0, received(0, 1)), (1_000, 1, What::Reads(true))]);
-        history.extend([(1_001, 1, received(0, 1)), (1_002, 2, What::Reads(false))]);
-        history.extend([(1_003, 0, sending(1)), (1_004, 0, received(1, 2))]);
-        history.push((1_003 + later, 1, received(1, 2)));
-        history
-    };
-    check("its own backlog", &woken(5), &[]);
-    check("its own backlog, then another's", &woken(1_000), &[("slow", Class::Slow)]);
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub(super) struct Tried {
     pub(super) seen: Vec<Seen>,
     pub(super) traffic: Traffic,
     pub(super) ended: Vec<Ended>,
+    pub(super) stall_ms: u64,
 }
 
 impl Tried {
@@ -76,6 +77,7 @@ impl Tried {
             seen: Vec::new(),
             traffic: Traffic::default(),
             ended: Vec::new(),
+            stall_ms: 0,
         }
     }
 
@@ -164,7 +166,7 @@ impl Bench<'_> {
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
-        let endings = ended(outcome.books.endings());
+        let endings = ended(outcome.books.endings.all());
         let mut summary = summarize::outcome(&plan, started, outcome, String::new());
         summary.interrupted = self.interrupt.signal().filter(|_| interrupted).map(run::stopped_by);
         let greeted = reached.as_ref().and_then(Reached::heartbeat);
@@ -181,6 +183,7 @@ impl Bench<'_> {
             seen: seen(&summary.witnesses),
             traffic,
             ended: endings,
+            stall_ms: summary.generator.stall_us / 1_000,
             duration_ms: 0,
         })
     }
