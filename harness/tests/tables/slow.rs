@@ -1,6 +1,9 @@
-//! Readers that stop, and whose doing it is when others wait.
+//! Readers that stop, and whom they delay.
 
-use super::*;
+use harness::check::Class;
+use harness::observe::What;
+
+use super::{check, received, sending, with};
 
 #[test]
 fn one_slow_reader_delays_nobody() {
