@@ -166,6 +166,7 @@ fn the_suite_that_comes_with_the_program_is_right_and_whole() {
     let (suite, wrong) = Suite::read(files_of(None).expect("embedded"));
     let found: String = wrong.iter().chain(&lint(&suite)).map(|it| it.render(false)).collect();
     assert_eq!(found, "");
+    assert_eq!(unwritten(&suite), [""; 0], "MUSTs without a case");
     for dialect in suite.dialect_names() {
         assert!(suite.sanity(&dialect).is_some(), "{dialect} has a sanity case");
         assert!(suite.profile(&dialect).is_some(), "{dialect} has a profile");
