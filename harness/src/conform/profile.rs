@@ -30,10 +30,10 @@ pub struct Profile {
     pub limits: BTreeMap<String, u64>,
     /// Its timers.
     pub heartbeat: Option<Heartbeat>,
-    /// The order that it promises.
-    pub ordering: Option<Ordering>,
-    /// How often a sender gets its own message.
-    pub echo: Option<Echo>,
+    /// The order that it promises, where it says so; `any` is none.
+    pub ordering: Option<Option<Ordering>>,
+    /// How often a sender gets its own message, where it says so; `any` is as often as it likes.
+    pub echo: Option<Option<Echo>>,
     /// Where real servers legitimately differ: what this one does.
     pub options: BTreeMap<String, String>,
     /// What it does not do: requirements, or words of `needs`.
@@ -145,8 +145,8 @@ impl Profile {
             dialect: written.dialect.value.clone(),
             limits: limits.map(|(name, amount)| (name.value.clone(), amount.0)).collect(),
             heartbeat: written.heartbeat.map(|word| word.0),
-            ordering: written.ordering.and_then(OrderWord::meaning),
-            echo: written.echo.and_then(EchoWord::meaning),
+            ordering: written.ordering.map(OrderWord::meaning),
+            echo: written.echo.map(EchoWord::meaning),
             options,
             lacks,
             vars,

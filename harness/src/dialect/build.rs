@@ -40,8 +40,8 @@ impl Builder<'_> {
             name: file.dialect.clone(),
             about: file.about.clone(),
             connect: self.connect(file),
-            ordering: file.ordering.map_or(Ordering::PerSender, |word| word.meaning()),
-            echo: file.echo.map_or(Echo::Never, |word| word.meaning()),
+            ordering: Some(file.ordering.map_or(Ordering::PerSender, |word| word.meaning())),
+            echo: Some(file.echo.map_or(Echo::Never, |word| word.meaning())),
             heartbeat: file.heartbeat.map(|heartbeat| Heartbeat {
                 every: heartbeat.every.0,
                 timeout: heartbeat.timeout.unwrap_or(heartbeat.every).0,

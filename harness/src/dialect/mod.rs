@@ -51,10 +51,10 @@ pub struct Dialect {
     pub about: String,
     /// How a connection begins.
     pub connect: Connect,
-    /// The order that servers of this kind promise.
-    pub ordering: Ordering,
-    /// How often a sender gets its own message.
-    pub echo: Echo,
+    /// The order that servers of this kind promise; none where a profile says `any`.
+    pub ordering: Option<Ordering>,
+    /// How often a sender gets its own message; none where a profile says `any`.
+    pub echo: Option<Echo>,
     /// Its timers, when the target does not say otherwise.
     pub heartbeat: Option<Heartbeat>,
     /// It has no patience of its own: the tick that finds no pong since the last one is the end.

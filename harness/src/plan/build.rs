@@ -375,10 +375,10 @@ impl ChecksPlan {
     /// Fills in what the scenario leaves to the dialect, and to what it does itself.
     fn fit(&mut self, dialect: &Dialect, file: &File) {
         if file.checks.order.is_none() {
-            self.order = Some(dialect.ordering);
+            self.order = dialect.ordering;
         }
         if file.checks.echo.is_none() {
-            self.echo = Some(dialect.echo);
+            self.echo = dialect.echo;
         }
         if file.checks.storage.is_none() {
             self.storage = needs::uses(file, "store");

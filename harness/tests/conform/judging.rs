@@ -5,10 +5,12 @@ use std::time::Duration;
 use harness::check::{Class, Finding};
 use harness::conform::event::{Asked, Event, Opening, Record, Subject};
 use harness::conform::outcome::{Outcome, ended, judge, patience};
+use harness::conform::profile::Profile;
 use harness::conform::requirement::Level;
 use harness::conform::results::{Results, Score};
-use harness::dialect::Heartbeat;
+use harness::dialect::{Dialect, Heartbeat};
 use harness::observe::{Ending, Time};
+use harness::plan::{Echo, Ordering, Source};
 use harness::summary::{StepResult, Summary};
 use harness::verdict::{Exit, Verdict};
 
@@ -283,4 +285,21 @@ fn a_requirement_is_what_the_gravest_of_its_cases_is_at_each_target() {
     // What a server does not claim to do is not asked of it.
     assert_eq!(results.score(Level::Must), Score { met: 2, asked: 3 });
     assert_eq!(results.score(Level::Should), Score { met: 0, asked: 1 });
+}
+
+#[test]
+fn a_profile_that_promises_nothing_has_nothing_judged() {
+    let profile = |more: &str| {
+        let text = format!("profile: p\ndialect: native\n{more}");
+        let source = Source { name: "p".to_owned(), text: text.into() };
+        Profile::read(&source).expect("a profile").over(&Profile::of_dialect("native"))
+    };
+    let native = Dialect::shipped("native").expect("a dialect");
+    let shaped = |more: &str| {
+        let dialect = profile(more).shape(native.clone());
+        (dialect.ordering, dialect.echo)
+    };
+    assert_eq!(shaped(""), (Some(Ordering::Total), Some(Echo::Once)));
+    assert_eq!(shaped("echo: apart"), (Some(Ordering::Total), Some(Echo::Apart)));
+    assert_eq!(shaped("echo: any\nordering: any"), (None, None));
 }

@@ -218,7 +218,7 @@ impl Director<'_> {
         let inside = self.shared.lock().client(id).is_some_and(|(client, _)| client.can_speak());
         // Where frames are looked at as they are, nothing may be said that nobody asked for.
         let may_speak = self.plan.checks.messages;
-        if dialect.fence == Fence::Say && dialect.echo == Echo::Once && inside && may_speak {
+        if dialect.fence == Fence::Say && dialect.echo == Some(Echo::Once) && inside && may_speak {
             let now = self.shared.now();
             let vars = self.vars(frame, id);
             return match self.speak(id, &Say::default(), (now, false), Wording::Fence, &vars) {
