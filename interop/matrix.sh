@@ -4,6 +4,7 @@
 #
 #     interop/matrix.sh [DIRECTORY]          (else reports/kept/interop)
 #
+# Into the directory go the pages for people: summary.md, matrix.html, badge.json.
 # HARNESS names the program, else it is built. Exits like `harness conform`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,7 +43,9 @@ timers=500ms/1500ms
 targets=()
 start reference "$HARNESS" serve --listen 127.0.0.1:0 --publish --admin --heartbeat "$timers"
 for dialect in native project rooms chat events; do
-    targets+=(--target "$dialect=$url")
+    # It promises what it always does, under a name that says more than its address.
+    printf 'profile: reference-rust\ndialect: %s\n' "$dialect" >"$work/$dialect.yaml"
+    targets+=(--target "$work/$dialect.yaml=$url")
 done
 start events-node node interop/servers/events.mjs --publish --heartbeat 500ms/500ms
 targets+=(--target "events-node=$url")
@@ -54,5 +57,7 @@ start native-python "$python" interop/servers/native.py --heartbeat "$timers"
 targets+=(--target "native-python=$url")
 
 status=0
-"$HARNESS" conform "${targets[@]}" --jobs 4 --report "$directory" || status=$?
+"$HARNESS" conform "${targets[@]}" --heartbeat "$timers" --jobs 4 --report "$work/report" || status=$?
+mkdir -p "$directory"
+cp "$work"/report/{summary.md,matrix.html,badge.json} "$directory"
 exit "$status"
