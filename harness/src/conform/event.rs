@@ -170,6 +170,8 @@ pub struct Record {
     pub traffic: Traffic,
     /// How connections ended, the least ordinary first.
     pub ended: Vec<Ended>,
+    /// The longest time for which the harness itself stood still.
+    pub stall_ms: u64,
 }
 
 /// A finding in words, and the frames around it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::requirement::Level;
-use crate::check::{STEPS, TABLE};
+use crate::check::{Class, STEPS, TABLE};
 use crate::dialect::Heartbeat;
 use crate::latency::STALL_LIMIT;
 use crate::observe::Ending;
@@ -133,12 +133,18 @@ pub fn judge(
         Judged::inconclusive(format!("the harness itself stood still for {stall}"))
     };
     if failed(summary) {
-        let timed = |witness: &Witness| is_timed(witness.finding.check);
+        let all = |hangs: fn(&Witness) -> bool| summary.witnesses.iter().all(hangs);
         let stall = Duration::from_micros(summary.generator.stall_us);
-        let given_up = ended.iter().any(|it| it.by == "server")
-            && patience.is_some_and(|patience| stall >= patience);
-        if given_up || (stalled && summary.witnesses.iter().all(timed)) {
+        let cut = ended.iter().any(|it| it.by == "server");
+        let given_up = cut && patience.is_some_and(|patience| stall >= patience);
+        if given_up || (stalled && all(|witness| is_timed(witness.finding.check))) {
             return stood();
+        }
+        // Who reads too slowly is cut off rightly, and we were too slow in everything.
+        if cut && summary.late && all(is_cut) {
+            return Judged::inconclusive(
+                "the harness itself was late, and connections were cut off",
+            );
         }
         return broken(summary, level);
     }
@@ -174,6 +180,11 @@ fn failed(summary: &Summary) -> bool {
 /// Steps wait for so long and no longer; so they hang on time like the checks of timers.
 fn is_timed(check: &str) -> bool {
     check == STEPS || TABLE.iter().any(|rule| rule.name == check && rule.timed)
+}
+
+/// A connection that ended without need, or what also hangs on time.
+fn is_cut(witness: &Witness) -> bool {
+    matches!(witness.finding.class, Class::Close | Class::Killed) || is_timed(witness.finding.check)
 }
 
 fn broken(summary: &Summary, level: Level) -> Judged {

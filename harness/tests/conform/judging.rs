@@ -83,6 +83,32 @@ fn a_client_that_was_given_up_because_the_harness_stood_still_accuses_nobody() {
 }
 
 #[test]
+fn a_reader_that_was_cut_off_while_the_harness_was_late_accuses_nobody() {
+    let cut = |class, check, late| {
+        let mut summary = passed();
+        let mut witness = failed().witnesses.remove(0);
+        witness.finding = Finding::new(check, class, Time(7), "closed with 4008 slow reader");
+        (summary.witnesses, summary.findings, summary.late) = (vec![witness], 1, late);
+        summary
+    };
+    let server = ended(&[(
+        Ending { asked: false, code: Some(4008), reason: "slow reader".into(), clean: true },
+        1,
+    )]);
+    let cases = [
+        (cut(Class::Close, "protocol", true), server.as_slice(), Outcome::Inconclusive),
+        (cut(Class::Close, "protocol", false), server.as_slice(), Outcome::Fail),
+        (cut(Class::Close, "protocol", true), &[], Outcome::Fail),
+        // What was lost was lost, however late the harness was.
+        (cut(Class::Loss, "delivery", true), server.as_slice(), Outcome::Fail),
+    ];
+    for (summary, endings, outcome) in cases {
+        let judged = judge(&summary, Level::Must, None, endings);
+        assert_eq!(judged.outcome, outcome, "{:?} {endings:?}", summary.witnesses);
+    }
+}
+
+#[test]
 fn what_came_first_names_the_class() {
     let mut summary = failed();
     let mut early = summary.witnesses[0].clone();
@@ -145,6 +171,7 @@ pub(crate) fn record(case: &str, requires: &[&str], outcome: Outcome) -> Record 
         seen: Vec::new(),
         traffic: harness::conform::outcome::Traffic::default(),
         ended: Vec::new(),
+        stall_ms: 0,
     }
 }
 

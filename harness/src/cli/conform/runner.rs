@@ -284,6 +284,7 @@ impl<'a> Runner<'a> {
             seen: tried.seen,
             traffic: tried.traffic,
             ended: tried.ended,
+            stall_ms: tried.stall_ms,
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) struct Tried {
     pub(super) seen: Vec<Seen>,
     pub(super) traffic: Traffic,
     pub(super) ended: Vec<Ended>,
+    pub(super) stall_ms: u64,
 }
 
 impl Tried {
@@ -76,6 +77,7 @@ impl Tried {
             seen: Vec::new(),
             traffic: Traffic::default(),
             ended: Vec::new(),
+            stall_ms: 0,
         }
     }
 
@@ -181,6 +183,7 @@ impl Bench<'_> {
             seen: seen(&summary.witnesses),
             traffic,
             ended: endings,
+            stall_ms: summary.generator.stall_us / 1_000,
             duration_ms: 0,
         })
     }

@@ -64,6 +64,7 @@ fn case(results: &Results, it: &Record) -> Value {
         "traffic": it.traffic,
         "ended": it.ended.first(),
         "endings": it.ended,
+        "stall_ms": it.stall_ms,
         "again": results.again(it),
     })
 }

@@ -1,5 +1,5 @@
 //! Reports of a suite: one pure function a format, all from one
-//! [`Results`](crate::conform::results::Results).
+//! [`Results`].
 
 pub mod badge;
 pub mod html;
