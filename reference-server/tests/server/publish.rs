@@ -2,10 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
-use std::{
-    net::{SocketAddr, TcpListener, UdpSocket},
-    time::Instant,
-};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use reference_server::Config;
 use serde_json::{Value, json};
@@ -137,18 +134,13 @@ fn from_another_machine_it_is_forbidden() {
 }
 
 #[test]
-fn some_hundreds_of_requests_a_second_are_no_effort() {
+fn some_hundreds_of_requests_are_all_heard_in_their_order() {
     let server = publishing();
     let mut client = subscriber(&server, "c");
-    let start = Instant::now();
     for n in 0..500 {
         assert_eq!(server.publish("c", &json!({"n": n})).status, 202);
     }
-    let rate = 500.0 / start.elapsed().as_secs_f64();
-    println!("{rate:.0} requests a second, one after the other, each on a connection of its own");
     for n in 0..500 {
         assert_eq!(heard(&mut client).1["n"], n);
     }
-    // Two orders of magnitude below what an idle machine does.
-    assert!(rate > 100.0, "{rate}");
 }
