@@ -63,7 +63,11 @@ impl Prepared {
         #[cfg(feature = "tide-websockets")]
         if server.config.transport.is_naive() {
             let listener = listener.into_inner()?;
-            return crate::transport::naive::serve(server, endpoints, listener, &shutdown).await;
+            let served =
+                crate::transport::naive::serve(server.clone(), endpoints, listener, &shutdown);
+            served.await?;
+            server.sync_data();
+            return Ok(());
         }
         let app = routes::app(server.clone(), endpoints);
         let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
@@ -77,9 +81,7 @@ impl Prepared {
         server.wheel.stop();
         // Both wait for a thread or the disk: there is nobody left whom that delays.
         drop(watch);
-        if let Some(data) = &server.config.data {
-            data.sync();
-        }
+        server.sync_data();
         info!(connections = server.connections.count(), "stopped");
         Ok(())
     }
