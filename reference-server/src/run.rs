@@ -99,9 +99,14 @@ fn tell_of_files(server: Arc<Server>) -> impl FnMut(Change) + Send {
         });
         let published = events::publish(now, "files", &body.to_string(), &turn);
         debug!(file = change.file, ?published, "a file changed");
-        turn.server.metrics.published_from_files.inc();
-        future::block_on(turn.flush());
-        turn.wait_for_nobody();
+        if published.is_ok() {
+            turn.server.metrics.published_from_files.inc();
+        }
+        // A tree that is unpacked is more than readers take at once, and here nobody else waits.
+        future::block_on(async {
+            turn.flush().await;
+            turn.wait_for_readers(None).await;
+        });
     }
 }
 
