@@ -81,6 +81,12 @@ impl Tried {
         }
     }
 
+    /// The server was there all the time, and still nothing can be said.
+    pub(super) fn says_nothing(&self) -> bool {
+        let open = self.judged.outcome == Outcome::Inconclusive;
+        open && !self.server_gone && !self.interrupted
+    }
+
     /// The try says that the server does wrong, or that it is not there: is it?
     pub(super) fn accuses(&self) -> bool {
         let wrong = matches!(self.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
@@ -98,6 +104,12 @@ impl Void {
     fn of(judged: Judged) -> Self {
         Self { judged, server_gone: false }
     }
+}
+
+/// Whether a server of ours did not start because, as it is built or told to move bytes, it does not
+/// have what the case gives it. Any other reason is a mistake of the case.
+fn cannot(reason: &str) -> bool {
+    reason.contains("--transport ") && reason.contains(" knows nothing of ")
 }
 
 impl Bench<'_> {
@@ -158,7 +170,10 @@ impl Bench<'_> {
         };
         job.reached = reached.as_ref();
         let started = Timestamp::now();
-        let outcome = drive::run(&job).map_err(error)?;
+        let outcome = drive::run(&job).map_err(|reason| match own && cannot(&reason) {
+            true => Void::of(Judged::unsupported(reason)),
+            false => error(reason),
+        })?;
         let traffic = Traffic {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
@@ -206,6 +221,20 @@ impl Bench<'_> {
                     Judged::inconclusive(format!("the target cannot be reached: {reason}"));
                 Err(Void { server_gone: true, judged })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cannot;
+
+    #[test]
+    fn a_server_that_does_not_have_an_option_is_told_from_a_case_that_is_wrong() {
+        let start = "the reference server did not start:";
+        assert!(cannot(&format!("{start} --transport naive knows nothing of --data")));
+        for wrong in ["error: unexpected argument '--dta' found", "it said nothing in 10s"] {
+            assert!(!cannot(&format!("{start} {wrong}")), "{wrong}");
         }
     }
 }
