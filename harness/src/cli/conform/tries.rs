@@ -104,6 +104,14 @@ impl Void {
     fn of(judged: Judged) -> Self {
         Self { judged, server_gone: false }
     }
+
+    /// It could not be run, because the harness or a server of the case's own could not.
+    fn not_run(own: bool, reason: String) -> Self {
+        Self::of(match own && cannot(&reason) {
+            true => Judged::unsupported(reason),
+            false => Judged::error(reason),
+        })
+    }
 }
 
 /// Whether a server of ours did not start because, as it is built or told to move bytes, it does not
@@ -170,10 +178,7 @@ impl Bench<'_> {
         };
         job.reached = reached.as_ref();
         let started = Timestamp::now();
-        let outcome = drive::run(&job).map_err(|reason| match own && cannot(&reason) {
-            true => Void::of(Judged::unsupported(reason)),
-            false => error(reason),
-        })?;
+        let outcome = drive::run(&job).map_err(|reason| Void::not_run(own, reason))?;
         let traffic = Traffic {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
