@@ -83,7 +83,7 @@ pub struct Traffic {
 pub struct Judged {
     /// The word.
     pub outcome: Outcome,
-    /// The class of the finding that came first.
+    /// The class of the first finding that lateness does not excuse.
     pub class: Option<&'static str>,
     /// What happened, in a sentence; empty where all is well.
     pub message: String,
