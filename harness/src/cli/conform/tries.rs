@@ -232,7 +232,20 @@ impl Bench<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::cannot;
+    use super::{Judged, Tried, cannot};
+
+    #[test]
+    fn a_try_that_says_nothing_is_no_sign_of_a_server_that_is_gone() {
+        let open = || Tried::only(Judged::inconclusive("the harness itself stood still"));
+        assert!(open().says_nothing());
+        for tried in [
+            Tried { server_gone: true, ..open() },
+            Tried { interrupted: true, ..open() },
+            Tried::only(Judged::pass()),
+        ] {
+            assert!(!tried.says_nothing(), "{tried:?}");
+        }
+    }
 
     #[test]
     fn a_server_that_does_not_have_an_option_is_told_from_a_case_that_is_wrong() {
