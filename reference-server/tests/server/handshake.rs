@@ -66,6 +66,7 @@ fn what_is_no_upgrade_is_refused_with_the_status_that_says_why() {
         (handshake("/ws", "Sec-WebSocket-Protocol: other\r\n"), "400", ""),
         (handshake("/nowhere", ""), "404", ""),
         (good.replace("GET", "POST"), "405", ""),
+        (good.replace("GET", "HEAD"), "426", "upgrade: websocket"),
         (good.replace("HTTP/1.1", "HTTP/1.0"), "400", ""),
         ("hello\r\n".to_owned(), "400", ""),
         ("\u{16}\u{3}\u{1}\u{2}".to_owned(), "400", ""),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use reference_server::{Config, Transport};
+use reference_server::{Config, Data, Transport};
 use serde_json::json;
 
 use crate::common::{CLOSE, Client, Frame, Server, TEXT, handshake};
@@ -116,6 +116,28 @@ fn the_naive_one_lets_a_reader_that_stops_freeze_its_room() {
     let speaker = speaking.join().expect("everything was sent");
     speaker.stream.shutdown(Shutdown::Both).expect("open");
     listening.join().expect("no panic").expect("read to the end");
+}
+
+#[test]
+fn the_naive_one_keeps_storage_where_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = Some(Data::open(dir.path()).expect("a store"));
+    let mut config = Config { transport: Transport::Naive, data, ..Config::default() };
+    // A room is forgotten as soon as it is empty.
+    config.limits.history_window = Duration::ZERO;
+    let server = Server::start(config);
+    let mut client = server.native();
+    let mut versions = Vec::new();
+    for _ in 0..2 {
+        client.say(&json!({"type": "join", "room": "r"}));
+        versions.push(client.until("joined")["storage"]["version"].clone());
+        let put = json!({"put": {"key": "k", "value": 1}});
+        client.say(&json!({"type": "store", "room": "r", "ops": [put]}));
+        client.until("stored");
+        client.say(&json!({"type": "leave", "room": "r"}));
+        client.until("left");
+    }
+    assert_eq!(versions, [json!(0), json!(1)]);
 }
 
 #[test]
