@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -213,6 +214,29 @@ fn bytes_that_are_no_websocket_are_found_whatever_the_steps_say() {
     let ran = upgraded(masked, &steps);
     assert_eq!(ran.code, Some(1), "{}", ran.said);
     ran.found("protocol", "framing");
+}
+
+#[test]
+fn nothing_is_written_into_a_frame_that_is_unfinished() {
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&written);
+    let breaks = move |mut stream: TcpStream| {
+        let mut begun = [0; 3];
+        // The connection that only asks whether the target is there begins otherwise.
+        if stream.read_exact(&mut begun).is_ok() && begun == *b"\x81\x85\0" {
+            stream.write_all(b"\x81\x82\0\0\0\0hi").unwrap_or_default();
+            stream.shutdown(Shutdown::Write).unwrap_or_default();
+            stream.read_to_end(&mut log.lock().expect("nobody panicked")).unwrap_or_default();
+        }
+    };
+    let bytes = "{ as: alice, bytes: { hex: \"81 85 00\" } }";
+    let closed = "{ as: alice, expect: { closed: {} } }";
+    let steps = format!("  - {{ as: alice, open: {{}} }}\n  - {bytes}\n  - {closed}\n");
+    let ran = upgraded(breaks, &steps);
+    assert_eq!(ran.code, Some(1), "{}", ran.said);
+    assert!(ran.said.contains("masked"), "{}", ran.said);
+    let more = written.lock().expect("nobody panicked").clone();
+    assert_eq!(more, b"", "a Close frame inside of another frame");
 }
 
 #[test]
