@@ -232,7 +232,8 @@ fn a_target_that_dies_is_no_verdict_on_the_cases_and_fails_the_suite() {
 #[test]
 fn who_kills_a_server_is_found_among_those_that_ran_beside_it() {
     let fake = Fake::start(Habit::Phoenix);
-    let judged = OnDisk::new().with_death().run(&["--target", &at(&fake)]);
+    let args = ["--target", &at(&fake), "--wait", "60s"];
+    let judged = OnDisk::new().with_death().run(&args);
     judged.assert(1, "failed");
     let expected = [
         ("mini/echo/answered", "pass", ""),
@@ -293,7 +294,7 @@ fn the_reference_server_is_started_and_passes_a_case_of_each_kind() {
 fn a_case_with_a_server_of_its_own_is_not_for_a_target() {
     let text = "scenario: own\nabout: A server for one case.\nrequires: [NAT-WEL-1]\nown_server: true\n\
                 server: { heartbeat: 300ms/900ms }\nclients: { alice: {} }\nsteps:\n  \
-                - { as: alice, open: {} }\n  - { as: alice, expect: { ping: {} }, within: 2s }\n";
+                - { as: alice, open: {} }\n  - { as: alice, expect: { ping: {} }, within: 30s }\n";
     let requirements = "requirements: native\nabout: t\nlist:\n  NAT-WEL-1: { level: MUST, text: \
                         It greets., source: t }\n";
     let suite = OnDisk::new()
