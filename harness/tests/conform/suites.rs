@@ -30,10 +30,11 @@ receive:
 ";
 
 /// A case with one client that sends something and looks what comes next. That is all it waits for:
-/// whatever else comes is another answer.
+/// whatever else comes is another answer, or what somebody tells all in a case beside it.
 pub(crate) fn case(slug: &str, head: &str, sends: &str, waits: &str) -> String {
     format!(
-        "scenario: {slug}\nabout: A case of these tests.\n{head}\nclients: {{ alice: {{}} }}\n\
+        "scenario: {slug}\nabout: A case of these tests.\n{head}\n\
+         ignore: [{{ told: $_ }}]\nclients: {{ alice: {{}} }}\n\
          steps:\n  - {{ as: alice, open: {{}} }}\n  - {{ as: alice, send: {sends} }}\n  \
          - {{ as: alice, expect: {{ next: {waits} }}, within: 30s }}\n"
     )

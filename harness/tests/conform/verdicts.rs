@@ -29,7 +29,7 @@ fn a_server_that_does_right_passes_and_a_should_that_it_does_not_is_told() {
     for part in [
         "MINI-2  SHOULD  nonstrict",
         "Thanks are returned.",
-        "conformance/mini/thanks/returned.yaml:8",
+        "conformance/mini/thanks/returned.yaml:9",
         "→ {\"thank\":\"you\"}",
         "← {\"error\":\"unknown\"}",
         "--only mini/thanks/returned --seed 7",
@@ -55,7 +55,7 @@ fn a_broken_promise_fails_with_its_class_and_its_transcript() {
     let case = judged.case("mini/echo/answered");
     assert_eq!((&case["outcome"], &case["class"]), (&"fail".into(), &"reply".into()), "{judged}");
     assert_eq!(case["requirements"], serde_json::json!(["MINI-1"]));
-    assert_eq!(case["line"], 8, "{judged}");
+    assert_eq!(case["line"], 9, "{judged}");
     assert!(judged.ran.out.contains("← {\"echoed\":\"nonsense\"}"), "{judged}");
     // Each requirement of the dialect is in the report, run or not.
     let requirements = judged.json["requirements"].as_array().expect("a list");
