@@ -117,19 +117,32 @@ fn a_foreign_origin_is_refused_when_there_is_a_list() {
 }
 
 #[test]
-fn a_head_that_never_ends_is_answered_at_the_deadline_and_holds_up_nobody() {
-    let config = Config { handshake: Duration::from_millis(300), ..Config::default() };
+fn a_head_that_never_ends_is_answered_at_the_deadline() {
+    let config = Config { handshake: Duration::from_millis(500), ..Config::default() };
     let server = Server::start(config);
     let mut slow = Client::over(server.tcp());
     slow.raw(b"GET /ws HTTP/1.1\r\nHost: x\r\n");
-    let mut quick = server.client("/echo");
-    quick.text("meanwhile");
-    assert_eq!(quick.frame().expect("an echo").text(), "meanwhile");
     let mut answer = String::new();
     slow.stream.read_to_string(&mut answer).expect("an answer");
     assert_eq!(status(&answer), "408");
-    quick.text("afterwards");
-    assert_eq!(quick.frame().expect("an echo").text(), "afterwards");
+}
+
+#[test]
+fn heads_that_are_not_finished_hold_up_nobody() {
+    // Nobody here waits for a deadline.
+    let config = Config { handshake: Duration::from_secs(3600), ..Config::default() };
+    let server = Server::start(config);
+    let head = handshake("/echo", "");
+    let (begun, rest) = head.split_at(40);
+    let mut slow: Vec<_> = (0..20).map(|_| Client::over(server.tcp())).collect();
+    slow.iter_mut().for_each(|client| client.raw(begun.as_bytes()));
+    let mut quick = server.client("/echo");
+    quick.text("meanwhile");
+    assert_eq!(quick.frame().expect("an echo").text(), "meanwhile");
+    for client in &mut slow {
+        client.raw(rest.as_bytes());
+        assert!(client.head().starts_with("HTTP/1.1 101"));
+    }
 }
 
 #[test]
