@@ -102,6 +102,14 @@ impl World for LocalWorld {
         Some(result)
     }
 
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<ConnId>)) {
+        let rooms = self.rooms.borrow();
+        let named = rooms.range(prefix.to_owned()..);
+        for (_, room) in named.take_while(|(name, _)| name.starts_with(prefix)) {
+            look(room);
+        }
+    }
+
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
         act(&mut self.ids.borrow_mut())
     }
