@@ -34,6 +34,7 @@ pub(super) const UNSUPPORTED: Ending =
 /// There is no version.
 pub(super) const NO_VERSION: Ending =
     Ending::new(4008, "no protocol version supplied", Reason::Closed);
+const UNAUTHORISED: Ending = Ending::new(4009, "connection is unauthorized", Reason::Closed);
 const TERMINATED: Ending = Ending::new(4009, "connection terminated", Reason::Evicted);
 const SLOW: Ending = Ending::new(4100, "over capacity: slow reader", Reason::Slow);
 const ABUSE: Ending = Ending::new(4100, "over capacity: too many messages", Reason::Evicted);
@@ -41,7 +42,8 @@ const NO_ROOM: Ending = Ending::new(4100, "over capacity", Reason::Closed);
 const NO_PONG: Ending = Ending::new(4201, "pong reply not received in time", Reason::Timeout);
 
 /// Every ending that has a code of this protocol's own.
-pub const ENDINGS: [Ending; 12] = [
+pub const ENDINGS: [Ending; 13] = [
+    UNAUTHORISED,
     NO_PATH,
     NO_APP,
     DISABLED,
@@ -62,6 +64,7 @@ pub const ENDINGS: [Ending; 12] = [
 pub(crate) fn ending(ending: Ending) -> Ending {
     let own = [
         (Ending::TIMEOUT, NO_PONG),
+        (Ending::UNAUTHORISED, UNAUTHORISED),
         (Ending::EVICTED, TERMINATED),
         (Ending::SLOW, SLOW),
         (Ending::ABUSE, ABUSE),
@@ -363,10 +366,10 @@ mod tests {
             let own = ending(general);
             assert_eq!(ending(own), own, "to say it twice changes nothing");
             assert_eq!(own.told, general.told);
+            // What other codes than those of RFC 6455 mean here is this protocol's own.
             let is_own = ENDINGS.contains(&own);
+            assert_eq!(is_own, general.code >= 4000 || general == Ending::TRY_LATER, "{own:?}");
             assert_eq!(farewell(own).is_some(), is_own, "{own:?}");
-            // What the general codes mean here is something else, but for those of RFC 6455.
-            assert!(is_own || own.code < 4000 || general == Ending::UNAUTHORISED, "{own:?}");
         }
         let frame = farewell(NO_PONG).expect("it is said");
         assert_eq!(
