@@ -122,7 +122,8 @@ fn is_a(text: &str, kind: &str) -> bool {
             .and_then(|rest| rest.strip_prefix(kind))
             .is_some_and(|rest| rest.starts_with('"'))
     };
-    kind.is_empty() || [r#"{"type":""#, r#"{"status":""#, r#"{""#].into_iter().any(starts)
+    kind.is_empty()
+        || [r#"{"type":""#, r#"{"status":""#, r#"{"event":""#, r#"{""#].into_iter().any(starts)
 }
 
 impl Outlet for Faulty {
