@@ -225,7 +225,7 @@ impl<P> Session<P> {
             user.hears = false;
             let key = key(&self.app, name);
             in_room(now, &key, Make::Never, world, |act| {
-                channel::set_hearing(act, user.seat, false)
+                channel::set_hearing(act, user.seat, false);
             });
         }
     }
