@@ -1,6 +1,6 @@
 //! A channel: what its room knows besides its members, who comes and goes, and what is told of that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,37 @@ struct Told {
     is_occupied: bool,
     /// When they are told that nobody is there any more.
     vacated: Option<Time>,
-    /// By user: when they are told that it is gone.
-    removed: BTreeMap<String, Time>,
+    /// Who has gone without their having been told yet.
+    removed: Removed,
+}
+
+/// Users who have gone, and when webhooks are told so.
+#[derive(Debug, Default)]
+struct Removed {
+    at: BTreeMap<String, Time>,
+    by_time: BTreeSet<(Time, String)>,
+}
+
+impl Removed {
+    fn insert(&mut self, user: &str, at: Time) {
+        self.remove(user);
+        self.at.insert(user.to_owned(), at);
+        self.by_time.insert((at, user.to_owned()));
+    }
+
+    /// It is back. Says whether they have not been told that it had gone.
+    fn remove(&mut self, user: &str) -> bool {
+        let Some((user, at)) = self.at.remove_entry(user) else { return false };
+        self.by_time.remove(&(at, user))
+    }
+
+    /// The next of whom they are to be told by now.
+    fn pop_due(&mut self, now: Time) -> Option<String> {
+        let &(at, _) = self.by_time.first()?;
+        let (_, user) = if at <= now { self.by_time.pop_first() } else { None }?;
+        self.at.remove(&user);
+        Some(user)
+    }
 }
 
 /// What subscribers were told of how many they are.
@@ -84,13 +113,13 @@ impl Channel {
     /// Until when there is something that outlives the members, if there is.
     pub(crate) fn kept_until(&self) -> Option<Time> {
         let last = self.last.as_ref().map(|kept| kept.until);
-        let removed = self.hooks.removed.values().max().copied();
+        let removed = self.hooks.removed.by_time.last().map(|&(at, _)| at);
         [last, removed, self.hooks.vacated].into_iter().flatten().max()
     }
 
     /// When there is something to do, whoever is there.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let removed = self.hooks.removed.values().min().copied();
+        let removed = self.hooks.removed.by_time.first().map(|&(at, _)| at);
         [removed, self.hooks.vacated, self.count.due].into_iter().flatten().min()
     }
 
@@ -125,11 +154,7 @@ pub(crate) fn settle<W: World>(now: Now, room: &mut Room<W::Peer>, world: &W) {
     channel.last.take_if(|kept| kept.until <= now.time);
     let hooks = &mut channel.hooks;
     let name = channel_of(name);
-    while let Some((user_id, at)) = hooks.removed.iter().min_by_key(|&(_, at)| at)
-        && *at <= now.time
-    {
-        let user_id = user_id.clone();
-        hooks.removed.remove(&user_id);
+    while let Some(user_id) = hooks.removed.pop_due(now.time) {
         world.hook(&channel.app, Hook::MemberRemoved { channel: name.to_owned(), user_id });
     }
     if hooks.vacated.take_if(|at| *at <= now.time).is_some() {
@@ -305,7 +330,7 @@ fn hook_arrival<W: World>(act: &mut Act<'_, W>, user: Option<&User>) {
         act.world.hook(&channel.app, Hook::ChannelOccupied { channel: name.to_owned() });
     }
     if let Some(User { id, .. }) = user
-        && hooks.removed.remove(id).is_none()
+        && !hooks.removed.remove(id)
     {
         let hook = Hook::MemberAdded { channel: name.to_owned(), user_id: id.clone() };
         act.world.hook(&channel.app, hook);
@@ -323,8 +348,8 @@ fn hook_leave<W: World>(act: &mut Act<'_, W>, gone: Option<&str>) {
     let hooks = &mut channel.hooks;
     if let Some(user) = gone {
         // Who comes and goes that fast is not waited for.
-        let at = if hooks.removed.len() < GONE_MAX { at } else { now.time };
-        hooks.removed.insert(user.to_owned(), at);
+        let at = if hooks.removed.at.len() < GONE_MAX { at } else { now.time };
+        hooks.removed.insert(user, at);
     }
     if is_empty {
         hooks.vacated = Some(at);

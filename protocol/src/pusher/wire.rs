@@ -282,6 +282,8 @@ impl User {
     }
 }
 
+/// Bytes of the name of a channel, in an error that names it.
+const CHANNEL_SHOWN_BYTES: usize = 200;
 const ERROR: &str = "pusher:error";
 /// An empty object in a string.
 pub(super) const NOTHING: &str = "{}";
@@ -304,7 +306,10 @@ struct ErrorData<'a> {
 /// A refusal as the client is told of it.
 pub(super) fn refused(refusal: &Refusal) -> Frame {
     let data = ErrorData { code: refusal.code.number(), message: &refusal.message };
-    Frame::json(&Error { event: ERROR, channel: refusal.room.as_deref(), data })
+    // Nobody gets 64 KiB back because that was no name.
+    let shown = |name: &str| name.floor_char_boundary(CHANNEL_SHOWN_BYTES);
+    let channel = refusal.room.as_deref().and_then(|name| name.get(..shown(name)));
+    Frame::json(&Error { event: ERROR, channel, data })
 }
 
 #[derive(Serialize)]

@@ -156,6 +156,7 @@ fn publish<W: World>(now: Now, app: &Arc<App>, event: &Event, name: &str, world:
     let frame = wire::said(&event.name, Some(name), Some(&event.data));
     let kind = Kind::of(name);
     let make = if kind.keeps { Make::IfAbsent } else { Make::Never };
+    let info = Info::read(event.info.as_deref());
     let counts = in_room(now, &key(app, name), make, world, |act| {
         let caused = event.socket_id.as_deref();
         let by = caused.and_then(|id| act.room.members().find(|(_, it)| it.id == id));
@@ -165,10 +166,10 @@ fn publish<W: World>(now: Now, app: &Arc<App>, event: &Event, name: &str, world:
             channel::of_room(act.room, app).keep(now.time, &frame);
         }
         let users = act.room.channel.as_ref().map_or(0, |channel| channel.users().len());
-        (users, act.room.full_members().count())
+        let subscribers = if info.subscription_count { act.room.full_members().count() } else { 0 };
+        (users, subscribers)
     });
     let (users, subscribers) = counts.unwrap_or_default();
-    let info = Info::read(event.info.as_deref());
     Told {
         user_count: (info.user_count && kind.is_presence()).then_some(users),
         subscription_count: info.subscription_count.then_some(subscribers),

@@ -214,10 +214,10 @@ impl Truth {
         match frame["event"].as_str() {
             None => expected[who].push(error(4200, None)),
             Some("pusher:ping") => {
-                expected[who].push(json!({"event": "pusher:pong", "data": "{}"}))
+                expected[who].push(json!({"event": "pusher:pong", "data": "{}"}));
             }
             Some("pusher:subscribe") => {
-                self.subscribe(who, &channel(&frame), &frame["data"], expected)?
+                self.subscribe(who, &channel(&frame), &frame["data"], expected)?;
             }
             Some("pusher:unsubscribe") => self.leave(who, &channel(&frame), expected),
             Some("client-x") => self.say(who, &frame, expected)?,

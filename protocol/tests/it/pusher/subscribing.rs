@@ -99,6 +99,8 @@ fn errors_say_what_was_to_be_signed() {
     let long = "x".repeat(10_000);
     let told = stage.ask(A, "pusher:subscribe", &json!({"channel": "private-x", "auth": long}));
     assert!(told["data"]["message"].as_str().is_some_and(|message| message.len() == 200));
+    let told = stage.ask(A, "pusher:subscribe", &json!({"channel": "é".repeat(10_000)}));
+    assert!(is_error(&told, 4300, Some(&"é".repeat(100))), "{told}");
 }
 
 #[test]
