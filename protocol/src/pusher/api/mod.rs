@@ -41,7 +41,7 @@ impl Refused {
 /// Unix epoch.
 ///
 /// # Errors
-/// 401 if it has not.
+/// 401 if it has not, 403 if nobody may use the application.
 pub fn verify(
     app: &App,
     method: &str,
@@ -73,12 +73,14 @@ pub fn verify(
     }
     let text = signed_text(method, path, query);
     match field("auth_signature") {
-        Some(given) if auth::is_signed(app, &text, given) => Ok(()),
+        Some(given) if auth::is_signed(app, &text, given) => {}
         _ => {
             let shown = text.replace('\n', "\\n");
-            refuse(&format!("auth_signature is not the signature of \"{shown}\""))
+            return refuse(&format!("auth_signature is not the signature of \"{shown}\""));
         }
     }
+    // "Forbidden: app disabled or over message quota."
+    if app.enabled { Ok(()) } else { Err(Refused::new(403, "application disabled")) }
 }
 
 /// "METHOD\nPATH\nk=v&k=v": all parameters but the signature, keys in lower case, sorted, values as they
@@ -161,6 +163,14 @@ mod tests {
         for time in [TIME - 600, TIME + 600] {
             assert_eq!(verify(&app(), "POST", PATH, &query, BODY, at(time)), Ok(()));
         }
+    }
+
+    #[test]
+    fn nobody_uses_an_application_that_is_disabled() {
+        let off = App { enabled: false, ..app() };
+        let status =
+            |body| verify(&off, "POST", PATH, &query(), body, at(TIME)).map_err(|it| it.status);
+        assert_eq!((status(BODY), status(b"x")), (Err(403), Err(401)));
     }
 
     #[test]
