@@ -139,6 +139,13 @@ impl Common {
         }
         Tls::new(&self.ca, self.insecure)
     }
+
+    /// The same, in words of a command that repeats the run.
+    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+        let authorities =
+            self.ca.iter().map(|ca| format!("--ca {}", quoted(&ca.path.display().to_string())));
+        authorities.chain(self.insecure.then(|| "--insecure".to_owned()))
+    }
 }
 
 impl Runner<'_> {
@@ -253,8 +260,7 @@ impl Runner<'_> {
         let users = args.users.iter().map(|users| format!("--users {}", users.display()));
         words.extend(users);
         words.extend(args.target.iter().map(|target| format!("--target {target}")));
-        words.extend(self.common.ca.iter().map(|ca| format!("--ca {}", ca.path.display())));
-        words.extend(self.common.insecure.then(|| "--insecure".to_owned()));
+        words.extend(self.common.trust());
         words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
         words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
         words.join(" ")
