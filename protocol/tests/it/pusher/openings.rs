@@ -1,7 +1,9 @@
 //! Who is let in, how the others end, and what comes first.
 
 use protocol::pusher::App;
-use protocol::{ConnId, Dialect, Ending, Opening, Reason, Session};
+use protocol::{
+    ConnId, Dialect, Ending, Flow, Ids, Incoming, Limits, LocalWorld, Opening, Reason, Session,
+};
 use serde_json::json;
 
 use super::{A, B, OPENING, Stage};
@@ -82,6 +84,38 @@ fn an_application_has_as_many_connections_as_it_may() {
     stage.end(A, Reason::Closed);
     assert_eq!(open(&mut stage, B, OPENING), Ok(()), "a place is free again, one");
     assert_eq!(open(&mut stage, A, OPENING).map_err(|ending| ending.code), Err(4004));
+}
+
+#[test]
+fn too_many_messages_are_refused_and_a_flood_is_cut() {
+    let mut stage = Stage::new();
+    let limits = Limits { requests_per_s: 20, message_bytes: 200, ..Limits::default() };
+    stage.world = LocalWorld::new(limits, Ids::new([9; 32])).with_app(App::default());
+    stage.open(&[A, B]);
+    let now = stage.now();
+    let mut send = |conn, text: &str| {
+        let session = stage.sessions.get_mut(&conn).expect("it is open");
+        let flow = session.received(now, Incoming::Text(text), &stage.world);
+        let frames = stage.world.take(conn);
+        (flow, frames.first().map_or(String::new(), |frame| frame.as_text().to_owned()))
+    };
+    let ping = r#"{"event":"pusher:ping"}"#;
+    for _ in 0..20 {
+        let (flow, told) = send(A, ping);
+        assert!(flow == Flow::Continue && told.contains("pusher:pong"), "{told}");
+    }
+    for _ in 0..200 {
+        let (flow, told) = send(A, ping);
+        assert!(flow == Flow::Continue && told.contains(r#""code":4301"#), "{told}");
+    }
+    let (flow, told) = send(A, ping);
+    assert!(
+        matches!(flow, Flow::Close(Ending { code: 4100, told: Reason::Evicted, .. })),
+        "{flow:?}"
+    );
+    assert_eq!(told, "");
+    let (flow, _) = send(B, &format!("{ping:<201}"));
+    assert_eq!(flow, Flow::Close(Ending::TOO_BIG));
 }
 
 #[test]
