@@ -227,7 +227,9 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
-    let books = Books::new(plan.run_number, judge, names);
+    let mut books = Books::new(plan.run_number, judge, names);
+    books.keep_secrets(&plan.dialect.params);
+    plan.clients.iter().for_each(|client| books.keep_secrets(&client.vars));
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
         let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
