@@ -8,6 +8,7 @@ use crate::conform::lint;
 use crate::conform::suite::{COMMON, Suite, files_of};
 use crate::dialect::{Dialect, Verb, doubts};
 use crate::plan::{Built, Options, Plan, Source};
+use crate::report::words::counted;
 use crate::scenario::files::Kind;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
@@ -56,16 +57,11 @@ fn run(args: &Args, fancy: bool) -> (String, Exit) {
     if files == 0 && problems == 0 {
         return (format!("{text}nothing to check: no .yaml file there\n"), Exit::Usage);
     }
-    let files = counted(files, "file");
+    let files = counted(files as u64, "file");
     let problems_said =
-        if problems == 0 { "no problems".into() } else { counted(problems, "problem") };
+        if problems == 0 { "no problems".into() } else { counted(problems as u64, "problem") };
     let _never_fails = writeln!(text, "{files}, {problems_said}");
     (text, if problems == 0 { Exit::Passed } else { Exit::Usage })
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 /// The scenarios and dialects that come with the program, a line each.
@@ -150,7 +146,7 @@ impl Report {
             lint::lint(&suite).iter().for_each(|problems| self.tell(problems));
             let unwritten = lint::unwritten(&suite);
             if !unwritten.is_empty() {
-                let count = counted(unwritten.len(), "MUST");
+                let count = counted(unwritten.len() as u64, "MUST");
                 let list = unwritten.join(", ");
                 let _never_fails = writeln!(self.text, "no case yet for {count}: {list}");
             }

@@ -139,6 +139,13 @@ impl Common {
         }
         Tls::new(&self.ca, self.insecure)
     }
+
+    /// The same, in words of a command that repeats the run.
+    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+        let authorities =
+            self.ca.iter().map(|ca| format!("--ca {}", quoted(&ca.path.display().to_string())));
+        authorities.chain(self.insecure.then(|| "--insecure".to_owned()))
+    }
 }
 
 impl Runner<'_> {
@@ -207,7 +214,6 @@ impl Runner<'_> {
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
-        let scenario = Scenario::parse(given.scenario.clone())?;
         let mut options = Options::now();
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
@@ -218,11 +224,15 @@ impl Runner<'_> {
             options.clients = args.clients.iter().cloned().collect();
             options.vars = args.vars.iter().cloned().collect();
         }
-        match &given.dialect {
-            Some(source) => {
-                let dialect = Dialect::parse(&source.name, &source.text)?;
-                Plan::build_with(&scenario, dialect, &options)
-            }
+        let given_dialect = match (&given.dialect, &options.dialect) {
+            (Some(source), _) => Some(Dialect::parse(&source.name, &source.text)?),
+            (None, Some(named)) => Some(Dialect::load(named)?),
+            (None, None) => None,
+        };
+        let names = given_dialect.as_ref().map(Dialect::gives).unwrap_or_default();
+        let scenario = Scenario::parse_with(given.scenario.clone(), &names)?;
+        match given_dialect {
+            Some(dialect) => Plan::build_with(&scenario, dialect, &options),
             None => Plan::build(&scenario, &options),
         }
     }
@@ -253,8 +263,7 @@ impl Runner<'_> {
         let users = args.users.iter().map(|users| format!("--users {}", users.display()));
         words.extend(users);
         words.extend(args.target.iter().map(|target| format!("--target {target}")));
-        words.extend(self.common.ca.iter().map(|ca| format!("--ca {}", ca.path.display())));
-        words.extend(self.common.insecure.then(|| "--insecure".to_owned()));
+        words.extend(self.common.trust());
         words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
         words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
         words.join(" ")

@@ -31,7 +31,7 @@ pub enum Event {
         /// What.
         what: String,
     },
-    /// A case was not run, because it is about other servers or nobody asked for it.
+    /// A case was not run: it is about other servers, nobody asked for it, or the signal came first.
     LeftOut(LeftOut),
     /// A case has begun.
     Started {
@@ -119,6 +119,11 @@ pub struct Asked {
     /// Why no case can show it, if that is so.
     pub untestable: Option<String>,
 }
+
+/// Why a case was not run that no pattern of the user means.
+pub const NOT_SELECTED: &str = "not selected";
+/// Why a case was not run to its end when the signal came.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// A case that was not run.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

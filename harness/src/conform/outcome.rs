@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::requirement::Level;
 use crate::check::{Class, STEPS, TABLE};
 use crate::dialect::Heartbeat;
-use crate::latency::STALL_LIMIT;
+use crate::latency::{Metric, STALL_LIMIT};
 use crate::observe::Ending;
 use crate::summary::{Summary, Witness};
 use crate::verdict::Verdict;
@@ -18,7 +18,7 @@ use crate::verdict::Verdict;
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The server says that it lacks this.
+    /// The server lacks this: its profile says so, or it cannot be set up so.
     Unsupported,
     /// All that was promised was kept.
     Pass,
@@ -41,7 +41,7 @@ pub const OUTCOMES: [(Outcome, &str, &str); 8] = [
     (Outcome::Pass, "pass", "all that was promised was kept"),
     (Outcome::Nonstrict, "nonstrict", "a SHOULD is not met; every MUST is"),
     (Outcome::Fail, "fail", "a promise was broken"),
-    (Outcome::Unsupported, "unsupported", "the profile says that the server lacks it"),
+    (Outcome::Unsupported, "unsupported", "the server lacks it, and says so"),
     (Outcome::Inconclusive, "inconclusive", "nothing can be said"),
     (Outcome::Error, "error", "the case or the harness itself went wrong"),
     (Outcome::Xfail, "xfail", "failed as the baseline expects"),
@@ -83,7 +83,7 @@ pub struct Traffic {
 pub struct Judged {
     /// The word.
     pub outcome: Outcome,
-    /// The class of the finding that came first.
+    /// The class of the first finding that lateness does not excuse.
     pub class: Option<&'static str>,
     /// What happened, in a sentence; empty where all is well.
     pub message: String,
@@ -98,6 +98,11 @@ impl Judged {
     /// Nothing can be said, and why.
     pub fn inconclusive(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::Inconclusive, class: None, message: message.into() }
+    }
+
+    /// The server does not do this, and who says so.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Unsupported, class: None, message: message.into() }
     }
 
     /// The case or the harness went wrong, and how.
@@ -115,9 +120,9 @@ pub fn patience(heartbeat: Heartbeat) -> Duration {
     }
 }
 
-/// What a run says of a case whose gravest requirement has this level. A verdict that hangs on time
-/// is none when the harness itself stood still for too long; nor is any, when it stood still for so
-/// long that a right server had to give its clients up, and connections were given up.
+/// What a run says of a case whose gravest requirement has this level. What hangs on time is no
+/// verdict when the harness itself was late ([`Lateness`]); what came that must not come is one,
+/// however late it was.
 pub fn judge(
     summary: &Summary,
     level: Level,
@@ -127,26 +132,16 @@ pub fn judge(
     if let Some(error) = &summary.error {
         return Judged::inconclusive(error.clone());
     }
-    let stalled = u128::from(summary.generator.stall_us) > STALL_LIMIT.as_micros();
-    let stood = || {
-        let stall = crate::report::words::whole_micros(summary.generator.stall_us);
-        Judged::inconclusive(format!("the harness itself stood still for {stall}"))
-    };
+    let lateness = Lateness::of(summary, patience, ended);
     if failed(summary) {
-        let all = |hangs: fn(&Witness) -> bool| summary.witnesses.iter().all(hangs);
-        let stall = Duration::from_micros(summary.generator.stall_us);
-        let cut = ended.iter().any(|it| it.by == "server");
-        let given_up = cut && patience.is_some_and(|patience| stall >= patience);
-        if given_up || (stalled && all(|witness| is_timed(witness.finding.check))) {
-            return stood();
-        }
-        // Who reads too slowly is cut off rightly, and we were too slow in everything.
-        if cut && summary.late && all(is_cut) {
-            return Judged::inconclusive(
-                "the harness itself was late, and connections were cut off",
-            );
-        }
-        return broken(summary, level);
+        let found = summary.witnesses.iter();
+        let standing: Vec<&Witness> = found.filter(|it| !lateness.excuses(it)).collect();
+        // Without a witness it was a step or a limit.
+        let excused = match summary.witnesses.is_empty() {
+            true => lateness.given_up,
+            false => standing.is_empty(),
+        };
+        return if excused { lateness.judged() } else { broken(summary, level, &standing) };
     }
     if summary.interrupted.is_some() {
         return Judged::inconclusive("interrupted");
@@ -156,9 +151,9 @@ pub fn judge(
         return Judged::inconclusive(format!("line {} was not reached", step.line));
     }
     let open = |verdict| verdict == Verdict::Inconclusive;
-    let untimely = |name| stalled && is_timed(name);
+    let untimely = |name| lateness.stalled && is_timed(name);
     if summary.checks.iter().any(|it| open(it.verdict) && it.facts > 0 && untimely(it.name)) {
-        return stood();
+        return lateness.judged();
     }
     if let Some(held) = summary.thresholds.iter().find(|held| open(held.verdict)) {
         let limit = crate::report::words::limit(held);
@@ -168,6 +163,88 @@ pub fn judge(
         Some(reason) => Judged::inconclusive(reason.clone()),
         None => Judged::pass(),
     }
+}
+
+/// For how long the harness may stand still without any step being excused.
+const STEP_STALL: Duration = Duration::from_millis(500);
+
+/// How late the harness itself was, and what that excuses.
+struct Lateness {
+    stall: Duration,
+    /// It stood still for so long that nothing is said of times.
+    stalled: bool,
+    /// It stood still for half of the time for which the step that failed waited.
+    rushed: bool,
+    /// It stood still for half of the time for which a right server waits for its clients - the other
+    /// half may have been lost on the way, or by the server on the same busy machine -, and
+    /// connections were given up.
+    given_up: bool,
+    /// It was late in all that it sent, and connections were cut off.
+    cut_off: bool,
+}
+
+impl Lateness {
+    fn of(summary: &Summary, patience: Option<Duration>, ended: &[Ended]) -> Self {
+        let lag = summary.measured.value(Metric::HarnessLoopLag, "max").unwrap_or_default();
+        let stall = Duration::from_micros(summary.generator.stall_us.max(lag as u64));
+        let cut = ended.iter().any(|it| it.by == "server");
+        let failed = summary.steps.iter().find(|step| step.verdict == Verdict::Failed);
+        let waited = failed.map_or(Duration::MAX, |step| {
+            Duration::try_from_secs_f64(step.seconds).unwrap_or(Duration::MAX)
+        });
+        Self {
+            stall,
+            stalled: stall > STALL_LIMIT,
+            rushed: stall >= STEP_STALL && stall >= waited / 2,
+            given_up: cut && patience.is_some_and(|patience| stall >= patience / 2),
+            cut_off: cut && summary.late,
+        }
+    }
+
+    /// Whether a finding may come of nothing but this.
+    fn excuses(&self, witness: &Witness) -> bool {
+        let finding = &witness.finding;
+        if is_certain(finding.class) {
+            return false;
+        }
+        let timed = is_timed(finding.check);
+        let ended = matches!(finding.class, Class::Close | Class::Killed);
+        self.given_up
+            || (self.stalled && timed)
+            || (self.rushed && finding.check == STEPS)
+            // Who reads too slowly is cut off rightly, and we were too slow in everything.
+            || (self.cut_off && (ended || timed))
+    }
+
+    fn judged(&self) -> Judged {
+        if !(self.given_up || self.stalled || self.rushed) {
+            return Judged::inconclusive(
+                "the harness itself was late, and connections were cut off",
+            );
+        }
+        let stall = u64::try_from(self.stall.as_micros()).unwrap_or(u64::MAX);
+        let stall = crate::report::words::whole_micros(stall);
+        Judged::inconclusive(format!("the harness itself stood still for {stall}"))
+    }
+}
+
+/// Something came that must not have come, or came otherwise than it must: no delay and no lost
+/// connection leads to that.
+fn is_certain(class: Class) -> bool {
+    matches!(
+        class,
+        Class::Duplicate
+            | Class::Phantom
+            | Class::Leak
+            | Class::Early
+            | Class::Late
+            | Class::Corrupt
+            | Class::Misattributed
+            | Class::Reorder
+            | Class::Disorder
+            | Class::Causal
+            | Class::Identity
+    )
 }
 
 fn failed(summary: &Summary) -> bool {
@@ -182,18 +259,14 @@ fn is_timed(check: &str) -> bool {
     check == STEPS || TABLE.iter().any(|rule| rule.name == check && rule.timed)
 }
 
-/// A connection that ended without need, or what also hangs on time.
-fn is_cut(witness: &Witness) -> bool {
-    matches!(witness.finding.class, Class::Close | Class::Killed) || is_timed(witness.finding.check)
-}
-
-fn broken(summary: &Summary, level: Level) -> Judged {
+/// The verdict on what was found and is not excused.
+fn broken(summary: &Summary, level: Level, standing: &[&Witness]) -> Judged {
     let outcome = match level {
         Level::Must => Outcome::Fail,
         Level::Should => Outcome::Nonstrict,
     };
     // What came first is the cause; what came later may follow from it.
-    let first = summary.witnesses.iter().min_by_key(|witness| witness.finding.at);
+    let first = standing.iter().min_by_key(|witness| witness.finding.at);
     if let Some(witness) = first {
         let class = Some(witness.finding.class.as_str());
         return Judged { outcome, class, message: witness.finding.detail.clone() };
@@ -216,7 +289,7 @@ fn broken(summary: &Summary, level: Level) -> Judged {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ended {
-    /// Who began it: `server`, `client`, or `nobody` where there was no connection.
+    /// Who began it: `server` or `client`.
     pub by: String,
     /// The code of the server's Close frame.
     pub code: Option<u16>,

@@ -1,9 +1,11 @@
 //! The catalogue: requirements, cases and profiles, read from one tree of files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::profile::Profile;
 use super::requirement::{self, Condition, Level, Requirement, Untestable};
+use crate::dialect::Dialect;
 use crate::plan::Source;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
@@ -35,6 +37,8 @@ pub struct Suite {
     pub cases: Vec<Case>,
     dialects: Vec<(String, Source)>,
     sanity: Vec<(String, Scenario)>,
+    /// The names that its dialects give values to.
+    given: BTreeSet<String>,
 }
 
 /// A file's requirements.
@@ -125,7 +129,10 @@ pub fn files_of(directory: Option<&Path>) -> Result<Vec<SuiteFile>, Problems> {
 impl Suite {
     /// Reads a tree, and everything that is wrong with its files taken one by one.
     pub fn read(files: Vec<SuiteFile>) -> (Self, Vec<Problems>) {
-        let mut suite = Self::default();
+        let dialects = files.iter().filter(|file| file.path.starts_with("dialects/"));
+        let dialects = dialects.map(|file| Dialect::parse(&file.source.name, &file.source.text));
+        let given = dialects.flatten().flat_map(|dialect| dialect.gives()).collect();
+        let mut suite = Self { given, ..Self::default() };
         let mut wrong = Vec::new();
         for file in files {
             let path = file.path.clone();
@@ -156,11 +163,12 @@ impl Suite {
             }
             ["dialects", name] => self.dialects.push((stem(name), source)),
             ["conformance", home, name] if stem(name) == SANITY => {
-                self.sanity.push(((*home).to_owned(), Scenario::parse(source)?));
+                self.sanity.push(((*home).to_owned(), self.scenario(source)?));
             }
             ["conformance", home, area, name] => {
                 let place = ((*home).to_owned(), (*area).to_owned(), stem(name));
-                self.cases.push(case(place, source, own)?);
+                let scenario = self.scenario(source)?;
+                self.cases.push(case(place, scenario, own));
             }
             ["conformance", ..] => {
                 let problem = Problem::new("a case lies in conformance/DIALECT/AREA/NAME.yaml");
@@ -169,6 +177,10 @@ impl Suite {
             _ => {}
         }
         Ok(())
+    }
+
+    fn scenario(&self, source: Source) -> Result<Scenario, Problems> {
+        Scenario::parse_with(source, &self.given)
     }
 
     /// All requirements.
@@ -240,14 +252,9 @@ impl Suite {
     }
 }
 
-fn case(
-    (home, area, slug): (String, String, String),
-    source: Source,
-    own: bool,
-) -> Result<Case, Problems> {
-    let scenario = Scenario::parse(source)?;
+fn case((home, area, slug): (String, String, String), scenario: Scenario, own: bool) -> Case {
     let file = &scenario.file;
-    Ok(Case {
+    Case {
         home,
         area,
         slug,
@@ -259,5 +266,5 @@ fn case(
         set_up: file.server.heartbeat.is_some() || !file.server.args.is_empty(),
         own,
         scenario,
-    })
+    }
 }

@@ -134,24 +134,26 @@ impl Dialect {
             Frames::Of(list) => vec![list],
         };
         let requests = way.http.iter().chain(&way.before).filter_map(|name| self.http.get(name));
-        let requests: Vec<&super::http::Request> = requests.collect();
-        let bodies = requests.iter().flat_map(|request| request.templates());
-        let mut open: Vec<String> = frames
-            .into_iter()
-            .chain(bodies)
-            .flat_map(super::Template::holes)
-            .map(|(name, _)| name)
-            .collect();
-        let paths = requests.iter().map(|request| request.to.as_str());
-        let paths = paths.flat_map(crate::scenario::template::holes_of).map(|hole| hole.name);
-        open.extend(paths);
+        let requests = requests.flat_map(super::http::Request::holes);
+        let frames = frames.into_iter().flat_map(super::Template::holes).map(|(name, _)| name);
+        self.says_in(frames.chain(requests).collect(), hole)
+    }
+
+    /// Whether an HTTP request has this hole, itself or in a definition that it uses.
+    pub fn takes(&self, request: &str, hole: &str) -> bool {
+        self.http.get(request).is_some_and(|request| self.says_in(request.holes(), hole))
+    }
+
+    /// Whether a hole is among these, or in what they are defined by.
+    fn says_in(&self, mut open: Vec<String>, hole: &str) -> bool {
         // What a definition says is said, too.
         let mut seen = BTreeSet::new();
         while let Some(name) = open.pop() {
             if name == hole {
                 return true;
             }
-            if let Some(definition) = self.define.get(&name).filter(|_| seen.insert(name)) {
+            let definition = self.define.get(&name);
+            if let Some(definition) = definition.filter(|_| seen.insert(name)) {
                 open.extend(definition.holes().into_iter().map(|(name, _)| name));
             }
         }

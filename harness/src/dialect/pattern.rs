@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::function::{self, Function};
 use super::shape::SHAPES;
 use super::template::Template;
 use super::{Dialect, Encoding, Unfilled};
@@ -87,7 +88,35 @@ impl Dialect {
 
 /// What is wrong with a pattern whatever its holes come to.
 pub fn mistake(pattern: &Value) -> Option<String> {
-    Template::compile(&without_dots(pattern)).err()
+    wrong_function(pattern).or_else(|| Template::compile(&without_dots(pattern)).err())
+}
+
+/// What is wrong with the first function that is wrong.
+fn wrong_function(pattern: &Value) -> Option<String> {
+    match pattern {
+        Value::Array(list) => list.iter().find_map(wrong_function),
+        Value::Object(entries) => match called(entries) {
+            Ok(Some(function)) => function.inner().find_map(wire_mistake),
+            Ok(None) => entries.values().find_map(wrong_function),
+            Err(fact) => Some(fact),
+        },
+        _ => None,
+    }
+}
+
+/// The function that a mapping is, with wire values for arguments.
+fn called(entries: &Map<String, Value>) -> Result<Option<Function<Value>>, String> {
+    Function::read(entries, &|argument| Ok(argument.clone()))
+}
+
+/// The texts of a function's arguments.
+fn texts_of(function: &Function<Value>) -> Value {
+    function.inner().map(wire_texts).collect()
+}
+
+/// What a function comes to.
+fn call(function: &Function<Value>, vars: &Vars) -> Result<Value, Unusable> {
+    function.value(function::unix(), |argument| fill_wire(argument, vars))
 }
 
 /// The names that a pattern may give values to.
@@ -102,6 +131,10 @@ pub fn needs(pattern: &Value) -> Vec<Hole> {
     match pattern {
         Value::String(text) => template::holes_of(text).filter(computed).collect(),
         Value::Array(list) => list.iter().flat_map(needs).collect(),
+        Value::Object(entries) if entries.keys().any(|key| function::is_function(key)) => {
+            let function = called(entries).ok().flatten();
+            function.map(|function| template::holes(&texts_of(&function))).unwrap_or_default()
+        }
         Value::Object(entries) => entries
             .iter()
             .flat_map(|(key, value)| match key.as_str() {
@@ -126,6 +159,9 @@ fn without_dots(pattern: &Value) -> Value {
             if pieces(text).iter().any(computed) { Value::from("x") } else { pattern.clone() }
         }
         Value::Array(list) => list.iter().map(without_dots).collect(),
+        Value::Object(entries) if entries.keys().any(|key| function::is_function(key)) => {
+            Value::from("x")
+        }
         Value::Object(entries) => Value::Object(
             entries
                 .iter()
@@ -176,13 +212,16 @@ fn escaped(key: &str, value: Value) -> (String, Value) {
 }
 
 /// A pattern with the names filled that have a value; the others stay holes.
-fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unfilled> {
+fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unusable> {
     Ok(match pattern {
         Value::String(text) => resolve_text(text, vars)?,
         Value::Array(list) => {
             Value::Array(list.iter().map(|item| resolve(item, vars)).collect::<Result<_, _>>()?)
         }
         Value::Object(entries) => {
+            if let Some(function) = called(entries).map_err(Unusable::Wrong)? {
+                return Ok(literal(call(&function, vars)?));
+            }
             let mut resolved = Map::new();
             for (key, value) in entries {
                 let value = match key.as_str() {
@@ -206,15 +245,7 @@ fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unfilled> {
 fn resolve_text(text: &str, vars: &Vars) -> Result<Value, Unfilled> {
     let pieces = pieces(text);
     if let [Piece::Hole(hole)] = pieces.as_slice() {
-        return Ok(match known(hole, vars)? {
-            None => Value::from(text),
-            Some(Value::String(text)) => Value::from(text.replace('$', "$$")),
-            // Exactly this, not one that has these keys among others.
-            Some(value @ (Value::Array(_) | Value::Object(_))) => {
-                Value::Object(Map::from_iter([("$is".to_owned(), value)]))
-            }
-            Some(value) => value,
-        });
+        return Ok(known(hole, vars)?.map_or_else(|| Value::from(text), literal));
     }
     let mut resolved = String::new();
     for piece in &pieces {
@@ -227,6 +258,17 @@ fn resolve_text(text: &str, vars: &Vars) -> Result<Value, Unfilled> {
         }
     }
     Ok(Value::String(resolved))
+}
+
+/// A pattern that is exactly this value, not one that has its keys among others.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::from(text.replace('$', "$$")),
+        value @ (Value::Array(_) | Value::Object(_)) => {
+            Value::Object(Map::from_iter([("$is".to_owned(), value)]))
+        }
+        value => value,
+    }
 }
 
 /// The value of a hole; none if it may be given one.
@@ -242,9 +284,10 @@ fn known(hole: &Hole, vars: &Vars) -> Result<Option<Value>, Unfilled> {
 pub fn wire_texts(value: &Value) -> Value {
     match value {
         Value::Array(list) => list.iter().map(wire_texts).collect(),
-        Value::Object(entries) => match operation(entries) {
-            Some((_, inner)) => wire_texts(inner),
-            None => {
+        Value::Object(entries) => match (operation(entries), called(entries)) {
+            (_, Ok(Some(function))) => texts_of(&function),
+            (Some((_, inner)), _) => wire_texts(inner),
+            _ => {
                 let texts = entries.iter().map(|(key, value)| (key.clone(), wire_texts(value)));
                 Value::Object(texts.collect())
             }
@@ -257,6 +300,9 @@ pub fn wire_texts(value: &Value) -> Value {
 pub fn wire_mistake(value: &Value) -> Option<String> {
     match value {
         Value::Array(list) => list.iter().find_map(wire_mistake),
+        Value::Object(entries) if entries.keys().any(|key| function::is_function(key)) => {
+            wrong_function(value)
+        }
         Value::Object(entries) => match operation(entries) {
             Some(("$size", Value::String(text))) if text.starts_with('$') => None,
             Some(("$size", size)) => as_text(size).parse::<Size>().err().map(|e| e.to_string()),
@@ -293,6 +339,12 @@ pub fn fill_wire(value: &Value, vars: &Vars) -> Result<Value, Unusable> {
             Value::Array(list.iter().map(|item| fill_wire(item, vars)).collect::<Result<_, _>>()?)
         }
         Value::Object(entries) => match operation(entries) {
+            _ if entries.keys().any(|key| function::is_function(key)) => {
+                match called(entries).map_err(Unusable::Wrong)? {
+                    Some(function) => call(&function, vars)?,
+                    None => Value::Null,
+                }
+            }
             Some(("$json", inner)) => Value::from(fill_wire(inner, vars)?.to_string()),
             Some(("$lower", inner)) => {
                 Value::from(as_text(&template::fill(inner, vars)?).to_lowercase())
@@ -411,6 +463,28 @@ mod tests {
         );
         assert!(fill_wire(&json!({"$size": "many"}), &vars).is_err());
         assert!(fill_wire(&json!("$nobody"), &vars).is_err());
+    }
+
+    #[test]
+    fn a_function_is_called_where_it_stands() {
+        let vars = vars(&json!({"secret": "7ad3773142a6692b25b8", "id": "1234.1234"}));
+        let auth = json!({"$hmac_sha256": {
+            "key": "$secret", "text": "$id:private-foobar", "prefix": "k:",
+        }});
+        let signed = "k:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
+        assert_eq!(fill_wire(&json!({"auth": auth}), &vars).unwrap(), json!({"auth": signed}));
+        let pattern = Pattern::new(&json!({"auth": auth, "more?": "$more"}), &vars).unwrap();
+        assert_eq!(pattern.matched(&json!({"auth": signed})), Some(Vars::new()));
+        assert_eq!(pattern.matched(&json!({"auth": "k:58df"})), None);
+        let needed: Vec<String> = needs(&auth).iter().map(ToString::to_string).collect();
+        assert_eq!(needed, ["secret", "id"]);
+        assert!(captures(&json!({"auth": auth})).is_empty());
+        let texts = wire_texts(&json!({"d": {"$json": {"a": auth}}}));
+        assert_eq!(template::holes(&texts).len(), 2);
+        assert_eq!((mistake(&auth), wire_mistake(&auth)), (None, None));
+        let wrong = json!({"a": {"$now": "h"}});
+        assert!(mistake(&wrong).is_some() && wire_mistake(&wrong).is_some());
+        assert!(fill_wire(&json!({"$now": "s"}), &vars).unwrap().is_u64());
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@
 //! take place, or came to no verdict, is an `<error>`, so that it is not green.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
@@ -146,9 +147,9 @@ pub(super) fn non_success(
     status
 }
 
-pub(super) fn skipped(verdict: Verdict, message: &str) -> TestCaseStatus {
+pub(super) fn skipped(what: impl Display, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::skipped();
-    status.set_message(text(&format!("{verdict}: {message}")));
+    status.set_message(text(&format!("{what}: {message}")));
     status
 }
 

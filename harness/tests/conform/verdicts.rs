@@ -68,9 +68,11 @@ fn a_broken_promise_fails_with_its_class_and_its_transcript() {
 fn the_command_that_is_told_repeats_the_case() {
     let fake = Fake::start(Habit::Liar);
     let suite = OnDisk::new();
-    let first = suite.run(&["--target", &at(&fake)]);
+    let first = suite.run(&["--target", &at(&fake), "--insecure"]);
     let again = first.case("mini/echo/answered")["again"].as_str().expect("a command").to_owned();
     let words: Vec<&str> = again.split(' ').skip(2).collect();
+    // Whom it trusts, it trusts again.
+    assert!(words.contains(&"--insecure"), "{again}");
     let second = Judged::of(conform(&words).end());
     second.assert(1, "failed");
     assert_eq!(second.cases(), [("mini/echo/answered", "fail", "reply")], "{again}\n{second}");
@@ -227,6 +229,11 @@ fn a_target_that_dies_is_no_verdict_on_the_cases_and_fails_the_suite() {
     ];
     assert_eq!(judged.cases(), expected, "{judged}");
     assert!(judged.json["incidents"].to_string().contains("given up"), "{judged}");
+    // The sanity case is none that a pattern means: it is repeated with any other.
+    let again = judged.case("mini/sanity")["again"].to_string();
+    assert!(again.contains("--only 'mini/**'"), "{again}");
+    let file = judged.case("mini/sanity")["file"].as_str().unwrap_or("");
+    assert!(std::path::Path::new(file).is_absolute(), "the suite's own: {file}");
 }
 
 #[test]
@@ -332,6 +339,55 @@ fn an_interrupted_suite_leaves_a_partial_report_and_no_child() {
     assert_eq!(judged.cases(), [("mini/echo/answered", "pass", "")], "{judged}");
     assert_eq!(judged.json["left_out"][0]["why"], "interrupted", "{judged}");
     assert!(judged.file("events.ndjson").contains("\"signal\":2"), "{judged}");
+}
+
+#[test]
+fn a_signal_while_a_target_is_waited_for_is_no_target_that_is_not_there() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    let nobody = format!("mini=ws://{}", free.expect("a free port"));
+    let suite = OnDisk::new();
+    let path = suite.path().to_str().expect("UTF-8");
+    let call = Call::new(&["conform", "--suite", path, "--target", &nobody, "--wait", "10m"]);
+    let parent = call.report_path();
+    let report = parent.join("deep");
+    let run = call.args(&["--report", report.to_str().expect("UTF-8")]).start();
+    // Whoever makes room for the report takes signals by then.
+    until("there is room for the report", || parent.exists());
+    run.signal(Signal::SIGTERM);
+    let ran = run.end();
+    assert_eq!(ran.code, Some(143), "{ran}");
+}
+
+#[test]
+fn what_nobody_asked_for_is_listed_and_not_counted() {
+    let fake = Fake::start(Habit::Right);
+    let judged = OnDisk::new().run(&["--target", &at(&fake), "--skip", "mini/thanks/*"]);
+    judged.assert(0, "passed");
+    let left = &judged.json["left_out"];
+    let told = (&left[0]["case"], &left[0]["why"], &left[1]);
+    let nothing = serde_json::Value::Null;
+    assert_eq!(told, (&"mini/thanks/returned".into(), &"not selected".into(), &nothing));
+    let line = "left out     1 case that nobody asked for";
+    assert!(judged.ran.out.contains(line), "{judged}");
+}
+
+#[test]
+fn a_baseline_may_name_the_common_cases_on_a_dialect_of_the_users_own() {
+    let suite = OnDisk::new();
+    let text = std::fs::read_to_string(suite.path().join("dialects/mini.yaml")).expect("a dialect");
+    let suite = suite
+        .with("other.yaml", &text.replace("dialect: mini", "dialect: other"))
+        .with(
+            "conformance/common/echo/all.yaml",
+            &case("all", "requires: [MINI-1]", "{ echo: 1 }", "{ echoed: 1 }"),
+        )
+        .with("baseline.yaml", "- { case: other/common-echo/all, issue: x, until: 2999-12-31 }\n");
+    let [dialect, baseline] = ["other.yaml", "baseline.yaml"].map(|name| suite.path().join(name));
+    let target = format!("{}=ws://127.0.0.1:1", dialect.display());
+    let baseline = baseline.display().to_string();
+    let ran = suite.call(&["--target", &target, "--baseline", &baseline, "--list"]).end();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.out.contains("other/common-echo/all"), "{ran}");
 }
 
 #[test]

@@ -31,6 +31,16 @@ fn guarded_it_passes() {
 }
 
 #[test]
+fn a_case_for_what_the_naive_transport_does_not_have_is_unsupported() {
+    let ran = Call::new(&["conform", "--only", "rooms/emptiness/kept-on-disk"])
+        .args(&["--server-args", "--transport naive"])
+        .end();
+    // Nothing was judged, and nothing went wrong.
+    assert_eq!(ran.code, Some(4), "{ran}");
+    assert!(ran.out.contains("1 unsupported"), "{ran}");
+}
+
+#[test]
 fn naive_it_serves_clients_who_behave_and_fails_those_who_do_not() {
     let [broadcast, timeout, storage] = SCENARIOS;
     for scenario in [broadcast, storage] {

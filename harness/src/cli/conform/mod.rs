@@ -17,10 +17,10 @@ use self::runner::{Runner, Unit};
 use self::servers::{Seat, Servers};
 use self::subjects::{Subject, Target, resolve, server_timers, target};
 use self::tries::Bench;
-use super::run::{Common, capacity, could_not, wrong};
+use super::run::{Common, capacity, could_not, stopped_by, wrong};
 use super::{print, progress, tell};
 use crate::conform::baseline;
-use crate::conform::event::{Asked, Event, LeftOut, Opening, SCHEMA_VERSION};
+use crate::conform::event::{Asked, Event, LeftOut, NOT_SELECTED, Opening, SCHEMA_VERSION};
 use crate::conform::fit::{Fit, fit};
 use crate::conform::outcome::{Judged, Outcome};
 use crate::conform::pattern::Pattern;
@@ -89,12 +89,12 @@ struct Choice<'a> {
 fn conform(args: &Args) -> Result<Exit, Exit> {
     let suite = read_suite(args.suite.as_deref())?;
     let (servers, mut subjects) = resolve(&suite, args).map_err(|problems| wrong(&problems))?;
-    let mut choices = choices(&suite, &subjects);
-    let ids: Vec<&str> = choices.iter().map(|choice| choice.id.as_str()).collect();
+    let all = choices(&suite, &subjects);
+    let ids: Vec<&str> = all.iter().map(|choice| choice.id.as_str()).collect();
     let chosen = select(&ids, &args.only, &args.skip).map_err(|wrong| usage(&wrong))?;
-    let baseline = read_baseline(args, &suite)?;
-    let mut chosen = chosen.into_iter();
-    choices.retain(|_| chosen.next().unwrap_or(false));
+    let baseline = read_baseline(args, &suite, &subjects)?;
+    let (mut choices, unselected) = divide(all, &chosen);
+    let unselected = unselected_of(unselected, &choices, &subjects);
     leave_out_idle(&mut subjects, &mut choices);
     if args.list {
         print(&list(&choices, &subjects));
@@ -134,15 +134,20 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
-    servers.reach_all().map_err(|reason| could_not(&reason))?;
+    servers.reach_all().map_err(|reason| match interrupt.signal() {
+        Some(signal) => stopped_by(signal),
+        None => could_not(&reason),
+    })?;
 
-    let log = Log::new(place.begin(EVENTS).map_err(unwritten)?, choices.len(), args.common.quiet);
+    let planned = choices.iter().filter(|it| !matches!(it.fit, Fit::Elsewhere(_))).count();
+    let log = Log::new(place.begin(EVENTS).map_err(unwritten)?, planned, args.common.quiet);
     if !args.common.quiet {
-        let cases = counted(choices.len() as u64, "case");
+        let cases = counted(planned as u64, "case");
         tell(&format!("  conform: {cases}, seed {seed}"));
     }
     let begun = Instant::now();
     log.add(Event::Suite(Box::new(opening)));
+    unselected.into_iter().for_each(|left| log.add(Event::LeftOut(left)));
     run(&suite, &servers, &log, &choices, usize::from(args.jobs));
     progress::clear(args.common.quiet);
     let (duration_s, signal) = (begun.elapsed().as_secs_f64(), interrupt.signal());
@@ -166,9 +171,15 @@ fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
     }
 }
 
-fn read_baseline(args: &Args, suite: &Suite) -> Result<Vec<baseline::Waiver>, Exit> {
+fn read_baseline(
+    args: &Args,
+    suite: &Suite,
+    subjects: &[Subject],
+) -> Result<Vec<baseline::Waiver>, Exit> {
     let Some(path) = &args.baseline else { return Ok(Vec::new()) };
-    let names = suite.dialect_names();
+    let mut names = suite.dialect_names();
+    // A dialect's file of the user's own has the common cases, too.
+    names.extend(subjects.iter().map(|subject| subject.entry.dialect.clone()));
     let ids = names.iter().flat_map(|name| suite.cases_of(name));
     let ids: Vec<String> = ids.map(|(id, _)| id).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -190,6 +201,30 @@ fn choices<'a>(suite: &'a Suite, subjects: &[Subject]) -> Vec<Choice<'a>> {
         }
     }
     choices
+}
+
+/// Those that the user means, and the others.
+fn divide<'a>(all: Vec<Choice<'a>>, chosen: &[bool]) -> (Vec<Choice<'a>>, Vec<Choice<'a>>) {
+    let (mut meant, mut others) = (Vec::new(), Vec::new());
+    for (choice, chosen) in all.into_iter().zip(chosen) {
+        if *chosen { &mut meant } else { &mut others }.push(choice);
+    }
+    (meant, others)
+}
+
+/// What is said of the cases that the user does not mean, of subjects that are judged by others.
+fn unselected_of(
+    unselected: Vec<Choice<'_>>,
+    choices: &[Choice<'_>],
+    subjects: &[Subject],
+) -> Vec<LeftOut> {
+    let told = unselected.into_iter().filter_map(|it| {
+        let subject = subjects.get(it.seat)?;
+        let judged = choices.iter().any(|choice| choice.seat == it.seat);
+        let (target, why) = (subject.entry.target.clone(), NOT_SELECTED.to_owned());
+        judged.then_some(LeftOut { case: it.id, target, why })
+    });
+    told.collect()
 }
 
 /// Leaves out the subjects of which no case was chosen: nobody asked about them.

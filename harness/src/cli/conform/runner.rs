@@ -13,13 +13,13 @@ use super::log::Log;
 use super::servers::{Seat, Servers};
 use super::tries::{Place, Tried, Try};
 use crate::check::Class;
-use crate::conform::event::{Event, LeftOut, Record};
+use crate::conform::event::{Event, INTERRUPTED, LeftOut, Record};
 use crate::conform::outcome::{Judged, Outcome};
 use crate::conform::requirement::Level;
 use crate::conform::suite::Case;
 
 /// Tries of a case that says nothing.
-const TRIES_MAX: u32 = 3;
+pub(super) const TRIES_MAX: u32 = 3;
 
 /// A case to be run at a subject.
 #[derive(Clone, Copy)]
@@ -200,7 +200,7 @@ impl<'a> Runner<'a> {
         let refusal = match unit.lacks {
             None => false,
             Some(_) if unit.case.refusal && !unit.has_own_server() => true,
-            Some(lacks) => return Some(Tried::only(unsupported(lacks))),
+            Some(lacks) => return Some(Tried::only(Judged::unsupported(lacks))),
         };
         let scenario = &unit.case.scenario;
         let url = unit.seat.url();
@@ -209,11 +209,11 @@ impl<'a> Runner<'a> {
         let mut tried =
             self.servers.bench.attempt(Try { id, scenario, refusal, level, subject, place });
         if tried.interrupted {
-            self.leave_out(unit, "interrupted");
+            self.leave_out(unit, INTERRUPTED);
             return None;
         }
         if let Some(lacks) = unit.lacks.filter(|_| tried.judged.outcome == Outcome::Pass) {
-            tried.judged = unsupported(lacks);
+            tried.judged = Judged::unsupported(lacks);
         }
         Some(tried)
     }
@@ -222,7 +222,7 @@ impl<'a> Runner<'a> {
     fn left_out(&self, unit: &Unit<'_>) -> bool {
         let over = self.servers.bench.interrupt.signal().is_some();
         if over {
-            self.leave_out(unit, "interrupted");
+            self.leave_out(unit, INTERRUPTED);
         }
         over
     }
@@ -278,7 +278,7 @@ impl<'a> Runner<'a> {
             seed: self.servers.bench.seed,
             attempts: 1,
             duration_ms: tried.duration_ms,
-            file: "scenarios/conformance/common/sanity.yaml".to_owned(),
+            file: self.servers.sanity_file(seat),
             line: tried.line,
             findings: tried.findings,
             seen: tried.seen,
@@ -314,8 +314,4 @@ fn killer(tried: Tried) -> Tried {
 
 fn fail(message: String) -> Judged {
     Judged { outcome: Outcome::Fail, class: None, message }
-}
-
-fn unsupported(lacks: &str) -> Judged {
-    Judged { outcome: Outcome::Unsupported, class: None, message: lacks.to_owned() }
 }

@@ -210,6 +210,7 @@ impl Finder<'_> {
         if let Some(args) = &common.server_args {
             add("--server-args", args);
         }
+        words.extend(common.trust());
         words.join(" ")
     }
 }

@@ -81,6 +81,12 @@ impl Tried {
         }
     }
 
+    /// The server was there all the time, and still nothing can be said.
+    pub(super) fn says_nothing(&self) -> bool {
+        let open = self.judged.outcome == Outcome::Inconclusive;
+        open && !self.server_gone && !self.interrupted
+    }
+
     /// The try says that the server does wrong, or that it is not there: is it?
     pub(super) fn accuses(&self) -> bool {
         let wrong = matches!(self.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
@@ -98,6 +104,20 @@ impl Void {
     fn of(judged: Judged) -> Self {
         Self { judged, server_gone: false }
     }
+
+    /// It could not be run, because the harness or a server of the case's own could not.
+    fn not_run(own: bool, reason: String) -> Self {
+        Self::of(match own && cannot(&reason) {
+            true => Judged::unsupported(reason),
+            false => Judged::error(reason),
+        })
+    }
+}
+
+/// Whether a server of ours did not start because, as it is built or told to move bytes, it does not
+/// have what the case gives it. Any other reason is a mistake of the case.
+fn cannot(reason: &str) -> bool {
+    reason.contains("--transport ") && reason.contains(" knows nothing of ")
 }
 
 impl Bench<'_> {
@@ -158,7 +178,7 @@ impl Bench<'_> {
         };
         job.reached = reached.as_ref();
         let started = Timestamp::now();
-        let outcome = drive::run(&job).map_err(error)?;
+        let outcome = drive::run(&job).map_err(|reason| Void::not_run(own, reason))?;
         let traffic = Traffic {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
@@ -206,6 +226,33 @@ impl Bench<'_> {
                     Judged::inconclusive(format!("the target cannot be reached: {reason}"));
                 Err(Void { server_gone: true, judged })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Judged, Tried, cannot};
+
+    #[test]
+    fn a_try_that_says_nothing_is_no_sign_of_a_server_that_is_gone() {
+        let open = || Tried::only(Judged::inconclusive("the harness itself stood still"));
+        assert!(open().says_nothing());
+        for tried in [
+            Tried { server_gone: true, ..open() },
+            Tried { interrupted: true, ..open() },
+            Tried::only(Judged::pass()),
+        ] {
+            assert!(!tried.says_nothing(), "{tried:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_have_an_option_is_told_from_a_case_that_is_wrong() {
+        let start = "the reference server did not start:";
+        assert!(cannot(&format!("{start} --transport naive knows nothing of --data")));
+        for wrong in ["error: unexpected argument '--dta' found", "it said nothing in 10s"] {
+            assert!(!cannot(&format!("{start} {wrong}")), "{wrong}");
         }
     }
 }

@@ -10,7 +10,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, X
 use crate::conform::event::Record;
 use crate::conform::outcome::Outcome;
 use crate::conform::results::Results;
-use crate::report::junit::{non_success, seconds, text};
+use crate::report::junit::{non_success, seconds, skipped, text};
 use crate::verdict::Verdict;
 
 /// Findings shown for a case.
@@ -87,11 +87,7 @@ fn status(results: &Results, it: &Record) -> TestCaseStatus {
         Outcome::Nonstrict if !results.opening.strict => TestCaseStatus::success(),
         Outcome::Nonstrict | Outcome::Fail | Outcome::Stale => failed(NonSuccessKind::Failure),
         Outcome::Error => failed(NonSuccessKind::Error),
-        Outcome::Unsupported | Outcome::Inconclusive | Outcome::Xfail => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(text(&format!("{word}: {}", it.message)));
-            status
-        }
+        Outcome::Unsupported | Outcome::Inconclusive | Outcome::Xfail => skipped(word, &it.message),
     }
 }
 

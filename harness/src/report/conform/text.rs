@@ -4,7 +4,7 @@
 //! Plain text without colour: it reads the same in a terminal, a log and a mail.
 
 use super::{answer, is_bad, score, totals};
-use crate::conform::event::Record;
+use crate::conform::event::{INTERRUPTED, NOT_SELECTED, Record};
 use crate::conform::outcome::Outcome;
 use crate::conform::requirement::Level;
 use crate::conform::results::{Answered, Results};
@@ -137,15 +137,31 @@ fn one_case(text: &mut String, results: &Results, case: &Record) {
 fn foot(text: &mut String, results: &Results) {
     let distinct = words::number(results.distinct());
     put(text, 2, &format!("cases        {} ({distinct} different)", totals(results)));
-    if !results.left_out.is_empty() {
-        let count = words::counted(results.left_out.len() as u64, "case");
-        put(text, 2, &format!("left out     {count} that are about other servers"));
+    for (count, why) in left_out(results) {
+        put(text, 2, &format!("left out     {} {why}", words::counted(count, "case")));
     }
     let (must, should) = (score(results, Level::Must), score(results, Level::Should));
     put(text, 2, &format!("met          {must}, {should}"));
     for reason in results.reasons() {
         put(text, 2, &format!("why          {reason}"));
     }
+}
+
+/// How many cases were not run, by the kind of reason.
+fn left_out(results: &Results) -> Vec<(u64, &'static str)> {
+    let kind = |why: &str| match why {
+        NOT_SELECTED => "that nobody asked for",
+        INTERRUPTED => "for which the signal came too early",
+        _ => "about other servers",
+    };
+    let mut kinds: Vec<(u64, &str)> = Vec::new();
+    for why in results.left_out.iter().map(|it| kind(&it.why)) {
+        match kinds.iter_mut().find(|(_, known)| *known == why) {
+            Some((count, _)) => *count += 1,
+            None => kinds.push((1, why)),
+        }
+    }
+    kinds
 }
 
 /// A text in lines of at most so many columns, if its words let it.

@@ -110,7 +110,7 @@ impl Linter<'_> {
                     let message = format!("`${hole}` is known only while the scenario runs");
                     let problem = Problem::new(message).at(place);
                     self.tell(problem.help("use it in the step itself"));
-                } else if !known().any(|name| name == wanted) {
+                } else if !known().any(|name| name == wanted) && !self.borrows(wanted) {
                     let problem =
                         Problem::new(format!("no variable is called `{wanted}`")).at(place);
                     self.tell(problem.did_you_mean(wanted, known()));
@@ -147,7 +147,7 @@ impl Linter<'_> {
             let first = parts.next().unwrap_or("");
             match (parts.next(), self.file.clients.get(first)) {
                 (Some(field), Some(_)) => self.saved(place, first, field),
-                (Some(_), None) if !known.contains(first) => {
+                (Some(_), None) if !known.contains(first) && !self.borrows(first) => {
                     let problem = Problem::new(format!("no client is called `{first}`")).at(place);
                     let groups = self.file.clients.keys();
                     let problem = problem.did_you_mean(first, groups);
@@ -156,6 +156,15 @@ impl Linter<'_> {
                 _ => self.variable(place, &hole, first, &known, in_stream),
             }
         }
+    }
+
+    /// Whether a name has its value from the dialect; that is noted.
+    fn borrows(&mut self, name: &str) -> bool {
+        let given = (self.given)(name);
+        if given {
+            self.borrowed.insert(name.to_owned());
+        }
+        given
     }
 
     /// A value that another group's client has kept.
@@ -179,7 +188,7 @@ impl Linter<'_> {
     ) {
         let wanted = hole.argument.as_deref().unwrap_or(first);
         let counted = (in_stream && wanted == "n") || (self.in_repeat && wanted == "round");
-        if known.contains(wanted) || counted {
+        if known.contains(wanted) || counted || self.borrows(wanted) {
             return;
         }
         let problem = Problem::new(match wanted {
