@@ -146,7 +146,7 @@ async fn greet(
             let connection = Connection::new(stream, server, &upgraded);
             let answer = encode_head(&response, None);
             let run = async move {
-                conversation::run(connection, answer.into(), early, upgraded.name).await;
+                conversation::run(connection, answer.into(), early, upgraded.asked).await;
                 drop(place);
             };
             // A task of its own: this one's memory is sized for a handshake. It ends when its

@@ -148,9 +148,9 @@ async fn keep_time(server: Arc<Server>) {
         for (what, count) in due.drain(..).zip(1_usize..) {
             match what {
                 Due::Alarm(_) => what.ring(),
-                Due::Beat(connection, liveness, pinged) => {
+                Due::Beat(connection, liveness) => {
                     if let Some(connection) = connection.upgrade() {
-                        connection.beat(liveness, pinged, now.time, &turn);
+                        connection.beat(liveness, now.time, &turn);
                     }
                 }
                 Due::Room(name) => world::tick_room(now, &name, &turn),

@@ -1,6 +1,6 @@
 //! The catalogue: requirements, cases and profiles, read from one tree of files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::profile::Profile;
@@ -37,8 +37,8 @@ pub struct Suite {
     pub cases: Vec<Case>,
     dialects: Vec<(String, Source)>,
     sanity: Vec<(String, Scenario)>,
-    /// The names that its dialects give values to.
-    given: BTreeSet<String>,
+    /// The names that each dialect gives values to.
+    given: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A file's requirements.
@@ -129,9 +129,8 @@ pub fn files_of(directory: Option<&Path>) -> Result<Vec<SuiteFile>, Problems> {
 impl Suite {
     /// Reads a tree, and everything that is wrong with its files taken one by one.
     pub fn read(files: Vec<SuiteFile>) -> (Self, Vec<Problems>) {
-        let dialects = files.iter().filter(|file| file.path.starts_with("dialects/"));
-        let dialects = dialects.map(|file| Dialect::parse(&file.source.name, &file.source.text));
-        let given = dialects.flatten().flat_map(|dialect| dialect.gives()).collect();
+        let given = files.iter().filter_map(given);
+        let given = given.collect();
         let mut suite = Self { given, ..Self::default() };
         let mut wrong = Vec::new();
         for file in files {
@@ -163,11 +162,12 @@ impl Suite {
             }
             ["dialects", name] => self.dialects.push((stem(name), source)),
             ["conformance", home, name] if stem(name) == SANITY => {
-                self.sanity.push(((*home).to_owned(), self.scenario(source)?));
+                let scenario = self.scenario(home, source)?;
+                self.sanity.push(((*home).to_owned(), scenario));
             }
             ["conformance", home, area, name] => {
                 let place = ((*home).to_owned(), (*area).to_owned(), stem(name));
-                let scenario = self.scenario(source)?;
+                let scenario = self.scenario(home, source)?;
                 self.cases.push(case(place, scenario, own));
             }
             ["conformance", ..] => {
@@ -179,8 +179,11 @@ impl Suite {
         Ok(())
     }
 
-    fn scenario(&self, source: Source) -> Result<Scenario, Problems> {
-        Scenario::parse_with(source, &self.given)
+    /// A case that lies at this dialect; a common one is for all.
+    fn scenario(&self, home: &str, source: Source) -> Result<Scenario, Problems> {
+        let fits = |(name, _): &(&String, &BTreeSet<String>)| *name == home || home == COMMON;
+        let given = self.given.iter().filter(fits).flat_map(|(_, names)| names.iter().cloned());
+        Scenario::parse_with(source, &given.collect())
     }
 
     /// All requirements.
@@ -250,6 +253,13 @@ impl Suite {
         let levels = case.requires.iter().filter_map(|id| self.requirement(id));
         levels.map(|requirement| requirement.level).max().unwrap_or(Level::Must)
     }
+}
+
+/// A dialect's name, and the names that it gives values to, if the file is one that can be read.
+fn given(file: &SuiteFile) -> Option<(String, BTreeSet<String>)> {
+    let name = file.path.strip_prefix("dialects/")?.rsplit_once('.')?.0;
+    let dialect = Dialect::parse(&file.source.name, &file.source.text).ok()?;
+    Some((name.to_owned(), dialect.gives()))
 }
 
 fn case((home, area, slug): (String, String, String), scenario: Scenario, own: bool) -> Case {

@@ -47,6 +47,7 @@ impl Builder<'_> {
                 every: heartbeat.every.0,
                 timeout: heartbeat.timeout.unwrap_or(heartbeat.every).0,
             }),
+            idle_pings: file.heartbeat.is_some_and(|heartbeat| heartbeat.idle),
             two_ticks: file.heartbeat.is_some_and(|heartbeat| heartbeat.timeout.is_none()),
             // What comes back to the sender is the stronger fence: it is in the room's own order.
             fence: match (file.fence, file.echo.map(|word| word.meaning())) {

@@ -183,6 +183,8 @@ impl ReceiveFile {
 pub(super) struct HeartbeatFile {
     pub(super) every: Length,
     pub(super) timeout: Option<Length>,
+    #[serde(default)]
+    pub(super) idle: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

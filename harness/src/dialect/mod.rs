@@ -61,6 +61,8 @@ pub struct Dialect {
     pub echo: Option<Echo>,
     /// Its timers, when the target does not say otherwise.
     pub heartbeat: Option<Heartbeat>,
+    /// It pings only a connection that is idle.
+    pub idle_pings: bool,
     /// It has no patience of its own: the tick that finds no pong since the last one is the end.
     two_ticks: bool,
     /// How a client learns that everything before has come.

@@ -20,17 +20,9 @@ pub use problem::{Problem, Problems};
 pub use steps::ACTIONS;
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use crate::dialect::Dialect;
 use crate::plan::{ServerSetup, Source};
-
-/// The names to which the dialects that come with the program give values.
-static GIVEN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let dialects = files::shipped_dialects();
-    let dialects = dialects.iter().filter_map(|it| Dialect::parse(&it.name, &it.text).ok());
-    dialects.flat_map(|dialect| dialect.gives()).collect()
-});
 
 /// A scenario file that was read and found free of mistakes.
 #[derive(Debug)]
@@ -61,10 +53,10 @@ impl Scenario {
         let (file, mut problems) = read::read::<model::File>(&root);
         let mut borrowed = BTreeSet::new();
         if let Some(file) = &file {
-            // Its own dialect is no file of ours: whether that can be read is found out later.
+            // Whether its own dialect can be read is found out later.
             let own = file.dialect.as_ref().and_then(|own| Dialect::load(own).ok());
             let own = own.map(|dialect| dialect.gives()).unwrap_or_default();
-            let known = |name: &str| [&own, given, &*GIVEN].iter().any(|it| it.contains(name));
+            let known = |name: &str| own.contains(name) || given.contains(name);
             let (wrong, used) = lint::lint(&source.text, file, &known);
             problems.extend(wrong);
             borrowed = used;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::dialect::{Decoded, Dialect, Event, EventKind, Request, Verb};
 use harness::plan::Vars;
-use protocol::{ConnId, Flow, Ids, Incoming, Limits, LocalWorld, Now, Reason, Session};
+use protocol::{ConnId, Flow, Ids, Incoming, Limits, LocalWorld, Now, Opening, Reason, Session};
 use serde_json::{Value, json};
 
 pub(crate) const CLIENTS: usize = 3;
@@ -54,7 +54,9 @@ impl Bench {
     /// Opens a connection, in a room where the dialect takes one; what everybody is told of it.
     pub(crate) fn open(&mut self, client: usize, room: Option<&str>) -> Vec<Told> {
         let (now, peer) = (self.now(), ConnId(client as u64));
-        self.sessions[client] = Some(Session::open(self.own, now, room, peer, &self.world));
+        let opening = Opening::named(room);
+        let session = Session::open(self.own, now, opening, peer, &self.world);
+        self.sessions[client] = Some(session.expect("everybody is let in"));
         self.told()
     }
 

@@ -30,7 +30,7 @@ use crate::{
     routes::{self, Endpoint, Serves},
     server::Server,
     shutdown::Shutdown,
-    upgrade::NAME,
+    upgrade::Asked,
 };
 
 /// Serves through tide's own listener, until told to end: then it just stops.
@@ -83,12 +83,15 @@ async fn converse(
 ) -> tide::Result<()> {
     let server = hall.server.clone();
     server.metrics.connected(speaks);
-    let name = request.param(NAME).ok().map(str::to_owned);
+    let asked = Asked::of(&request);
     let peer = Peer(stream.clone());
     let mut turn = Turn { hall, here: RefCell::default(), errands: RefCell::default() };
-    let mut session = speaks
-        .dialect()
-        .map(|dialect| Session::open(dialect, server.now(), name.as_deref(), peer.clone(), &turn));
+    let open = |dialect| Session::open(dialect, server.now(), asked.opening(), peer.clone(), &turn);
+    // Whoever is not let in is told no reason.
+    let Ok(mut session) = speaks.dialect().map(open).transpose() else {
+        server.metrics.disconnected(speaks);
+        return Ok(());
+    };
     turn.send_all().await;
     while let Some(Ok(message)) = stream.next().await {
         let flow = match (&mut session, &message) {
@@ -227,6 +230,13 @@ impl World for Turn {
             entry.remove();
         }
         Some(result)
+    }
+
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<Peer>)) {
+        let rooms = self.hall.rooms.lock();
+        for (_, (room, _)) in rooms.iter().filter(|(name, _)| name.starts_with(prefix)) {
+            look(room);
+        }
     }
 
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
