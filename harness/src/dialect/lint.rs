@@ -220,8 +220,10 @@ impl Linter<'_> {
         // What items of a list are made of before they get their shape is nobody's field.
         let shaped = |value: &At<Value>| item_holes(value, &|item| item.get("as").is_some());
         let inside: BTreeSet<String> = way.templates().flat_map(shaped).collect();
-        // A parameter has its value; nothing binds it.
-        bound.retain(|name| !inside.contains(name) && file.params.get(name).is_none());
+        // A parameter has its value, and `$_` binds nothing.
+        bound.retain(|name| {
+            name != "_" && !inside.contains(name) && file.params.get(name).is_none()
+        });
         let known = || RECEIVED.iter().map(|(name, _)| *name);
         let from = way.templates().next().map_or(way.place, |template| template.place);
         let mut given: BTreeSet<String> = self.fillable.clone();
