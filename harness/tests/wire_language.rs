@@ -79,6 +79,13 @@ fn what_is_right_is_taken() {
 /// A step of `alice`, and what is said about it.
 const STEPS: &[(&str, &[&str])] = &[
     ("send: { room: $rooom }", &["4:32: no variable is called `rooom`"]),
+    (
+        "send: { key: src/$run.ts }",
+        &[
+            "4:35: `$run` is no mapping: it has no `ts` inside (a dot behind a name takes a part of \
+           its value; for a dot itself use a variable: `vars: { end: .ts }`, `$run$end`)",
+        ],
+    ),
     ("send: { $room: 1 }", &["4:26: no variable is called `room`"]),
     ("send: { $any: true }", &["4:26: `$any` is for patterns; there is nothing to compare here"]),
     (

@@ -66,11 +66,7 @@ impl Client {
             Content::Message(_) | Content::Event(_) => {}
         }
         let event = heard.event()?;
-        for name in &event.means.remember {
-            if let Some(value) = event.fields.get(name) {
-                self.captured.insert(name.clone(), value.clone());
-            }
-        }
+        self.remember(event, books);
         if !self.snapshot(now, heard, books) {
             for (nth, kind) in event.kinds().enumerate() {
                 match &heard.content {
@@ -204,9 +200,11 @@ impl Client {
             Some(from) => books.fixed(room, from, words),
             None => books.fixed_by_anybody(room, words),
         };
+        // What nobody of ours has said is not counted: strangers may say anything, for ever.
+        let last = candidates.last()?;
         let had = self.fixed_heard.entry((room, from, words.into())).or_insert(0);
         *had += 1;
-        candidates.get(*had - 1).or_else(|| candidates.last()).copied()
+        candidates.get(*had - 1).or(Some(last)).copied()
     }
 
     fn entered(

@@ -56,6 +56,16 @@ impl Client {
         Some(Heard::whole(event, &heard.text))
     }
 
+    /// Keeps what the connection's later templates may name.
+    pub(super) fn remember(&mut self, event: &Event, books: &mut Books) {
+        for name in &event.means.remember {
+            if let Some(value) = event.fields.get(name) {
+                books.keep_secret(name, value);
+                self.captured.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
     /// Puts a frame to those that came before it; gives all their values once it was the last.
     fn gather(&mut self, part: Part, fields: Vars) -> Option<Vars> {
         let Part { rule, nth, of } = part;
@@ -208,6 +218,17 @@ receive:
         let heard =
             bench.hear(&[json!({"room": "r", "text": "z"}), json!({"room": "r", "text": "z"})]);
         assert_eq!(heard.len(), 1, "each beginning is used once");
+    }
+
+    #[test]
+    fn what_strangers_say_is_not_counted() {
+        let mut bench = Bench::new();
+        bench.ask(Verb::Join, "r");
+        for text in ["a", "b", "c"] {
+            let heard = bench.hear(&[json!({"begin": "r"}), json!({"room": "r", "text": text})]);
+            assert_eq!(heard.len(), 1);
+        }
+        assert!(bench.client.fixed_heard.is_empty());
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! Every shipped scenario passes on every dialect that can carry it, and finds there what is wrong.
 
-use std::sync::PoisonError;
-
 use serde_json::{Value, json};
 
 use super::proxy::{Fault, Frame, Hop, Proxy, TEXT, Way};
 use super::runs::{Call, Ran, Server};
-use super::scenarios::{ATTEMPTS, MACHINE, SCENARIOS, tell_again};
+use super::scenarios::{assert_passes, beside, small};
 
 /// Runs a scenario against a server that the harness starts itself.
 fn run_once(scenario: &str, dialect: &str, more: &[&str]) -> Ran {
-    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
-    let (_, args, server_args) = known.expect("a shipped scenario");
+    let (args, server_args) = small(scenario);
     let server_args = server_args.join(" ");
     let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]).args(more);
     if server_args.is_empty() || server_args.contains("--heartbeat") {
@@ -21,23 +18,11 @@ fn run_once(scenario: &str, dialect: &str, more: &[&str]) -> Ran {
     call.args(&["--server-args", &server_args]).end()
 }
 
-/// It must pass. A busy machine may make it inconclusive, but never fail.
-fn assert_passes(scenario: &str, dialect: &str, more: &[&str]) {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    for attempt in 1..=ATTEMPTS {
-        let ran = run_once(scenario, dialect, more);
-        if ran.code != Some(4) || attempt == ATTEMPTS {
-            return ran.assert_passed();
-        }
-        tell_again();
-    }
-}
-
 macro_rules! passes {
     ($($test:ident: $scenario:literal, $dialect:literal;)*) => {$(
         #[test]
         fn $test() {
-            assert_passes($scenario, $dialect, &[]);
+            assert_passes(|| run_once($scenario, $dialect, &[]));
         }
     )*};
 }
@@ -71,7 +56,7 @@ macro_rules! passes_with {
     ($($test:ident: $scenario:literal, $dialect:literal, $var:literal;)*) => {$(
         #[test]
         fn $test() {
-            assert_passes($scenario, $dialect, &["--var", $var]);
+            assert_passes(|| run_once($scenario, $dialect, &["--var", $var]));
         }
     )*};
 }
@@ -143,12 +128,11 @@ fn spoil_snapshots() -> Fault {
 
 /// The check must find the class on this dialect.
 fn assert_finds(scenario: &str, dialect: &str, (check, class): (&str, &str), fault: Fault) {
-    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
-    let (_, args, server_args) = known.expect("a shipped scenario");
+    let _beside = beside();
+    let (args, server_args) = small(scenario);
     let server = Server::start(server_args);
     let proxy = Proxy::start(server.address, fault);
-    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    let call = Call::in_vain(scenario).args(args).args(&["--dialect", dialect]);
     call.args(&["--target", &proxy.url()]).end().assert_failed(check, class);
 }
 
