@@ -114,7 +114,9 @@ impl Client {
                 self.answered(now, kind, fields, Some(room), heard, books);
             }
             (EventKind::Ok | EventKind::Created | EventKind::Pong, room) => {
-                self.answered(now, kind, fields, room, heard, books);
+                // What names no room answers a request about any.
+                let named = room.filter(|_| fields.contains_key("room"));
+                self.answered(now, kind, fields, named, heard, books);
             }
             (EventKind::Error, room) => self.refused(now, heard, room, books),
             (EventKind::Joined | EventKind::Left | EventKind::Renamed, Some(room)) => {
