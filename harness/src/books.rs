@@ -5,6 +5,7 @@
 
 mod endings;
 mod names;
+mod secrets;
 mod strangers;
 mod wording;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::endings::Endings;
+use self::secrets::Secrets;
 use self::strangers::Strangers;
 pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
@@ -57,6 +59,7 @@ pub struct Books {
     names: HashMap<Arc<str>, ClientId>,
     members: HashMap<(RoomId, Arc<str>), ClientId>,
     strangers: Strangers,
+    secrets: Secrets,
     fixed: HashMap<(RoomId, ClientId, Arc<str>), Vec<MessageId>>,
     spoken: HashMap<(RoomId, Arc<str>), Vec<MessageId>>,
     fences: HashSet<MessageId>,
@@ -132,6 +135,7 @@ impl Books {
             names,
             members: HashMap::new(),
             strangers: Strangers::default(),
+            secrets: Secrets::default(),
             fixed: HashMap::new(),
             spoken: HashMap::new(),
             fences: HashSet::new(),
@@ -148,6 +152,7 @@ impl Books {
         if self.closed {
             return;
         }
+        let what = self.discreet(what);
         let new = self.judge.observe(&Observation { at, client, what });
         if new > 0 {
             self.open_witnesses(client, new);
@@ -202,7 +207,7 @@ impl Books {
         class: Class,
         detail: &str,
     ) {
-        self.failure = format!("line {}: {detail}", place.line);
+        self.failure = format!("line {}: {}", place.line, self.secrets.concealed(detail));
         let finding = Finding::new(STEPS, class, at, self.failure.clone()).client(client);
         self.judge.report(finding);
         self.open_witnesses(client, 1);
@@ -400,7 +405,7 @@ impl Books {
             finding: self.named_in(&open.finding),
             client: self.name(open.client).map(|name| name.to_string()),
             room: open.finding.room.map(|room| self.room_name(room).to_string()),
-            frames: open.frames.iter().map(frame).collect(),
+            frames: open.frames.iter().map(|noted| self.frame_of(noted)).collect(),
         };
         self.witnesses.iter().map(witness).collect()
     }
@@ -414,8 +419,9 @@ impl Books {
         }
         finding
     }
-}
 
-fn frame(noted: &Noted) -> Frame {
-    Frame { at: noted.at, direction: noted.direction, text: noted.text.to_string() }
+    fn frame_of(&self, noted: &Noted) -> Frame {
+        let text = self.secrets.concealed(&noted.text).into_owned();
+        Frame { at: noted.at, direction: noted.direction, text }
+    }
 }

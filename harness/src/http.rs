@@ -8,6 +8,8 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The longest body of an answer that is read, in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
 const HEADERS_MAX: usize = 100;
+/// Answers before the answer (1xx), at most: whoever sends more of them never answers.
+const INTERIM_MAX: usize = 16;
 
 /// A request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -103,8 +105,26 @@ pub enum Progress {
 /// # Errors
 /// It is no HTTP, or too long: what is wrong.
 pub fn read(bytes: &[u8], ended: bool, to_head: bool) -> Result<Progress, String> {
+    let mut rest = bytes;
+    for _ in 0..=INTERIM_MAX {
+        match read_one(rest, ended, to_head)? {
+            One::Interim(behind) => rest = behind,
+            One::Answer(progress) => return Ok(progress),
+        }
+    }
+    Err(format!("more than {INTERIM_MAX} answers that are none yet (1xx)"))
+}
+
+/// What stands first.
+enum One<'a> {
+    /// An answer that only comes before the answer; what stands behind it.
+    Interim(&'a [u8]),
+    Answer(Progress),
+}
+
+fn read_one(bytes: &[u8], ended: bool, to_head: bool) -> Result<One<'_>, String> {
     if bytes.is_empty() && ended {
-        return Ok(Progress::Nothing);
+        return Ok(One::Answer(Progress::Nothing));
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut headers);
@@ -116,7 +136,7 @@ pub fn read(bytes: &[u8], ended: bool, to_head: bool) -> Result<Progress, String
         Ok(httparse::Status::Partial) if bytes.len() > HEAD_BYTES_MAX => {
             return Err(format!("no end of the answer's head in {HEAD_BYTES_MAX} bytes"));
         }
-        Ok(httparse::Status::Partial) => return Ok(Progress::More),
+        Ok(httparse::Status::Partial) => return Ok(One::Answer(Progress::More)),
         Err(error) => return Err(format!("no HTTP answer: {error}")),
     };
     let rest = bytes.get(head..).unwrap_or_default();
@@ -131,17 +151,17 @@ pub fn read(bytes: &[u8], ended: bool, to_head: bool) -> Result<Progress, String
     };
     // "100 Continue" and its like come before the answer (RFC 9110, 15.2); 101 is one.
     if matches!(answer.status, 100 | 102..=199) {
-        return read(rest, ended, to_head);
+        return Ok(One::Interim(rest));
     }
     let empty = to_head || matches!(answer.status, 101 | 204 | 304);
     let body = if empty { Some(Vec::new()) } else { body(&answer, rest, ended)? };
-    Ok(match body {
+    Ok(One::Answer(match body {
         Some(body) => {
             answer.body = body;
             Progress::Whole(answer)
         }
         None => Progress::More,
-    })
+    }))
 }
 
 /// The body of an answer, if it is whole (RFC 9112, 6.3).
@@ -228,6 +248,12 @@ mod tests {
         assert_eq!(whole("HTTP/1.1 204 No Content\r\n\r\n", false), Ok((204, String::new())));
         let after = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
         assert_eq!(whole(after, false), Ok((204, String::new())));
+    }
+
+    #[test]
+    fn answers_before_the_answer_come_to_an_end() {
+        let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(100_000);
+        assert!(whole(&flood, false).is_err_and(|fact| fact.contains("1xx")));
     }
 
     #[test]

@@ -76,17 +76,20 @@ impl<W: World> Act<'_, W> {
         self.world.tally(Tally::Delivered { kind, others, own });
     }
 
-    /// Changes the room's storage, all or nothing, and gives its new version. A `lasting` room's is
-    /// kept first, by worlds that keep.
+    /// Changes the room's storage, all or nothing, and gives its new version. That of a
+    /// [lasting](Dialect::is_lasting) room is kept first, by worlds that keep.
     pub(crate) fn change<'c>(
         &mut self,
         changes: impl Iterator<Item = Change<'c>> + Clone,
-        lasting: bool,
     ) -> Result<u64, Unchanged> {
         let (limit, world) = (self.world.limits().storage_bytes, self.world);
         let Room { name, storage, .. } = &mut *self.room;
         storage.apply(changes, limit, |version, changes| {
-            if lasting && world.keeps() { world.keep(name, version, changes) } else { Ok(()) }
+            if world.keeps() && Dialect::is_lasting(name) {
+                world.keep(name, version, changes)
+            } else {
+                Ok(())
+            }
         })
     }
 }

@@ -228,6 +228,16 @@ impl Dialect {
         let known = split.and_then(|(dialect, name)| Some((Self::named(dialect)?, name)));
         known.unwrap_or((Self::Native, key))
     }
+
+    /// Whether the storage of the room of this key may outlive it, in worlds that
+    /// [keep](crate::World::keeps). A room with a code is nobody's again once it is over: its code is
+    /// drawn anew for others.
+    pub fn is_lasting(key: &str) -> bool {
+        match Self::of_key(key) {
+            (Self::Native, name) => !name.starts_with(native::CODE_SIGN),
+            (dialect, _) => dialect == Self::Rooms,
+        }
+    }
 }
 
 /// What the names of rooms may have in them besides letters and digits of ASCII.
@@ -257,6 +267,20 @@ mod tests {
         assert_eq!(Dialect::of_key("events/chat/x"), (Dialect::Events, "chat/x"));
         assert_eq!(Dialect::of_key("pusher/1/private-x"), (Dialect::Pusher, "1/private-x"));
         assert_eq!(Dialect::of_key("~K7M2QX"), (Dialect::Native, "~K7M2QX"));
+    }
+
+    #[test]
+    fn rooms_with_storage_last_unless_they_have_a_code() {
+        for (key, lasting) in [
+            ("lobby", true),
+            ("~K7M2QX", false),
+            ("rooms/lobby", true),
+            ("chat/K7M2QX", false),
+            ("project/p", false),
+            ("events/files", false),
+        ] {
+            assert_eq!(Dialect::is_lasting(key), lasting, "{key}");
+        }
     }
 
     #[test]

@@ -325,7 +325,7 @@ fn update_storage<W: World>(
         return Err(Refusal::new(Code::StorageError, why));
     }
     let version = act
-        .change(std::iter::once(change), true)
+        .change(std::iter::once(change))
         .map_err(|error| Refusal::new(Code::StorageError, error.to_string()))?;
     let updated = Outgoing::StorageUpdated { version, operations: Operations::One(operation) };
     act.tell(EventKind::Stored, To::All, seat, &Frame::json(&updated));

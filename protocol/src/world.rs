@@ -45,7 +45,7 @@ pub trait World: Outlet {
     ///
     /// - [`Make::Never`]: `None` if there is no such room.
     /// - [`Make::IfAbsent`]: makes it if there is none, with [`Room::new`]; `None` only if the
-    ///   world holds as many rooms as it will.
+    ///   world holds as many rooms as it will, or cannot read what it kept of this one.
     /// - [`Make::Fresh`]: the same, but `None` also if there is one already.
     ///
     /// A room that [is dead](Room::is_dead) counts as absent: whoever finds it so, under its lock,
@@ -114,8 +114,8 @@ pub trait World: Outlet {
 
     /// Keeps a change of the storage of the room of this name, before anybody is told of it: once
     /// this has succeeded, the change is there whatever happens to the process. Called under the
-    /// room's lock, with the version that the changes make, and only by worlds that
-    /// [keep](World::keeps).
+    /// room's lock, with the version that the changes make, only in worlds that
+    /// [keep](World::keeps), and only for rooms that [last](crate::Dialect::is_lasting).
     ///
     /// # Errors
     /// If it could not be kept: then nothing is changed, and the client is told so.

@@ -23,7 +23,7 @@ use tracing::{debug, error, warn};
 use crate::{
     connection::Connection,
     conversation,
-    head::{self, Refusal},
+    head::{self, Head, Refusal},
     server::Server,
     socket::discard,
     stream::{Stream, Unshaken},
@@ -116,7 +116,7 @@ async fn guarded(
     }
 }
 
-/// Reads what a new socket wants and answers it, before the deadline.
+/// Reads what a new socket wants, before the deadline, and answers it.
 async fn greet(
     server: Arc<Server>,
     app: tide::Server<Arc<Server>>,
@@ -128,11 +128,16 @@ async fn greet(
         Err(error) => return error!(%error, "TLS cannot begin"),
     };
     let alarm = server.wheel.alarm(server.in_future(server.config.handshake));
-    let asked = future::or(ask(&server, &app, &mut stream), async {
+    let heard = future::or(hear(&server, &mut stream), async {
         alarm.await;
-        Asked::Answer(plain(StatusCode::RequestTimeout))
+        Err(Asked::Answer(plain(StatusCode::RequestTimeout)))
     })
     .await;
+    // What is asked for is done whole: the time that this takes is not the client's.
+    let asked = match heard {
+        Ok(head) => answer(&app, head).await,
+        Err(asked) => asked,
+    };
     match asked {
         Asked::Gone => {}
         Asked::Unshaken => farewell(&server, &stream, &[]).await,
@@ -170,34 +175,39 @@ enum Asked {
     Gone,
 }
 
-async fn ask(server: &Arc<Server>, app: &tide::Server<Arc<Server>>, stream: &mut Stream) -> Asked {
+/// Reads a whole request; else what comes of it that there is none.
+async fn hear(server: &Server, stream: &mut Stream) -> Result<Head, Asked> {
     match stream.handshake().await {
         Ok(()) => {}
         Err(Unshaken::NoTls) => {
             stream.give_up_tls();
-            return Asked::Answer(no_tls());
+            return Err(Asked::Answer(no_tls()));
         }
         Err(Unshaken::Failed(error)) => {
             debug!(%error, "no TLS");
             server.metrics.tls_failed.inc();
-            return Asked::Unshaken;
+            return Err(Asked::Unshaken);
         }
     }
     let mut head = match head::read(stream).await {
         Ok(head) => head,
-        Err(Refusal::Gone) => return Asked::Gone,
-        Err(Refusal::Status(status)) => return Asked::Answer(plain(status)),
+        Err(Refusal::Gone) => return Err(Asked::Gone),
+        Err(Refusal::Status(status)) => return Err(Asked::Answer(plain(status))),
     };
     if head.body_bytes > server.config.body_bytes {
-        return Asked::Answer(plain(StatusCode::PayloadTooLarge));
+        return Err(Asked::Answer(plain(StatusCode::PayloadTooLarge)));
     }
     if head.body_bytes > 0 {
         match body(stream, std::mem::take(&mut head.rest), head.body_bytes).await {
             Ok(body) => head.request.set_body(body),
-            Err(_) => return Asked::Gone,
+            Err(_) => return Err(Asked::Gone),
         }
     }
     head.request.set_peer_addr(stream.socket().peer_addr().ok());
+    Ok(head)
+}
+
+async fn answer(app: &tide::Server<Arc<Server>>, head: Head) -> Asked {
     let head_only = head.request.method() == Method::Head;
     let response = respond(app, head.request).await;
     if response.status() == StatusCode::SwitchingProtocols
@@ -280,4 +290,33 @@ fn encode_head(response: &http::Response, length: Option<usize>) -> Vec<u8> {
     }
     head.push_str("\r\n");
     head.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_time_that_an_answer_takes_is_not_the_clients() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let server = Arc::new(Server::new(Config::default()).unwrap());
+        // Every deadline has passed already.
+        server.wheel.stop();
+        let mut app = tide::with_state(server.clone());
+        app.at("/late").get(|_| async {
+            future::yield_now().await;
+            Ok("at last\n")
+        });
+        let place = Place::take(&Arc::default(), 1).unwrap();
+        async_std::task::block_on(greet(server, app, Async::new(socket).unwrap(), place));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("at last\n"), "{answer}");
+    }
 }

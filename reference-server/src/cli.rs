@@ -240,7 +240,7 @@ impl Options {
         if let Some(dir) = config.watch.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("--watch {}: it is not a directory", dir.display())));
         }
-        config.check_transport(self.data.is_some()).map_err(usage)?;
+        config.check_transport().map_err(usage)?;
         // Last of all: whatever else is wrong, the data is left alone.
         config.data = self.data.as_deref().map(open_data).transpose()?;
         Ok(config)

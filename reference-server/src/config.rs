@@ -117,12 +117,8 @@ impl Config {
     }
 
     /// Sees whether what is asked for is to be had with the transport that is asked for.
-    pub(crate) fn check_transport(&self, keeps_data: bool) -> Result<(), String> {
-        let asked = [
-            ("--tls-cert", self.tls.is_some()),
-            ("--data", keeps_data),
-            ("--watch", self.watch.is_some()),
-        ];
+    pub(crate) fn check_transport(&self) -> Result<(), String> {
+        let asked = [("--tls-cert", self.tls.is_some()), ("--watch", self.watch.is_some())];
         match asked.iter().find(|(_, is_asked)| *is_asked) {
             Some((option, _)) if self.transport.is_naive() => {
                 Err(format!("--transport naive knows nothing of {option}"))

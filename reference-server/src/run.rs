@@ -63,7 +63,11 @@ impl Prepared {
         #[cfg(feature = "tide-websockets")]
         if server.config.transport.is_naive() {
             let listener = listener.into_inner()?;
-            return crate::transport::naive::serve(server, endpoints, listener, &shutdown).await;
+            let served =
+                crate::transport::naive::serve(server.clone(), endpoints, listener, &shutdown);
+            served.await?;
+            server.sync_data();
+            return Ok(());
         }
         let app = routes::app(server.clone(), endpoints);
         let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
@@ -77,9 +81,7 @@ impl Prepared {
         server.wheel.stop();
         // Both wait for a thread or the disk: there is nobody left whom that delays.
         drop(watch);
-        if let Some(data) = &server.config.data {
-            data.sync();
-        }
+        server.sync_data();
         info!(connections = server.connections.count(), "stopped");
         Ok(())
     }
@@ -97,9 +99,14 @@ fn tell_of_files(server: Arc<Server>) -> impl FnMut(Change) + Send {
         });
         let published = events::publish(now, "files", &body.to_string(), &turn);
         debug!(file = change.file, ?published, "a file changed");
-        turn.server.metrics.published_from_files.inc();
-        future::block_on(turn.flush());
-        turn.wait_for_nobody();
+        if published.is_ok() {
+            turn.server.metrics.published_from_files.inc();
+        }
+        // A tree that is unpacked is more than readers take at once, and here nobody else waits.
+        future::block_on(async {
+            turn.flush().await;
+            turn.wait_for_readers(None).await;
+        });
     }
 }
 

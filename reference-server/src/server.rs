@@ -75,6 +75,13 @@ impl Server {
         self.now().time + wait
     }
 
+    /// Forces what was kept onto the disk.
+    pub(crate) fn sync_data(&self) {
+        if let Some(data) = &self.config.data {
+            data.sync();
+        }
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -4,7 +4,10 @@ use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use protocol::Opening;
 use tide::{
     Request, Response, StatusCode,
-    http::headers::{HeaderName, HeaderValues},
+    http::{
+        Method,
+        headers::{HeaderName, HeaderValues},
+    },
 };
 
 use std::sync::Arc;
@@ -72,7 +75,9 @@ fn accepted(request: &Request<Arc<Server>>, speaks: Speaks) -> Result<Response, 
     if name.is_some_and(|name| !speaks.admits(name)) {
         return Err(Refused::NoSuchRoom);
     }
-    if !has_token(request.header("upgrade"), "websocket")
+    // RFC 6455, 4.1: "The method of the request MUST be GET"; a HEAD is led here as well.
+    if request.method() != Method::Get
+        || !has_token(request.header("upgrade"), "websocket")
         || !has_token(request.header("connection"), "upgrade")
     {
         return Err(Refused::NotAnUpgrade);

@@ -88,7 +88,7 @@ impl Watch {
             .map_err(|error| failed(&error))?;
         watcher.watch(&root, RecursiveMode::Recursive).map_err(|error| failed(&error))?;
         // What is there when the watch has begun is not news.
-        let mut tree = Tree::new(root);
+        let mut tree = Tree::new(root, FILES);
         tree.look(&BTreeMap::from([(tree.root.clone(), Hint::Look)]));
         if tree.is_full() {
             return Err(failed(&format!("there are more than {FILES} files below it")));
@@ -134,22 +134,28 @@ impl Hinting {
             Ok(event) => event,
             Err(error) => {
                 warn!(%error, "watching files");
-                self.lost.store(true, Ordering::Release);
-                return;
+                return self.lose();
             }
         };
         if event.need_rescan() {
-            self.lost.store(true, Ordering::Release);
+            self.lose();
         }
         let Some(hint) = hint_of(event.kind) else { return };
         for path in event.paths {
             match self.hint.try_send((path, hint)) {
                 Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.lost.store(true, Ordering::Release),
+                Err(TrySendError::Full(_)) => self.lose(),
                 // The watch is about to end.
                 Err(TrySendError::Disconnected(_)) => return,
             }
         }
+    }
+
+    /// Notes that hints were lost, and wakes the thread that is to see to it: there may be no other
+    /// hint to come. If there is no place for this one, there is one that it has yet to take.
+    fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.hint.try_send((PathBuf::new(), Hint::Look)).unwrap_or_default();
     }
 }
 
@@ -201,6 +207,8 @@ struct Tree {
     root: PathBuf,
     /// By path below the root.
     files: BTreeMap<PathBuf, Stamp>,
+    /// How many of them are kept in mind.
+    most: usize,
 }
 
 /// By what a changed file is told from one that is as it was.
@@ -211,12 +219,12 @@ struct Stamp {
 }
 
 impl Tree {
-    fn new(root: PathBuf) -> Self {
-        Self { root, files: BTreeMap::new() }
+    fn new(root: PathBuf, most: usize) -> Self {
+        Self { root, files: BTreeMap::new(), most }
     }
 
     fn is_full(&self) -> bool {
-        self.files.len() > FILES
+        self.files.len() > self.most
     }
 
     /// Looks at these places, and at everything below those that are directories. Gives the files
@@ -227,10 +235,14 @@ impl Tree {
         for path in places.keys() {
             let Ok(place) = path.strip_prefix(&self.root) else { continue };
             let found = self.found_at(place);
+            // Of more files than are kept in mind not all were found: then each is asked for.
+            let is_whole = found.len() <= self.most;
+            let is_there = |file: &Path| fs::symlink_metadata(self.root.join(file)).is_ok();
             let known = self.files.range(place.to_owned()..).map(|(file, _)| file);
             let gone: Vec<PathBuf> = known
                 .take_while(|file| file.starts_with(place))
                 .filter(|file| !found.contains_key(*file) && !judged.contains_key(*file))
+                .filter(|file| is_whole || !is_there(file))
                 .cloned()
                 .collect();
             for file in gone {
@@ -262,7 +274,7 @@ impl Tree {
                 Some(Happened::Changed)
             }
             None if is_full => {
-                warn!(files = FILES, file = %file.display(), "too many files to watch all of them");
+                warn!(files = self.most, file = %file.display(), "too many files to watch all of them");
                 None
             }
             None => {
@@ -283,7 +295,7 @@ impl Tree {
             if !about.is_dir() {
                 let stamp = Stamp { bytes: about.len(), modified: about.modified().ok() };
                 found.insert(place, stamp);
-                if found.len() > FILES {
+                if found.len() > self.most {
                     break;
                 }
                 continue;
@@ -307,7 +319,7 @@ mod tests {
 
     /// A tree over a real directory that has been looked at once.
     fn tree(dir: &tempfile::TempDir) -> Tree {
-        let mut tree = Tree::new(dir.path().to_owned());
+        let mut tree = Tree::new(dir.path().to_owned(), FILES);
         look(&mut tree, "", Hint::Look);
         tree
     }
@@ -378,6 +390,36 @@ mod tests {
         // What was written is, wherever it was found.
         let changed = Change { file: "d/f".into(), happened: Happened::Changed };
         assert_eq!(tree.look(&places), [changed]);
+    }
+
+    #[test]
+    fn what_is_there_is_not_deleted_however_many_files_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |number: usize| fs::write(dir.path().join(number.to_string()), "x").unwrap();
+        (0..4).for_each(write);
+        let mut tree = Tree::new(dir.path().to_owned(), 4);
+        assert_eq!(look(&mut tree, "", Hint::Look).len(), 4);
+        (4..50).for_each(write);
+        let told = look(&mut tree, "", Hint::Look);
+        assert!(told.iter().all(|(_, word)| *word != "delete"), "{told:?}");
+        fs::remove_file(dir.path().join("2")).unwrap();
+        let told = look(&mut tree, "", Hint::Look);
+        assert!(told.contains(&("2".to_owned(), "delete")), "{told:?}");
+    }
+
+    #[test]
+    fn hints_that_the_system_lost_wake_the_thread_although_they_name_no_place() {
+        use notify::event::Flag;
+        for event in [
+            Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)),
+            Err(notify::Error::generic("lost")),
+        ] {
+            let (hint, hints) = sync_channel(1);
+            let lost = Arc::new(AtomicBool::new(false));
+            let hinting = Hinting { hint, lost: lost.clone() };
+            hinting.heard(event);
+            assert!(lost.load(Ordering::Acquire) && hints.try_recv().is_ok());
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl World for Turn {
             if is_new {
                 match rooms.add(name, &shared) {
                     // Not before it is there for all: an earlier life could still write otherwise.
-                    Added::Yes if !self.restore(&mut room) => {
+                    Added::Yes if !restore(&self.server, &mut room) => {
                         room.die();
                         drop(room);
                         rooms.forget(name, &shared);
@@ -291,16 +291,7 @@ impl World for Turn {
         version: u64,
         changes: impl Iterator<Item = Change<'a>>,
     ) -> Result<(), NotKept> {
-        let Some(data) = self.server.config.data.as_ref().filter(|_| is_kept(room)) else {
-            return Ok(());
-        };
-        let changes = changes.map(|change| (change.key, change.value.map(RawValue::get)));
-        let written = data.keep(room, version, changes, self.server.config.max_rooms);
-        written.map_err(|error| {
-            error!(room, %error, "storage was not kept");
-            self.server.metrics.not_kept.inc();
-            NotKept
-        })
+        keep(&self.server, room, version, changes)
     }
 
     fn tally(&self, what: Tally) {
@@ -308,40 +299,46 @@ impl World for Turn {
     }
 }
 
-impl Turn {
-    /// Gives a room that has just been made what was kept of its last life. Says whether that went
-    /// well: a room must not go on from nothing when there is something that cannot be read.
-    fn restore(&self, room: &mut Room<Arc<Connection>>) -> bool {
-        let kept = match self.server.config.data.as_ref().filter(|_| is_kept(room.name())) {
-            Some(data) => data.find(room.name()),
-            None => return true,
-        };
-        let entries = kept.map_err(|error| error.to_string()).and_then(|kept| {
-            let Some(Kept { version, entries }) = kept else { return Ok(None) };
-            let raw = |(key, text)| Ok((key, RawValue::from_string(text)?));
-            let entries: Result<Vec<_>, serde_json::Error> = entries.into_iter().map(raw).collect();
-            entries.map(|entries| Some((version, entries))).map_err(|error| error.to_string())
-        });
-        match entries {
-            Ok(None) => true,
-            Ok(Some((version, entries))) => {
-                room.restore(version, entries);
-                true
-            }
-            Err(error) => {
-                error!(room = room.name(), error, "what was kept of a room cannot be read");
-                false
-            }
-        }
-    }
+/// Keeps a change of a room's storage where the server has a place for that.
+pub(crate) fn keep<'a>(
+    server: &Server,
+    room: &str,
+    version: u64,
+    changes: impl Iterator<Item = Change<'a>>,
+) -> Result<(), NotKept> {
+    let Some(data) = &server.config.data else { return Ok(()) };
+    let changes = changes.map(|change| (change.key, change.value.map(RawValue::get)));
+    data.keep(room, version, changes, server.config.max_rooms).map_err(|error| {
+        error!(room, %error, "storage was not kept");
+        server.metrics.not_kept.inc();
+        NotKept
+    })
 }
 
-/// Whether this room's storage is kept at all. A room with a code is nobody's again once it is over:
-/// its code is drawn anew.
-fn is_kept(room: &str) -> bool {
-    match Dialect::of_key(room) {
-        (Dialect::Native, name) => !name.starts_with('~'),
-        (dialect, _) => dialect == Dialect::Rooms,
+/// Gives a room that has just been made what was kept of its last life. Says whether that went
+/// well: a room must not go on from nothing when there is something that cannot be read.
+pub(crate) fn restore<P>(server: &Server, room: &mut Room<P>) -> bool {
+    let data = server.config.data.as_ref().filter(|_| Dialect::is_lasting(room.name()));
+    let kept = match data {
+        Some(data) => data.find(room.name()),
+        None => return true,
+    };
+    let entries = kept.map_err(|error| error.to_string()).and_then(|kept| {
+        let Some(Kept { version, entries }) = kept else { return Ok(None) };
+        let raw = |(key, text)| Ok((key, RawValue::from_string(text)?));
+        let entries: Result<Vec<_>, serde_json::Error> = entries.into_iter().map(raw).collect();
+        entries.map(|entries| Some((version, entries))).map_err(|error| error.to_string())
+    });
+    match entries {
+        Ok(None) => true,
+        Ok(Some((version, entries))) => {
+            room.restore(version, entries);
+            true
+        }
+        Err(error) => {
+            error!(room = room.name(), error, "what was kept of a room cannot be read");
+            false
+        }
     }
 }
 

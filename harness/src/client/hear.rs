@@ -66,11 +66,7 @@ impl Client {
             Content::Message(_) | Content::Event(_) => {}
         }
         let event = heard.event()?;
-        for name in &event.means.remember {
-            if let Some(value) = event.fields.get(name) {
-                self.captured.insert(name.clone(), value.clone());
-            }
-        }
+        self.remember(event, books);
         if !self.snapshot(now, heard, books) {
             for (nth, kind) in event.kinds().enumerate() {
                 match &heard.content {
@@ -118,7 +114,9 @@ impl Client {
                 self.answered(now, kind, fields, Some(room), heard, books);
             }
             (EventKind::Ok | EventKind::Created | EventKind::Pong, room) => {
-                self.answered(now, kind, fields, room, heard, books);
+                // What names no room answers a request about any.
+                let named = room.filter(|_| fields.contains_key("room"));
+                self.answered(now, kind, fields, named, heard, books);
             }
             (EventKind::Error, room) => self.refused(now, heard, room, books),
             (EventKind::Joined | EventKind::Left | EventKind::Renamed, Some(room)) => {
@@ -204,9 +202,11 @@ impl Client {
             Some(from) => books.fixed(room, from, words),
             None => books.fixed_by_anybody(room, words),
         };
+        // What nobody of ours has said is not counted: strangers may say anything, for ever.
+        let last = candidates.last()?;
         let had = self.fixed_heard.entry((room, from, words.into())).or_insert(0);
         *had += 1;
-        candidates.get(*had - 1).or_else(|| candidates.last()).copied()
+        candidates.get(*had - 1).or(Some(last)).copied()
     }
 
     fn entered(

@@ -42,6 +42,11 @@ impl Jar {
         }
     }
 
+    /// The values of all cookies.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.cookies.iter().map(|cookie| cookie.value.as_str())
+    }
+
     /// The `Cookie` header for a host; none without cookies.
     pub fn header(&self, host: &str) -> Option<String> {
         let own = self.cookies.iter().filter(|cookie| cookie.host == host);

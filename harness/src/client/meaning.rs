@@ -56,6 +56,16 @@ impl Client {
         Some(Heard::whole(event, &heard.text))
     }
 
+    /// Keeps what the connection's later templates may name.
+    pub(super) fn remember(&mut self, event: &Event, books: &mut Books) {
+        for name in &event.means.remember {
+            if let Some(value) = event.fields.get(name) {
+                books.keep_secret(name, value);
+                self.captured.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
     /// Puts a frame to those that came before it; gives all their values once it was the last.
     fn gather(&mut self, part: Part, fields: Vars) -> Option<Vars> {
         let Part { rule, nth, of } = part;
@@ -152,7 +162,11 @@ receive:
 
     impl Bench {
         fn new() -> Self {
-            let dialect = Dialect::parse("d", DIALECT).unwrap_or_else(|it| panic!("{it}"));
+            Self::of(DIALECT)
+        }
+
+        fn of(dialect: &str) -> Self {
+            let dialect = Dialect::parse("d", dialect).unwrap_or_else(|it| panic!("{it}"));
             let text = "scenario: s\nclients: { a: {} }\nsteps: [{ as: a, open: {} }]\n";
             let source = Source { name: "s".to_owned(), text: text.into() };
             let scenario = Scenario::parse(source).unwrap_or_else(|it| panic!("{it}"));
@@ -211,6 +225,17 @@ receive:
     }
 
     #[test]
+    fn what_strangers_say_is_not_counted() {
+        let mut bench = Bench::new();
+        bench.ask(Verb::Join, "r");
+        for text in ["a", "b", "c"] {
+            let heard = bench.hear(&[json!({"begin": "r"}), json!({"room": "r", "text": text})]);
+            assert_eq!(heard.len(), 1);
+        }
+        assert!(bench.client.fixed_heard.is_empty());
+    }
+
+    #[test]
     fn what_was_remembered_is_said_again() {
         let mut bench = Bench::new();
         let typing = json!({"types": "r"});
@@ -222,6 +247,26 @@ receive:
         let said = json!({"room": "r", "who": "bo", "partner": "bo"});
         let heard = bench.hear(&[typing]);
         assert_eq!(heard[0].1["who"], said["who"]);
+    }
+
+    /// Where nothing answers a leave, what is asked behind it is answered once it is done.
+    #[test]
+    fn an_answer_to_something_else_shows_that_a_client_is_out() {
+        let leave = "frames: [{ leave: $room }, { ping: 1 }], ack: pong";
+        let text = DIALECT.replace("frame: leave, ack: exited", leave);
+        let text = text + "  - { event: pong, when: { pong: 1 } }\n";
+        let mut bench = Bench::of(&text);
+        for room in ["r", "s"] {
+            bench.ask(Verb::Join, room);
+            bench.hear(&[json!({"in": room, "id": "m1"})]);
+        }
+        bench.ask(Verb::Leave, "r");
+        let inside = |bench: &Bench| -> Vec<String> {
+            bench.client.rooms().iter().map(|stay| stay.name.to_string()).collect()
+        };
+        assert_eq!(inside(&bench), ["r", "s"]);
+        bench.hear(&[json!({"pong": 1})]);
+        assert_eq!(inside(&bench), ["s"]);
     }
 
     #[test]

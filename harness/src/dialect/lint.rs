@@ -202,7 +202,8 @@ impl Linter<'_> {
     }
 
     fn filled(&mut self, value: &At<Value>, known: &BTreeSet<String>) {
-        let inside = item_holes(value, &|_| true);
+        // An item's holes are what its `as` finds in the value; without one it may have anything.
+        let inside = item_holes(value, &|item| item.get("as").or_else(|| item.get("of")));
         for name in holes_in(value) {
             if known.contains(&name) || inside.contains(&name) || name.starts_with(USER) {
                 continue;
@@ -218,10 +219,15 @@ impl Linter<'_> {
         self.shape(way);
         let mut bound: BTreeSet<String> = way.templates().flat_map(holes_in).collect();
         // What items of a list are made of before they get their shape is nobody's field.
-        let shaped = |value: &At<Value>| item_holes(value, &|item| item.get("as").is_some());
+        let shaped = |value: &At<Value>| {
+            item_holes(value, &|item| item.get("as").and_then(|_| item.get("of")))
+        };
         let inside: BTreeSet<String> = way.templates().flat_map(shaped).collect();
-        // A parameter has its value; nothing binds it.
-        bound.retain(|name| !inside.contains(name) && file.params.get(name).is_none());
+        // A parameter has its value, and `$_` binds nothing.
+        bound.retain(|name| {
+            name != "_" && !inside.contains(name) && file.params.get(name).is_none()
+        });
+        way.templates().for_each(|template| self.shaped(template));
         let known = || RECEIVED.iter().map(|(name, _)| *name);
         let from = way.templates().next().map_or(way.place, |template| template.place);
         let mut given: BTreeSet<String> = self.fillable.clone();
@@ -257,6 +263,24 @@ impl Linter<'_> {
             if kind.value == EventKind::Closed {
                 let message = "`closed` is the end of a connection, never a message";
                 self.problems.push(Problem::new(message).at(kind.place));
+            }
+        }
+    }
+
+    /// What an item's `as` wants is in its `of`: else no item is ever like it.
+    fn shaped(&mut self, template: &At<Value>) {
+        for (of, shape) in
+            forms(template).into_iter().filter_map(|it| it.get("of").zip(it.get("as")))
+        {
+            let holes = |value: &Value| Template::compile(value).map(|it| it.holes());
+            let (Ok(bound), Ok(wanted)) = (holes(of), holes(shape)) else { continue };
+            let bound = || bound.iter().map(|(name, _)| name.as_str());
+            for (name, optional) in wanted {
+                if !optional && !bound().any(|it| it == name) {
+                    let place = locate(self.text, template.place, &format!("${name}"));
+                    let problem = Problem::new(format!("nothing in `of` gives `${name}` a value"));
+                    self.problems.push(problem.at(place).did_you_mean(&name, bound()));
+                }
             }
         }
     }
@@ -302,22 +326,48 @@ impl Linter<'_> {
     }
 }
 
-/// The holes inside the items of lists, of the forms that are looked at.
-fn item_holes(value: &Value, look: &dyn Fn(&Value) -> bool) -> BTreeSet<String> {
-    let inside = |item: &Value| -> BTreeSet<String> {
-        let of = item.get("of").filter(|_| look(item)).map(Template::compile);
-        let holes = of.and_then(Result::ok).map(|of| of.holes()).unwrap_or_default();
-        holes.into_iter().map(|(name, _)| name).collect()
-    };
+/// The holes of what is looked at in each form of a list's items.
+fn item_holes(value: &Value, look: &dyn Fn(&Value) -> Option<&Value>) -> BTreeSet<String> {
+    let looked =
+        forms(value).into_iter().filter_map(look).filter_map(|it| Template::compile(it).ok());
+    looked.flat_map(|template| template.holes()).map(|(name, _)| name).collect()
+}
+
+/// The forms that items of lists have.
+fn forms(value: &Value) -> Vec<&Value> {
     match value {
         Value::Object(entries) if entries.contains_key("$list") => {
             let any = entries.get("any").and_then(Value::as_array).into_iter().flatten();
-            any.chain([value]).flat_map(inside).collect()
+            any.chain([value]).collect()
         }
-        Value::Object(entries) => {
-            entries.values().flat_map(|value| item_holes(value, look)).collect()
-        }
-        Value::Array(list) => list.iter().flat_map(|value| item_holes(value, look)).collect(),
-        _ => BTreeSet::new(),
+        Value::Object(entries) => entries.values().flat_map(forms).collect(),
+        Value::Array(list) => list.iter().flat_map(forms).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn a_misspelt_hole_of_an_item_is_shown_in_both_directions() {
+        let text = "\
+dialect: odd
+connect: { path: /ws }
+send:
+  store:
+    frames: { $list: ops, of: { k: $key, v: $valeu }, as: { put: { key: $key, value: $value } } }
+receive:
+  - event: stored
+    when: { ops: { $list: ops, of: { k: $key, v: $value }, as: { put: { key: $kye, value: $value } } } }
+  - event: entered
+    when: { all: { $list: members, any: [{ of: { id: $member }, as: { member: $member, who?: $who } }] } }
+";
+        let expected = "\
+odd:5:45: nothing fills `$valeu`
+odd:8:78: nothing in `of` gives `$kye` a value (did you mean `key`?)
+";
+        assert_eq!(Dialect::parse("odd", text).unwrap_err().lines(), expected);
     }
 }

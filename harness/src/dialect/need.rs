@@ -26,6 +26,11 @@ impl Dialect {
         (by_path || self.send.contains_key(&verb)) && !lacks
     }
 
+    /// Whether this is asked for by HTTP, with the dialect's parameters as they are.
+    pub fn is_http(&self, verb: Verb) -> bool {
+        self.way(verb, &crate::plan::Vars::new()).is_some_and(|(way, _)| way.http.is_some())
+    }
+
     /// Whether to enter a room is to connect, and nothing is asked for then.
     pub fn enters_by_connecting(&self) -> bool {
         let says = |way: &Sending| {

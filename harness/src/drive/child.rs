@@ -73,6 +73,10 @@ impl ChildServer {
 
     /// Ends it, or begins to, because the timeline wants it.
     pub(super) fn take_down(&mut self, signal: Signal) -> io::Result<()> {
+        // Its number may be another process's by now.
+        if let Some(status) = self.child.try_wait()? {
+            return Err(io::Error::other(format!("the server has ended already ({status})")));
+        }
         self.down = true;
         let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
         kill(Pid::from_raw(id), signal).map_err(io::Error::from)

@@ -94,8 +94,11 @@ impl<'a> Hearing<'a> {
         let fact: Arc<str> = breach.to_string().into();
         self.stage.books.observe(now, id, What::Malformed { fact: Arc::clone(&fact) });
         let code = if *breach == Breach::Utf8 { 1007 } else { 1002 };
-        let parcel = self.stage.frame(now, id, Outgoing::Close { code, reason: "" });
-        self.parcels.extend(parcel);
+        // Not inside a frame that a step has left unfinished.
+        if self.stage.client(id).is_some_and(|(client, _)| client.can_control()) {
+            let parcel = self.stage.frame(now, id, Outgoing::Close { code, reason: "" });
+            self.parcels.extend(parcel);
+        }
         let ending = broke(fact);
         if let Some((client, books)) = self.stage.client(id) {
             client.closed(now, ending, books);

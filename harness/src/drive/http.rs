@@ -182,6 +182,10 @@ impl Worker {
         self.with(|shared| {
             let mut stage = shared.lock();
             stage.books.frame(shared.now(), id, Direction::In, shown(&text.into()));
+            jar.values().for_each(|cookie| stage.books.conceal(cookie));
+            if let Errand::Done(taken, _) = &errand {
+                stage.books.keep_secrets(taken);
+            }
             if let Some((client, _)) = stage.client(id) {
                 client.jar = jar;
             }

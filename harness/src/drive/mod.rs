@@ -228,7 +228,9 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
     let profile = Profile { idle_pings: plan.dialect.idle_pings, ..profile };
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
-    let books = Books::new(plan.run_number, judge, names);
+    let mut books = Books::new(plan.run_number, judge, names);
+    books.keep_secrets(&plan.dialect.params);
+    plan.clients.iter().for_each(|client| books.keep_secrets(&client.vars));
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
         let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();

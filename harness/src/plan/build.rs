@@ -145,13 +145,11 @@ impl Plan {
         if below {
             plan.checks.leave_to_the_steps(file);
         }
-        let cost = Cost::of(&plan);
-        let mistakes = cost.against(&plan.dialect.limits, file);
-        if mistakes.is_empty() {
-            Ok(Built::Ready(Box::new(plan), cost))
-        } else {
-            Err(problems(mistakes))
+        if let Some(reason) = Cost::against(&plan, file) {
+            return Ok(Built::Skipped(reason));
         }
+        let cost = Cost::of(&plan);
+        Ok(Built::Ready(Box::new(plan), cost))
     }
 }
 

@@ -29,8 +29,8 @@ pub(crate) enum Habit {
     Web,
 }
 
-/// How long a phoenix is away.
-const AWAY: Duration = Duration::from_millis(300);
+/// How long a phoenix is away: somebody is to notice it.
+const AWAY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(5);
 
 /// A server in this process. It ends with the value.

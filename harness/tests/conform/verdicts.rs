@@ -29,7 +29,7 @@ fn a_server_that_does_right_passes_and_a_should_that_it_does_not_is_told() {
     for part in [
         "MINI-2  SHOULD  nonstrict",
         "Thanks are returned.",
-        "conformance/mini/thanks/returned.yaml:8",
+        "conformance/mini/thanks/returned.yaml:9",
         "→ {\"thank\":\"you\"}",
         "← {\"error\":\"unknown\"}",
         "--only mini/thanks/returned --seed 7",
@@ -55,7 +55,7 @@ fn a_broken_promise_fails_with_its_class_and_its_transcript() {
     let case = judged.case("mini/echo/answered");
     assert_eq!((&case["outcome"], &case["class"]), (&"fail".into(), &"reply".into()), "{judged}");
     assert_eq!(case["requirements"], serde_json::json!(["MINI-1"]));
-    assert_eq!(case["line"], 8, "{judged}");
+    assert_eq!(case["line"], 9, "{judged}");
     assert!(judged.ran.out.contains("← {\"echoed\":\"nonsense\"}"), "{judged}");
     // Each requirement of the dialect is in the report, run or not.
     let requirements = judged.json["requirements"].as_array().expect("a list");
@@ -239,7 +239,8 @@ fn a_target_that_dies_is_no_verdict_on_the_cases_and_fails_the_suite() {
 #[test]
 fn who_kills_a_server_is_found_among_those_that_ran_beside_it() {
     let fake = Fake::start(Habit::Phoenix);
-    let judged = OnDisk::new().with_death().run(&["--target", &at(&fake)]);
+    let args = ["--target", &at(&fake), "--wait", "60s"];
+    let judged = OnDisk::new().with_death().run(&args);
     judged.assert(1, "failed");
     let expected = [
         ("mini/echo/answered", "pass", ""),
@@ -300,7 +301,7 @@ fn the_reference_server_is_started_and_passes_a_case_of_each_kind() {
 fn a_case_with_a_server_of_its_own_is_not_for_a_target() {
     let text = "scenario: own\nabout: A server for one case.\nrequires: [NAT-WEL-1]\nown_server: true\n\
                 server: { heartbeat: 300ms/900ms }\nclients: { alice: {} }\nsteps:\n  \
-                - { as: alice, open: {} }\n  - { as: alice, expect: { ping: {} }, within: 2s }\n";
+                - { as: alice, open: {} }\n  - { as: alice, expect: { ping: {} }, within: 30s }\n";
     let requirements = "requirements: native\nabout: t\nlist:\n  NAT-WEL-1: { level: MUST, text: \
                         It greets., source: t }\n";
     let suite = OnDisk::new()

@@ -253,7 +253,7 @@ impl Model {
         let (_, request) = self.bench.request(Verb::Say, &args);
         let exchange = request.http.expect("it is said by HTTP");
         assert!(self.verified(&exchange).is_ok(), "{exchange:?}");
-        let told = self.deliver(&exchange.body.clone().expect("a body"));
+        let told = self.deliver(&exchange.body.expect("a body"));
         let mut members = self.members(room);
         members.retain(|member| *member != who);
         let hearers: Vec<usize> = told.iter().map(|told| told.client).collect();

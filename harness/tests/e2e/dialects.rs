@@ -1,19 +1,16 @@
 //! Every shipped scenario passes on every dialect that can carry it, and finds there what is wrong.
 
-use std::sync::PoisonError;
-
 use serde_json::{Value, json};
 
 use super::proxy::{Fault, Frame, Hop, Proxy, TEXT, Way};
 use super::runs::{Call, Ran, Server};
-use super::scenarios::{ATTEMPTS, MACHINE, SCENARIOS, tell_again};
+use super::scenarios::{assert_passes, beside, small};
 
 /// Runs a scenario against a server that the harness starts itself.
-fn run_once(scenario: &str, dialect: &str) -> Ran {
-    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
-    let (_, args, server_args) = known.expect("a shipped scenario");
+fn run_once(scenario: &str, dialect: &str, more: &[&str]) -> Ran {
+    let (args, server_args) = small(scenario);
     let server_args = server_args.join(" ");
-    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]).args(more);
     if server_args.is_empty() || server_args.contains("--heartbeat") {
         // The scenario itself says what heartbeat its server has.
         return call.end();
@@ -21,23 +18,11 @@ fn run_once(scenario: &str, dialect: &str) -> Ran {
     call.args(&["--server-args", &server_args]).end()
 }
 
-/// It must pass. A busy machine may make it inconclusive, but never fail.
-fn assert_passes(scenario: &str, dialect: &str) {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    for attempt in 1..=ATTEMPTS {
-        let ran = run_once(scenario, dialect);
-        if ran.code != Some(4) || attempt == ATTEMPTS {
-            return ran.assert_passed();
-        }
-        tell_again();
-    }
-}
-
 macro_rules! passes {
     ($($test:ident: $scenario:literal, $dialect:literal;)*) => {$(
         #[test]
         fn $test() {
-            assert_passes($scenario, $dialect);
+            assert_passes(|| run_once($scenario, $dialect, &[]));
         }
     )*};
 }
@@ -46,11 +31,16 @@ passes! {
     broadcast_passes_on_project: "broadcast", "project";
     broadcast_passes_on_rooms: "broadcast", "rooms";
     broadcast_passes_on_events: "broadcast", "events";
+    broadcast_passes_on_pusher: "broadcast", "pusher";
+    broadcast_passes_on_pusher_presence: "broadcast", "pusher-presence";
     fan_out_passes_on_project: "fan-out", "project";
     fan_out_passes_on_events: "fan-out", "events";
+    fan_out_passes_on_pusher: "fan-out", "pusher";
     join_passes_on_project: "join", "project";
     join_passes_on_rooms: "join", "rooms";
     join_passes_on_events: "join", "events";
+    join_passes_on_pusher: "join", "pusher";
+    join_passes_on_pusher_presence: "join", "pusher-presence";
     one_to_one_passes_on_chat: "one-to-one", "chat";
     presence_storm_passes_on_rooms: "presence-storm", "rooms";
     slow_consumer_passes_on_rooms: "slow-consumer", "rooms";
@@ -58,6 +48,31 @@ passes! {
     timeout_disconnect_passes_on_project: "timeout-disconnect", "project";
     timeout_disconnect_passes_on_rooms: "timeout-disconnect", "rooms";
     timeout_disconnect_passes_on_events: "timeout-disconnect", "events";
+    timeout_disconnect_passes_on_pusher: "timeout-disconnect", "pusher";
+    timeout_disconnect_passes_on_pusher_presence: "timeout-disconnect", "pusher-presence";
+}
+
+macro_rules! passes_with {
+    ($($test:ident: $scenario:literal, $dialect:literal, $var:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            assert_passes(|| run_once($scenario, $dialect, &["--var", $var]));
+        }
+    )*};
+}
+
+// The backend signs, or speaks.
+passes_with! {
+    pusher_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher", "authorized=fetch";
+    pusher_presence_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher-presence", "authorized=fetch";
+    broadcast_passes_on_pusher_when_it_is_published_over_http:
+        "broadcast", "pusher", "said_by=backend";
+    broadcast_passes_on_cache_channels_of_pusher:
+        "broadcast", "pusher", "kind=private-cache";
+    slow_consumer_passes_on_pusher_presence_when_it_is_published_over_http:
+        "slow-consumer", "pusher-presence", "said_by=backend";
 }
 
 #[test]
@@ -113,12 +128,11 @@ fn spoil_snapshots() -> Fault {
 
 /// The check must find the class on this dialect.
 fn assert_finds(scenario: &str, dialect: &str, (check, class): (&str, &str), fault: Fault) {
-    let _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
-    let (_, args, server_args) = known.expect("a shipped scenario");
+    let _beside = beside();
+    let (args, server_args) = small(scenario);
     let server = Server::start(server_args);
     let proxy = Proxy::start(server.address, fault);
-    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    let call = Call::in_vain(scenario).args(args).args(&["--dialect", dialect]);
     call.args(&["--target", &proxy.url()]).end().assert_failed(check, class);
 }
 
@@ -150,6 +164,16 @@ finds! {
         "join", "rooms", "membership", "notice", double_each("RoomJoined", 1);
     rooms_an_entry_that_is_told_twice:
         "timeout-disconnect", "rooms", "protocol", "reply", double_each("RoomJoined", 1);
+    pusher_a_message_that_does_not_arrive:
+        "broadcast", "pusher", "delivery", "loss", drop_each("client-message", 500);
+    pusher_a_message_that_comes_twice:
+        "broadcast", "pusher", "delivery", "duplicate", double_each("client-message", 500);
+    pusher_a_member_who_is_not_announced:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_added", 1);
+    pusher_a_member_who_is_announced_twice:
+        "join", "pusher-presence", "membership", "notice", double_each("member_added", 1);
+    pusher_a_farewell_that_does_not_come:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_removed", 1);
     chat_a_farewell_that_does_not_come:
         "one-to-one", "chat", "steps", "notice", drop_each("partner_left", 1);
     chat_a_message_that_does_not_arrive:

@@ -1,6 +1,9 @@
 //! Runs that end otherwise than planned: interrupted, with a server that dies or hangs, twice.
 
+use std::net::SocketAddr;
+
 use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
 
 use super::proxy::Proxy;
 use super::runs::{Call, Ran, Running, Server, lives, until};
@@ -28,9 +31,7 @@ checks: { delivery: exactly-once, membership: fail }
 ";
 
 fn long(args: &[&str]) -> Running {
-    let call = Call::run("long.yaml").args(args);
-    std::fs::write(call.directory().join("long.yaml"), LONG).expect("written");
-    call.start()
+    Call::own("long.yaml", LONG).args(args).start()
 }
 
 /// Waits until the load flows.
@@ -117,7 +118,8 @@ fn a_server_that_hangs_fails_the_run_as_unresponsive() {
     let ran = run.end();
     server.signal(Signal::SIGCONT);
     ran.assert_failed("protocol", "unresponsive");
-    assert!(begun.elapsed().as_secs() < 30, "not at the deadline: {ran}");
+    // Not at its own end: two minutes are left of it, whatever held this machine up.
+    assert!(begun.elapsed().as_secs() < 100, "not at the deadline: {ran}");
     assert_whole_report(&ran);
 }
 
@@ -133,26 +135,27 @@ fn a_network_that_swallows_everything_fails_the_run_as_unresponsive() {
 fn a_second_run_meets_nothing_of_the_first() {
     let server = Server::start(&[]);
     for seed in ["7", "7", "8"] {
-        let ran = Call::run("join").args(&["--target", &server.url(), "--seed", seed]).end();
+        let ran = Call::shortened("join").args(&["--target", &server.url(), "--seed", seed]).end();
         ran.assert_passed();
     }
     let first = long(&["--target", &server.url()]);
     flows(&server);
     // While another run of the same scenarios speaks.
-    Call::run("join").args(&["--target", &server.url()]).end().assert_passed();
+    Call::shortened("join").args(&["--target", &server.url()]).end().assert_passed();
     first.signal(Signal::SIGINT);
     assert_interrupted(&first.end(), 130);
 }
 
 #[test]
 fn a_target_that_starts_late_is_waited_for() {
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address").port()
-    };
-    let url = format!("ws://127.0.0.1:{port}");
-    let run = Call::run("join").args(&["--target", &url, "--wait", "30s"]).start();
-    let server = Server::start(&["--listen", &format!("127.0.0.1:{port}")]);
+    // Bound, and nobody listens: nobody but who asks for this very port gets it.
+    let kept = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    kept.set_reuse_address(true).expect("an option");
+    kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    let address = kept.local_addr().ok().and_then(|it| it.as_socket()).expect("an address");
+    let url = format!("ws://{address}");
+    let run = Call::shortened("join").args(&["--target", &url, "--wait", "120s"]).start();
+    let server = Server::start(&["--listen", &address.to_string()]);
     run.end().assert_passed();
     assert!(runs::get(server.address, "/healthz").contains("200"), "it lives");
 }

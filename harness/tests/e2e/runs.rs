@@ -8,15 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use harness::latency::{LATENESS_LIMIT_US, STALL_LIMIT};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a program may take before it is killed and its test fails.
-const PATIENCE: Duration = Duration::from_secs(150);
-/// The longest phase, and the longest wait for what is owed, of a shortened scenario, in seconds.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long something may take to come about before its test fails.
+const COMES: Duration = Duration::from_secs(120);
+/// The longest phase of a shortened scenario, in seconds; with a fault, the longest wait for what is
+/// owed, too.
 const PHASE_S: u32 = 4;
+/// The same for the flood that a reader who is late by two seconds still has to get through uncut,
+/// when one who does not read at all is cut.
+const FLOOD_S: u32 = 10;
+/// The shortest deadline of a step, in seconds, where all that is asked for comes.
+const WITHIN_S: u32 = 30;
 const TICK: Duration = Duration::from_millis(10);
 
 /// A call of `harness`.
@@ -69,24 +78,46 @@ impl Call {
         call
     }
 
+    /// `harness run` of a scenario of the test's own, with a report.
+    pub(crate) fn own(file: &str, text: &str) -> Self {
+        let call = Self::run(file);
+        std::fs::write(call.directory().join(file), text).expect("written");
+        call
+    }
+
     /// A shipped scenario with its phases shortened: what it proves does not hang on their length.
+    /// Its steps have time: what comes on an idle machine comes late on a busy one.
     pub(crate) fn shortened(scenario: &str) -> Self {
+        Self::changed(scenario, |key, seconds| match key {
+            "for" => seconds.min(longest(scenario)),
+            "within" => seconds.max(WITHIN_S),
+            _ => seconds,
+        })
+    }
+
+    /// The same where something goes wrong: nobody waits long for what will not come.
+    pub(crate) fn in_vain(scenario: &str) -> Self {
+        Self::changed(scenario, |key, seconds| match key {
+            "for" | "settle" => seconds.min(longest(scenario)),
+            _ => seconds,
+        })
+    }
+
+    /// A shipped scenario with other spans of whole seconds.
+    fn changed(scenario: &str, change: impl Fn(&str, u32) -> u32) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         let text = std::fs::read_to_string(path.join(format!("{scenario}.yaml"))).expect("shipped");
         let mut short = String::new();
         for line in text.lines() {
-            let shorter = ["for", "settle"].into_iter().find_map(|key| {
+            let changed = ["for", "settle", "within"].into_iter().find_map(|key| {
                 let (before, span) = line.split_once(&format!("{key}: "))?;
                 let seconds: u32 = span.strip_suffix('s')?.parse().ok()?;
-                Some(format!("{before}{key}: {}s", seconds.min(PHASE_S)))
+                Some(format!("{before}{key}: {}s", change(key, seconds)))
             });
-            short += shorter.as_deref().unwrap_or(line);
+            short += changed.as_deref().unwrap_or(line);
             short.push('\n');
         }
-        let file = format!("{scenario}.yaml");
-        let call = Self::run(&file);
-        std::fs::write(call.directory().join(file), short).expect("written");
-        call
+        Self::own(&format!("{scenario}.yaml"), &short)
     }
 
     pub(crate) fn report_path(&self) -> PathBuf {
@@ -145,6 +176,11 @@ impl Call {
     }
 }
 
+/// The longest phase of this scenario when it is shortened.
+fn longest(scenario: &str) -> u32 {
+    if scenario == "slow-consumer" { FLOOD_S } else { PHASE_S }
+}
+
 impl Running {
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ran {
@@ -201,6 +237,13 @@ impl Ran {
     pub(crate) fn count(&self, pointer: &str) -> u64 {
         let value = self.json.pointer(pointer).and_then(Value::as_u64);
         value.unwrap_or_else(|| panic!("no number at {pointer} in {self}"))
+    }
+
+    /// The harness itself was late or stood still: this machine was too busy to judge by the clock.
+    pub(crate) fn was_late(&self) -> bool {
+        let [stall, lateness] = ["stall_us", "lateness_p99_us"]
+            .map(|own| self.json["generator"][own].as_u64().unwrap_or_default());
+        u128::from(stall) > STALL_LIMIT.as_micros() || lateness as f64 > LATENESS_LIMIT_US
     }
 
     /// Exit code, findings and verdict say that all is well.
@@ -307,7 +350,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> String {
 
 /// Waits until the condition holds; fails when it never does.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + COMES;
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
         thread::sleep(TICK);

@@ -17,7 +17,7 @@ steps:
     say: the first
   - as: bob
     expect: { message: { text: the first } }
-    within: 2s
+    within: 30s
   - as: late
     each: [ { open: {} }, { join: $room } ]
   - as: late
@@ -26,13 +26,12 @@ steps:
     say: the second
   - as: late
     expect: { message: { text: the second } }
-    within: 2s
+    within: 30s
 checks: { delivery: exactly-once, echo: once }
 "#;
 
 #[test]
 fn first_words_are_said_and_to_those_who_come_later_they_are_content() {
-    let call = Call::run("first-words.yaml").args(&["--dialect", "rooms"]);
-    std::fs::write(call.directory().join("first-words.yaml"), FIRST_WORDS).expect("written");
-    call.end().assert_passed();
+    let call = Call::own("first-words.yaml", FIRST_WORDS);
+    call.args(&["--dialect", "rooms"]).end().assert_passed();
 }

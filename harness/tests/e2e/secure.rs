@@ -101,7 +101,7 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 fn join(url: &str, args: &[&str]) -> Ran {
-    Call::run("join").args(&["--target", url]).args(args).end()
+    Call::shortened("join").args(&["--target", url]).args(args).end()
 }
 
 fn assert_could_not(ran: &Ran, reason: &str) {
@@ -224,18 +224,16 @@ steps:
           steps:
             - as: speaker
               expect: { left: sleeper }
-              within: 20s
+              within: 60s
             - as: sleeper
               reads: true
             - as: sleeper
               expect: { closed: { by: server, code: 4008 } }
-              within: 20s
+              within: 60s
   - settle: 5s
 checks: { delivery: exactly-once }
 ";
-    let call = Call::run("sleeper.yaml").args(args);
-    std::fs::write(call.directory().join("sleeper.yaml"), SLEEPER).expect("written");
-    call.end()
+    Call::own("sleeper.yaml", SLEEPER).args(args).end()
 }
 
 pub(crate) const SLEEPER_SERVER: &str = "--queue-bytes 4194304";
@@ -277,9 +275,8 @@ checks: { delivery: exactly-once }
     let papers = Papers::new();
     let ca = papers.path("ca.pem");
     let options = papers.options("good").join(" ");
-    let call = Call::run("large.yaml").args(&["--ca", &ca, "--server-args", &options]);
-    std::fs::write(call.directory().join("large.yaml"), LARGE).expect("written");
-    let ran = call.end();
+    let call = Call::own("large.yaml", LARGE);
+    let ran = call.args(&["--ca", &ca, "--server-args", &options]).end();
     ran.assert_no_findings();
     assert!(ran.count("/deliveries/received") >= 800, "{ran}");
 }

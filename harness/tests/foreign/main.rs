@@ -1,11 +1,14 @@
 //! Servers of protocols that the harness has never heard of, described by a file: login and tokens,
-//! cookies, tickets, several frames for one answer, JSON inside texts; and a protocol of plain lines.
+//! cookies, tickets, several frames for one answer, JSON inside texts, signed requests, close codes that say
+//! whether to come back; and a protocol of plain lines.
 
 #![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
+mod back;
 mod lines;
 mod net;
 mod shop;
+mod signed;
 mod users;
 
 use std::path::Path;
@@ -17,6 +20,8 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
+    /// Everything in the files of the report.
+    pub(crate) report: String,
 }
 
 /// Calls `harness` in a directory with these files.
@@ -33,7 +38,18 @@ pub(crate) fn harness(files: &[(&str, &str)], args: &[&str]) -> Ran {
     let output = command.output().expect("the harness runs");
     let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&shown(directory.path()), "DIR");
-    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    let report = files_in(&directory.path().join("r"));
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    Ran { code: output.status.code(), out, err, report }
+}
+
+fn files_in(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let read = |path: &Path| match std::fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => files_in(path),
+    };
+    entries.map(|entry| read(&entry.path())).collect()
 }
 
 fn shown(path: &Path) -> String {

@@ -317,6 +317,21 @@ fn a_login_that_fails_for_one_client_fails_its_step() {
 }
 
 #[test]
+fn no_report_shows_passwords_or_tokens() {
+    let ran = run(Faults { no_tickets: true, ..Faults::default() }, unchanged);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    let all = format!("{}{}{}", ran.out, ran.err, ran.report);
+    // As the files of a report write it: in JSON, in XML, plainly.
+    let all = all.replace("&quot;", "\"").replace("&amp;", "&").replace('\\', "");
+    for shown in ["POST /login login=ann&password=…", r#""token":"…""#] {
+        assert!(all.contains(shown), "`{shown}` is not in {all}");
+    }
+    for secret in ["pw-0", "t+ann", "t%2Bann"] {
+        assert!(!all.contains(secret), "`{secret}` is in {all}");
+    }
+}
+
+#[test]
 fn an_answer_that_lacks_what_is_taken_is_told() {
     let ran = run(Faults { no_token: true, ..Faults::default() }, unchanged);
     let why = "`login` was answered with 200: the answer is not like `take`: {\"name\":\"ann\"}";

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a server may take to end after its standard input was closed.
-const END: Duration = Duration::from_secs(5);
+/// How long a server may take to end after its standard input was closed: never waited for when all
+/// is well.
+const END: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Only one is judged at a time.

@@ -20,6 +20,8 @@ fn a_server_is_stopped_and_started_again_where_it_was() {
         .failed("killed", "the server ended with the exit code 0, not with 3");
     own("  - { as: alice, open: {} }\n  - expect_exit: 0\n")
         .failed("killed", "the server is running");
+    own("  - kill_server: {}\n  - stop_server: {}\n")
+        .failed("killed", "the server has ended already (signal: 9");
     own("  - start_server: {}\n").failed("reply", "the server is running already");
 }
 

@@ -19,7 +19,7 @@ use crate::time::At;
 use crate::world::{EventKind, World};
 
 /// Begins the names of rooms made with `create`, and no others.
-pub(super) const CODE_SIGN: char = '~';
+pub(crate) const CODE_SIGN: char = '~';
 /// How long somebody is taken to type when nothing more is heard of it.
 const TYPING: Duration = Duration::from_secs(5);
 
@@ -175,9 +175,7 @@ impl<W: World> Act<'_, W> {
             let why = format!("the version is {version}");
             return Err(about(Code::VersionConflict, why, self.room));
         }
-        // A code that is drawn again is another room's: what was there before is nobody's business.
-        let lasting = !self.room.name().starts_with(CODE_SIGN);
-        let version = self.change(ops.iter().map(Op::change), lasting).map_err(|error| {
+        let version = self.change(ops.iter().map(Op::change)).map_err(|error| {
             let code = match error {
                 Unchanged::TooLarge { .. } => Code::TooLarge,
                 Unchanged::NotKept(_) => Code::NotKept,

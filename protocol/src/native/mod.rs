@@ -6,6 +6,7 @@ mod outgoing;
 mod refusal;
 mod session;
 
+pub(crate) use act::CODE_SIGN;
 pub use session::Session;
 
 /// The subprotocol that clients may ask for in the handshake.

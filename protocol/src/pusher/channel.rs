@@ -82,6 +82,11 @@ impl Removed {
         self.by_time.remove(&(at, user))
     }
 
+    /// When they are told of the last.
+    fn last(&self) -> Option<Time> {
+        self.by_time.last().map(|&(at, _)| at)
+    }
+
     /// The next of whom they are to be told by now.
     fn pop_due(&mut self, now: Time) -> Option<String> {
         let &(at, _) = self.by_time.first()?;
@@ -113,8 +118,8 @@ impl Channel {
     /// Until when there is something that outlives the members, if there is.
     pub(crate) fn kept_until(&self) -> Option<Time> {
         let last = self.last.as_ref().map(|kept| kept.until);
-        let removed = self.hooks.removed.by_time.last().map(|&(at, _)| at);
-        [last, removed, self.hooks.vacated].into_iter().flatten().max()
+        // Webhooks are told of nobody after they were told that nobody is there.
+        last.max(self.hooks.vacated)
     }
 
     /// When there is something to do, whoever is there.
@@ -352,7 +357,8 @@ fn hook_leave<W: World>(act: &mut Act<'_, W>, gone: Option<&str>) {
         hooks.removed.insert(user, at);
     }
     if is_empty {
-        hooks.vacated = Some(at);
+        // Not before they were told of the last member, whoever looked at the clock first.
+        hooks.vacated = hooks.removed.last().max(Some(at));
     }
     settle(now, act.room, act.world);
 }

@@ -17,8 +17,8 @@ use async_std::sync::Mutex as Turnstile;
 use futures_lite::{StreamExt, future};
 use parking_lot::Mutex;
 use protocol::{
-    Flow, Frame, Ids, Incoming, Limits, Make, Now, Outlet, Reason, Room, Session, Tally, Time,
-    World, events,
+    Change, Flow, Frame, Ids, Incoming, Limits, Make, NotKept, Now, Outlet, Reason, Room, Session,
+    Tally, Time, World, events,
 };
 use tide::{Request, Response};
 use tide_websockets::{Message, WebSocket, WebSocketConnection};
@@ -31,6 +31,7 @@ use crate::{
     server::Server,
     shutdown::Shutdown,
     upgrade::Asked,
+    world,
 };
 
 /// Serves through tide's own listener, until told to end: then it just stops.
@@ -101,10 +102,10 @@ async fn converse(
             (Some(session), Message::Binary(bytes)) => {
                 session.received(server.now(), Incoming::Binary(bytes), &turn)
             }
-            (None, Message::Text(_) | Message::Binary(_)) => {
-                stream.send(message).await?;
-                Flow::Continue
-            }
+            (None, Message::Text(_) | Message::Binary(_)) => match stream.send(message).await {
+                Ok(()) => Flow::Continue,
+                Err(_gone) => break,
+            },
             _ => Flow::Continue,
         };
         turn.send_all().await;
@@ -217,7 +218,11 @@ impl World for Turn {
             (Entry::Occupied(_), Make::Fresh) | (Entry::Vacant(_), Make::Never) => return None,
             (Entry::Occupied(entry), _) => entry,
             (Entry::Vacant(entry), _) => {
-                let room = Room::new(name, &mut self.hall.server.ids.lock());
+                let mut room = Room::new(name, &mut self.hall.server.ids.lock());
+                // With all rooms locked meanwhile.
+                if !world::restore(&self.hall.server, &mut room) {
+                    return None;
+                }
                 entry.insert_entry((room, Arc::default()))
             }
         };
@@ -249,6 +254,19 @@ impl World for Turn {
 
     fn draining(&self) -> bool {
         false
+    }
+
+    fn keeps(&self) -> bool {
+        self.hall.server.config.data.is_some()
+    }
+
+    fn keep<'a>(
+        &self,
+        room: &str,
+        version: u64,
+        changes: impl Iterator<Item = Change<'a>>,
+    ) -> Result<(), NotKept> {
+        world::keep(&self.hall.server, room, version, changes)
     }
 
     /// A task and a timer of its own for each.

@@ -5,7 +5,7 @@
 use reference_server::Config;
 use serde_json::{Value, json};
 
-use crate::common::{Client, Server, handshake};
+use crate::common::{Client, Server, handshake, until};
 
 fn administered() -> Server {
     Server::start(Config { admin: true, ..Config::default() })
@@ -68,10 +68,11 @@ fn a_queue_that_waits_is_shown() {
         let shown = view(&server, "connections");
         shown.iter().filter_map(|each| each["queue_bytes"].as_u64()).max()
     };
-    while waiting() == Some(0) {
+    until("a queue is shown", || {
         speaker.say(&json!({"type": "chat", "room": "r", "text": text}));
         speaker.until("chat");
-    }
+        waiting() > Some(0)
+    });
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn an_evicted_client_is_closed_with_4003_and_its_peers_are_told_why() {
     let left = watcher.until("member_left");
     assert_eq!((&left["member"], &left["reason"]), (&member, &json!("evicted")));
     drop(evicted);
-    while view(&server, "connections").len() > 1 {}
+    until("it is no longer shown", || view(&server, "connections").len() == 1);
     assert_eq!(evict(&server, &id), 404);
     assert_eq!(evict(&server, &json!("nonsense")), 404);
     assert_eq!(server.metric(r#"tidemark_closes_total{code="4003"}"#), Some(1));

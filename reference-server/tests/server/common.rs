@@ -5,14 +5,17 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use reference_server::{Config, Shutdown, Transport, serve};
 use serde_json::Value;
 
 /// How long anything may take before a test fails: never waited for when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a test looks whether what it waits for has come about.
+const TICK: Duration = Duration::from_millis(5);
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
@@ -40,6 +43,8 @@ impl Server {
         {
             config.transport = transport.parse().expect("a transport of this build");
         }
+        // A client whose thread gets no processor for a while still finds its Close.
+        config.linger = PATIENCE;
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new();
         let task = async_std::task::spawn(serve(config, listener, shutdown.clone()));
@@ -85,10 +90,12 @@ impl Server {
 
     /// The value of one line of `/metrics`.
     pub(crate) fn metric(&self, line: &str) -> Option<u64> {
-        let text = self.get("/metrics");
-        let mut values =
-            text.lines().filter_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-        values.next().and_then(|value| value.parse().ok())
+        metric_in(&self.get("/metrics"), line)
+    }
+
+    /// Waits until a line of `/metrics` has this value.
+    pub(crate) fn until_metric(&self, line: &str, value: u64) {
+        until(&format!("{line} {value}"), || self.metric(line) == Some(value));
     }
 
     pub(crate) fn client(&self, path: &str) -> Client {
@@ -116,6 +123,21 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.now();
+    }
+}
+
+/// The value of one line of this page of metrics.
+pub(crate) fn metric_in(page: &str, line: &str) -> Option<u64> {
+    let mut values = page.lines().filter_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+    values.next().and_then(|value| value.parse().ok())
+}
+
+/// Waits until the condition holds; fails when it never does.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(TICK);
     }
 }
 
@@ -266,6 +288,27 @@ impl<S: Read + Write> Client<S> {
             None => (1005, String::new()),
             Some((code, reason)) => {
                 (u16::from_be_bytes([code[0], code[1]]), String::from_utf8_lossy(reason).into())
+            }
+        }
+    }
+
+    /// Reads whole messages of a room without a gap, and then why there are no more; says how many
+    /// there were.
+    pub(crate) fn until_cut_as_slow(&mut self) -> u64 {
+        let mut last = 0;
+        loop {
+            let frame = self.frame().expect("a Close before the end");
+            match frame.opcode {
+                TEXT => {
+                    let event: Value = serde_json::from_slice(&frame.payload).expect("JSON");
+                    assert_eq!(event["seq"], last + 1);
+                    last += 1;
+                }
+                PING => {}
+                _ => {
+                    assert_eq!(frame.payload.get(..2), Some(4008_u16.to_be_bytes().as_slice()));
+                    return last;
+                }
             }
         }
     }

@@ -149,13 +149,9 @@ fn a_connection_that_is_reset_is_noticed() {
             .expect("a socket option");
         drop(client);
     }
-    while server.metric("tidemark_connections") != Some(1) {
-        std::thread::yield_now();
-    }
+    server.until_metric("tidemark_connections", 1);
     drop(survivor);
-    while server.metric("tidemark_connections") != Some(0) {
-        std::thread::yield_now();
-    }
+    server.until_metric("tidemark_connections", 0);
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn what_is_no_upgrade_is_refused_with_the_status_that_says_why() {
         (handshake("/ws", "Sec-WebSocket-Protocol: other\r\n"), "400", ""),
         (handshake("/nowhere", ""), "404", ""),
         (good.replace("GET", "POST"), "405", ""),
+        (good.replace("GET", "HEAD"), "426", "upgrade: websocket"),
         (good.replace("HTTP/1.1", "HTTP/1.0"), "400", ""),
         ("hello\r\n".to_owned(), "400", ""),
         ("\u{16}\u{3}\u{1}\u{2}".to_owned(), "400", ""),
@@ -116,19 +117,32 @@ fn a_foreign_origin_is_refused_when_there_is_a_list() {
 }
 
 #[test]
-fn a_head_that_never_ends_is_answered_at_the_deadline_and_holds_up_nobody() {
-    let config = Config { handshake: Duration::from_millis(300), ..Config::default() };
+fn a_head_that_never_ends_is_answered_at_the_deadline() {
+    let config = Config { handshake: Duration::from_millis(500), ..Config::default() };
     let server = Server::start(config);
     let mut slow = Client::over(server.tcp());
     slow.raw(b"GET /ws HTTP/1.1\r\nHost: x\r\n");
-    let mut quick = server.client("/echo");
-    quick.text("meanwhile");
-    assert_eq!(quick.frame().expect("an echo").text(), "meanwhile");
     let mut answer = String::new();
     slow.stream.read_to_string(&mut answer).expect("an answer");
     assert_eq!(status(&answer), "408");
-    quick.text("afterwards");
-    assert_eq!(quick.frame().expect("an echo").text(), "afterwards");
+}
+
+#[test]
+fn heads_that_are_not_finished_hold_up_nobody() {
+    // Nobody here waits for a deadline.
+    let config = Config { handshake: Duration::from_secs(3600), ..Config::default() };
+    let server = Server::start(config);
+    let head = handshake("/echo", "");
+    let (begun, rest) = head.split_at(40);
+    let mut slow: Vec<_> = (0..20).map(|_| Client::over(server.tcp())).collect();
+    slow.iter_mut().for_each(|client| client.raw(begun.as_bytes()));
+    let mut quick = server.client("/echo");
+    quick.text("meanwhile");
+    assert_eq!(quick.frame().expect("an echo").text(), "meanwhile");
+    for client in &mut slow {
+        client.raw(rest.as_bytes());
+        assert!(client.head().starts_with("HTTP/1.1 101"));
+    }
 }
 
 #[test]

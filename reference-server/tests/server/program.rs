@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use crate::common::{Client, PATIENCE, handshake};
+use crate::common::{Client, PATIENCE, handshake, until};
 
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reference-server"));
@@ -57,6 +57,7 @@ impl Serving {
 
     pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
@@ -70,7 +71,17 @@ impl Serving {
     }
 
     pub(crate) fn exit_code(mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
+        let mut ended = None;
+        until("it ends", || {
+            ended = self.child.try_wait().expect("a child of ours");
+            ended.is_some()
+        });
+        ended.and_then(|status| status.code())
+    }
+
+    /// Waits until it says that nobody should come any more.
+    fn until_not_ready(&self) {
+        until("it is not ready", || self.get("/readyz").starts_with("HTTP/1.1 503"));
     }
 }
 
@@ -84,7 +95,8 @@ impl Drop for Serving {
 
 #[test]
 fn on_sigterm_everybody_is_sent_away_with_1001_and_the_exit_is_clean() {
-    let serving = Serving::start(&["--drain", "500ms"]);
+    // Long enough to be looked at on a busy machine.
+    let serving = Serving::start(&["--drain", "3s"]);
     let mut clients: Vec<_> = (0..20).map(|_| serving.client("/echo")).collect();
     for client in &mut clients {
         client.text("hello");
@@ -92,7 +104,7 @@ fn on_sigterm_everybody_is_sent_away_with_1001_and_the_exit_is_clean() {
     }
     serving.signal("-TERM");
     // Not ready at once, while the first are still being sent away.
-    while !serving.get("/readyz").starts_with("HTTP/1.1 503") {}
+    serving.until_not_ready();
     for client in &mut clients {
         assert_eq!(client.close_code(), (1001, "going away".to_owned()));
     }
@@ -104,7 +116,7 @@ fn a_second_sigterm_ends_at_once() {
     let serving = Serving::start(&["--drain", "1h"]);
     let _held = serving.client("/echo");
     serving.signal("-TERM");
-    while !serving.get("/readyz").starts_with("HTTP/1.1 503") {}
+    serving.until_not_ready();
     serving.signal("-TERM");
     assert_eq!(serving.exit_code(), Some(0));
 }

@@ -87,7 +87,8 @@ impl Director<'_> {
         };
         match judged {
             Ok(bound) => {
-                if let Some((client, _)) = self.shared.lock().client(id) {
+                if let Some((client, books)) = self.shared.lock().client(id) {
+                    books.keep_secrets(&bound);
                     bound.into_iter().for_each(|(name, value)| client.capture(&name, value));
                 }
                 Ok(())

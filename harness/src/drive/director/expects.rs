@@ -196,7 +196,7 @@ impl Director<'_> {
         let unwanted = client.inbox.iter().find(|event| kinds.contains(&event.kind)).cloned();
         drop(stage);
         if let Some(event) = unwanted {
-            let text = event.heard.map_or_else(|| "(ping)".into(), |heard| heard.text.clone());
+            let text = event.heard.map_or_else(|| "(ping)".into(), |heard| heard.shown.clone());
             let detail = format!("an unwanted {}: {text}", event.kind.as_str());
             return Err(self.fail(place, id, present(event.kind), detail));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Director, Failed, Frame};
+use crate::books::Books;
 use crate::check::Class;
 use crate::client::{Client, Got, State};
 use crate::craft;
@@ -69,7 +70,7 @@ impl Director<'_> {
         (from, had): (u64, &str),
     ) -> Result<u64, Failed> {
         let mut from = from;
-        let found = self.until(id, frame.deadline, |client, _| {
+        let found = self.until(id, frame.deadline, |client, books| {
             let fits = |got: &Got| {
                 let bound = pattern.matched(got.value(&self.plan.dialect))?;
                 Some((got.nth, bound))
@@ -79,7 +80,7 @@ impl Director<'_> {
             from = client.next_frame().max(from);
             match found {
                 Some((nth, bound)) => {
-                    take(client, nth, bound);
+                    take(client, nth, bound, books);
                     Some(Ok(nth))
                 }
                 None => ended(client).map(|how| Err(Missing::Ended(how))),
@@ -103,12 +104,12 @@ impl Director<'_> {
         pattern: &Pattern,
     ) -> Result<(), Failed> {
         let ignored = self.ignored(frame, id)?;
-        let found = self.until(id, frame.deadline, |client, _| {
+        let found = self.until(id, frame.deadline, |client, books| {
             let dialect = &self.plan.dialect;
             let next = client.frames().find(|got| counts(got, &ignored, dialect));
             match next.map(|got| (got.nth, pattern.matched(got.value(dialect)), got.shown())) {
                 Some((nth, Some(bound), _)) => {
-                    take(client, nth, bound);
+                    take(client, nth, bound, books);
                     Some(Ok(()))
                 }
                 Some((_, None, shown)) => Some(Err(Missing::Other(shown))),
@@ -227,7 +228,8 @@ fn counts(got: &Got, ignored: &[Pattern], dialect: &crate::dialect::Dialect) -> 
     !got.answered && !ignored.iter().any(|pattern| pattern.matched(value).is_some())
 }
 
-fn take(client: &mut Client, nth: u64, bound: Vars) {
+fn take(client: &mut Client, nth: u64, bound: Vars, books: &mut Books) {
+    books.keep_secrets(&bound);
     client.take_frame(nth);
     for (name, value) in bound {
         client.capture(&name, value);

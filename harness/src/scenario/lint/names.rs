@@ -11,7 +11,7 @@ use crate::scenario::marked::{At, Keyed, Tried};
 use crate::scenario::model::File;
 use crate::scenario::problem::Problem;
 use crate::scenario::steps::{Step, Steps};
-use crate::scenario::template::{Hole, holes};
+use crate::scenario::template::{Hole, Piece, holes, pieces};
 
 /// Names that every client has.
 pub(crate) const BUILT_IN: &[&str] = &["me", "index", "run"];
@@ -110,6 +110,10 @@ impl Linter<'_> {
                     let message = format!("`${hole}` is known only while the scenario runs");
                     let problem = Problem::new(message).at(place);
                     self.tell(problem.help("use it in the step itself"));
+                } else if let Some((first, part)) = hole.name.split_once('.')
+                    && BUILT_IN.contains(&first)
+                {
+                    self.no_part(place, first, part);
                 } else if !known().any(|name| name == wanted) && !self.borrows(wanted) {
                     let problem =
                         Problem::new(format!("no variable is called `{wanted}`")).at(place);
@@ -147,6 +151,9 @@ impl Linter<'_> {
             let first = parts.next().unwrap_or("");
             match (parts.next(), self.file.clients.get(first)) {
                 (Some(field), Some(_)) => self.saved(place, first, field),
+                (Some(part), None) if self.is_plain(first, who) => {
+                    self.no_part(place, first, part);
+                }
                 (Some(_), None) if !known.contains(first) && !self.borrows(first) => {
                     let problem = Problem::new(format!("no client is called `{first}`")).at(place);
                     let groups = self.file.clients.keys();
@@ -165,6 +172,30 @@ impl Linter<'_> {
             self.borrowed.insert(name.to_owned());
         }
         given
+    }
+
+    /// Whether a name's value is known to be a text, a number or a truth: there is nothing inside.
+    fn is_plain(&self, name: &str, who: &str) -> bool {
+        let group = self.file.clients.get(who).and_then(|group| group.0.as_ref());
+        let set = group.and_then(|group| group.vars.get(name));
+        let plain = |value: &At<Value>| match &value.value {
+            Value::String(text) => !matches!(pieces(text).as_slice(), [Piece::Hole(_)]),
+            value => !value.is_object() && !value.is_array(),
+        };
+        // What a step keeps under that name can be anything.
+        let kept = self.names.saved.get(who).is_some_and(|saved| saved.contains(name));
+        let counted = BUILT_IN.contains(&name) || ["n", "round"].contains(&name);
+        counted || (!kept && set.or_else(|| self.file.vars.get(name)).is_some_and(plain))
+    }
+
+    /// `src/$run.ts`: a dot behind a name takes something inside its value.
+    fn no_part(&mut self, place: crate::plan::Place, name: &str, part: &str) {
+        let problem = Problem::new(format!("`${name}` is no mapping: it has no `{part}` inside"));
+        let help = format!(
+            "a dot behind a name takes a part of its value; for a dot itself use a variable: \
+             `vars: {{ end: .{part} }}`, `${name}$end`"
+        );
+        self.tell(problem.at(place).help(help));
     }
 
     /// A value that another group's client has kept.

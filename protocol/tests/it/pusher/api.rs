@@ -265,6 +265,9 @@ fn a_channel_is_asked_for_what_it_can_have() {
     stage.wait(seconds(60));
     let kept = json!({"occupied": false, "cache": {"data": "te\"xt", "ttl": 29 * 60}});
     assert_eq!(state(&stage, "cache-x", "cache"), Ok(kept));
+    // Whoever asks at the very end gets nothing any more, even before any tick.
+    stage.clock += seconds(29 * 60);
+    assert_eq!(state(&stage, "cache-x", "cache"), Ok(json!({"occupied": false})));
 }
 
 #[test]

@@ -68,6 +68,23 @@ fn what_has_gone_is_told_after_the_delay() {
 }
 
 #[test]
+fn nothing_is_forgotten_whoever_looked_at_the_clock_first() {
+    let mut stage = stage(seconds(3));
+    stage.subscribe(A, "presence-x", Some(&user("a")));
+    stage.subscribe(B, "presence-x", Some(&user("b")));
+    names(&stage);
+    stage.clock = seconds(2);
+    stage.end(A, Reason::Closed);
+    // This one looked before, and came to leave after.
+    stage.clock = seconds(1);
+    stage.end(B, Reason::Closed);
+    stage.wait(seconds(10));
+    let all = ["removed b presence-x", "removed a presence-x", "vacated presence-x"];
+    assert_eq!(names(&stage), all);
+    assert!(stage.rooms().is_empty());
+}
+
+#[test]
 fn a_return_within_the_delay_was_no_leave() {
     let mut stage = stage(seconds(3));
     stage.subscribe(A, "presence-x", Some(&user("a")));

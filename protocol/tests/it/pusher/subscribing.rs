@@ -259,6 +259,11 @@ fn what_is_kept_outlives_its_subscribers_and_ends_with_its_time() {
     stage.clock += seconds(61);
     stage.subscribe(A, "cache-x", None);
     assert_eq!(stage.heard(A)[1..], ["pusher:cache_miss"]);
+    // It ends also while somebody is there, and then keeps the channel no longer.
+    publish(&stage, "cache-x", "again");
+    stage.clock += seconds(60);
+    stage.unsubscribe(A, "cache-x");
+    assert!(stage.rooms().is_empty());
     // With no time at all, nothing is kept.
     let mut stage = Stage::with(App { cache_ttl: seconds(0), ..App::default() });
     stage.open(&[A]);
@@ -282,6 +287,13 @@ fn subscribers_are_told_how_many_they_are_if_the_application_wants_it() {
     assert_eq!(stage.take(A), [succeeded("news")]);
     stage.end(B, Reason::Closed);
     assert_eq!(stage.take(A), [count(1)]);
+    stage.subscribe(A, "cache-x", None);
+    let order = ["subscription_succeeded", "cache_miss", "subscription_count"];
+    let heard = stage.heard(A);
+    assert!(
+        heard.len() == 3 && heard.iter().zip(order).all(|(it, end)| it.ends_with(end)),
+        "{heard:?}"
+    );
     stage.subscribe(A, "presence-x", Some(&user("a")));
     assert_eq!(stage.take(A).len(), 1, "members are counted by what they are told of each other");
 }
