@@ -7,10 +7,10 @@ use super::runs::{Call, Ran, Server};
 use super::scenarios::{assert_passes, beside, small};
 
 /// Runs a scenario against a server that the harness starts itself.
-fn run_once(scenario: &str, dialect: &str) -> Ran {
+fn run_once(scenario: &str, dialect: &str, more: &[&str]) -> Ran {
     let (args, server_args) = small(scenario);
     let server_args = server_args.join(" ");
-    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]).args(more);
     if server_args.is_empty() || server_args.contains("--heartbeat") {
         // The scenario itself says what heartbeat its server has.
         return call.end();
@@ -22,7 +22,7 @@ macro_rules! passes {
     ($($test:ident: $scenario:literal, $dialect:literal;)*) => {$(
         #[test]
         fn $test() {
-            assert_passes(|| run_once($scenario, $dialect));
+            assert_passes(|| run_once($scenario, $dialect, &[]));
         }
     )*};
 }
@@ -31,11 +31,16 @@ passes! {
     broadcast_passes_on_project: "broadcast", "project";
     broadcast_passes_on_rooms: "broadcast", "rooms";
     broadcast_passes_on_events: "broadcast", "events";
+    broadcast_passes_on_pusher: "broadcast", "pusher";
+    broadcast_passes_on_pusher_presence: "broadcast", "pusher-presence";
     fan_out_passes_on_project: "fan-out", "project";
     fan_out_passes_on_events: "fan-out", "events";
+    fan_out_passes_on_pusher: "fan-out", "pusher";
     join_passes_on_project: "join", "project";
     join_passes_on_rooms: "join", "rooms";
     join_passes_on_events: "join", "events";
+    join_passes_on_pusher: "join", "pusher";
+    join_passes_on_pusher_presence: "join", "pusher-presence";
     one_to_one_passes_on_chat: "one-to-one", "chat";
     presence_storm_passes_on_rooms: "presence-storm", "rooms";
     slow_consumer_passes_on_rooms: "slow-consumer", "rooms";
@@ -43,6 +48,31 @@ passes! {
     timeout_disconnect_passes_on_project: "timeout-disconnect", "project";
     timeout_disconnect_passes_on_rooms: "timeout-disconnect", "rooms";
     timeout_disconnect_passes_on_events: "timeout-disconnect", "events";
+    timeout_disconnect_passes_on_pusher: "timeout-disconnect", "pusher";
+    timeout_disconnect_passes_on_pusher_presence: "timeout-disconnect", "pusher-presence";
+}
+
+macro_rules! passes_with {
+    ($($test:ident: $scenario:literal, $dialect:literal, $var:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            assert_passes(|| run_once($scenario, $dialect, &["--var", $var]));
+        }
+    )*};
+}
+
+// The backend signs, or speaks.
+passes_with! {
+    pusher_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher", "authorized=fetch";
+    pusher_presence_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher-presence", "authorized=fetch";
+    broadcast_passes_on_pusher_when_it_is_published_over_http:
+        "broadcast", "pusher", "said_by=backend";
+    broadcast_passes_on_cache_channels_of_pusher:
+        "broadcast", "pusher", "kind=private-cache";
+    slow_consumer_passes_on_pusher_presence_when_it_is_published_over_http:
+        "slow-consumer", "pusher-presence", "said_by=backend";
 }
 
 #[test]
@@ -134,6 +164,16 @@ finds! {
         "join", "rooms", "membership", "notice", double_each("RoomJoined", 1);
     rooms_an_entry_that_is_told_twice:
         "timeout-disconnect", "rooms", "protocol", "reply", double_each("RoomJoined", 1);
+    pusher_a_message_that_does_not_arrive:
+        "broadcast", "pusher", "delivery", "loss", drop_each("client-message", 500);
+    pusher_a_message_that_comes_twice:
+        "broadcast", "pusher", "delivery", "duplicate", double_each("client-message", 500);
+    pusher_a_member_who_is_not_announced:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_added", 1);
+    pusher_a_member_who_is_announced_twice:
+        "join", "pusher-presence", "membership", "notice", double_each("member_added", 1);
+    pusher_a_farewell_that_does_not_come:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_removed", 1);
     chat_a_farewell_that_does_not_come:
         "one-to-one", "chat", "steps", "notice", drop_each("partner_left", 1);
     chat_a_message_that_does_not_arrive:
