@@ -183,7 +183,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "async move",
         "await",
     ];
-    const MOVERS: [&str; 17] = [
+    const MOVERS: [&str; 21] = [
         "accept.rs",
         "cli.rs",
         "connection.rs",
@@ -193,6 +193,10 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "lib.rs",
         "outbound.rs",
         "publish.rs",
+        "pusher/api.rs",
+        "pusher/backend.rs",
+        "pusher/post.rs",
+        "pusher/sender.rs",
         "routes.rs",
         "run.rs",
         "server.rs",

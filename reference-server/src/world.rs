@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use protocol::{
     Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room,
     Tally, Time, World,
+    pusher::{App, Hook},
 };
 use tracing::error;
 
@@ -267,6 +268,24 @@ impl World for Turn {
 
     fn heartbeat(&self, dialect: Dialect) -> Heartbeat {
         self.server.config.heartbeat(dialect)
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.server.apps.with_key(key)
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        self.server.apps.admit(app)
+    }
+
+    fn dismiss(&self, app: &App) {
+        self.server.apps.dismiss(app);
+    }
+
+    fn hook(&self, app: &Arc<App>, hook: Hook) {
+        if !self.server.apps.hook(app, &hook) {
+            self.server.metrics.told("dropped", 1);
+        }
     }
 
     fn limits(&self) -> &Limits {

@@ -18,7 +18,7 @@ use futures_lite::{StreamExt, future};
 use parking_lot::Mutex;
 use protocol::{
     Change, Flow, Frame, Ids, Incoming, Limits, Make, NotKept, Now, Outlet, Reason, Room, Session,
-    Tally, Time, World, events,
+    Tally, Time, World, events, pusher::App,
 };
 use tide::{Request, Response};
 use tide_websockets::{Message, WebSocket, WebSocketConnection};
@@ -43,7 +43,9 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let is_ours =
         |endpoint: &Endpoint| matches!(endpoint.serves, Serves::Socket(_) | Serves::Publish);
-    let (ours, others) = endpoints.into_iter().partition(is_ours);
+    // Its rooms are its own: what is published by the API would be heard by nobody.
+    let endpoints = endpoints.into_iter().filter(|it| !matches!(it.serves, Serves::Api(_)));
+    let (ours, others) = endpoints.partition(is_ours);
     let mut app = routes::app(server.clone(), others);
     let hall = Arc::new(Hall { server: server.clone(), rooms: Mutex::default() });
     for endpoint in ours.iter().filter(|endpoint| endpoint.is_on(&server.config)) {
@@ -246,6 +248,18 @@ impl World for Turn {
 
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
         act(&mut self.hall.server.ids.lock())
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.hall.server.apps.with_key(key)
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        self.hall.server.apps.admit(app)
+    }
+
+    fn dismiss(&self, app: &App) {
+        self.hall.server.apps.dismiss(app);
     }
 
     fn limits(&self) -> &Limits {
