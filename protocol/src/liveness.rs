@@ -88,7 +88,11 @@ impl Liveness {
     fn idle_tick(&mut self, now: Time, due: Time, last_seen: Time) -> Option<Beat> {
         let answer = self.time_to_answer();
         if let Some(pinged) = self.pinged.filter(|&pinged| last_seen < pinged) {
-            debug_assert!(pinged + answer <= now, "it is looked at when the answer is overdue");
+            let overdue = pinged + answer;
+            if now < overdue {
+                self.next = overdue.min(now + self.interval);
+                return None;
+            }
             // Whatever held up this tick may hold up the reading of what has come.
             if now.since(due) > answer / 2 {
                 self.next = now + answer;
@@ -101,7 +105,9 @@ impl Liveness {
             self.next = silent;
             return None;
         }
-        self.next = now + answer;
+        // However long an answer may take, one may come at any time: then the next ping is due an interval
+        // later.
+        self.next = now + answer.min(self.interval);
         Some(Beat::Ping)
     }
 

@@ -121,7 +121,7 @@ pub fn patience(heartbeat: Heartbeat) -> Duration {
 }
 
 /// What a run says of a case whose gravest requirement has this level. What hangs on time is no
-/// verdict when the harness itself was late ([`Lateness`]); what came that must not come is one,
+/// verdict when the harness itself was late (`Lateness` below); what came that must not come is one,
 /// however late it was.
 pub fn judge(
     summary: &Summary,

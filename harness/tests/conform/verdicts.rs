@@ -292,7 +292,7 @@ fn the_reference_server_is_started_and_passes_a_case_of_each_kind() {
     let judged = Judged::of(conform(&only).end());
     judged.assert(0, "passed");
     assert_eq!(judged.json["targets"][0]["name"], "reference-server");
-    assert_eq!(judged.json["targets"].as_array().map(Vec::len), Some(5), "each dialect: {judged}");
+    assert_eq!(judged.json["targets"].as_array().map(Vec::len), Some(6), "each dialect: {judged}");
     let ended = &judged.case("native/common-closing/close-is-answered")["ended"];
     assert_eq!((&ended["by"], &ended["code"]), (&"client".into(), &1000.into()), "{judged}");
 }

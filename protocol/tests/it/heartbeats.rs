@@ -250,6 +250,11 @@ fn in_pusher_the_end_comes_in_its_window_whatever_the_timers_are() {
             assert_eq!(life, Life { pings: vec![pinged], end: Some(pinged + answer) });
         }
     }
+    // However long an answer may take, one that comes at once is followed by a ping an interval later.
+    let patient = Heartbeat { interval: at(300).since_start(), timeout: at(5000).since_start() };
+    let sent = [(301, PONG), (602, PONG), (2000, PONG)];
+    let expected = Life { pings: vec![300, 601, 902, 2300], end: Some(2300 + 4700) };
+    assert_eq!(life(Dialect::Pusher, patient, &sent, 10_000), expected);
     let never = Heartbeat { interval: Duration::ZERO, timeout: Duration::from_secs(1) };
     assert_eq!(life(Dialect::Pusher, never, &[], 10_000), Life { pings: vec![], end: None });
 }
