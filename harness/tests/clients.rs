@@ -31,12 +31,57 @@ fn tells(command: &mut Command) {
 /// The stories of one file.
 fn node(file: &str) {
     assert!(root().join("interop/clients").join(file).is_file(), "{file}");
-    tells(Command::new("node").args(["--test", file]));
+    tells(Command::new("node").args(["--test", "--test-force-exit", file]));
+}
+
+#[test]
+fn a_backend_publishes_and_asks() {
+    node("backend.test.mjs");
+}
+
+#[test]
+fn channels_of_every_kind() {
+    node("channels.test.mjs");
+}
+
+#[test]
+fn whom_a_close_lets_come_back() {
+    node("closing.test.mjs");
 }
 
 #[test]
 fn clients_come_and_are_sent_away() {
     node("connecting.test.mjs");
+}
+
+#[test]
+fn laravel_echo() {
+    node("echo.test.mjs");
+}
+
+#[test]
+fn who_is_there() {
+    node("presence.test.mjs");
+}
+
+#[test]
+fn after_a_kill_everything_is_as_it_was() {
+    node("reconnecting.test.mjs");
+}
+
+#[test]
+fn clients_talk() {
+    node("talking.test.mjs");
+}
+
+#[test]
+fn users_sign_in() {
+    node("users.test.mjs");
+}
+
+#[test]
+fn webhooks_are_told() {
+    node("webhooks.test.mjs");
 }
 
 #[test]
