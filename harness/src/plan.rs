@@ -467,7 +467,7 @@ impl Action {
             Self::Transmit(parts) => parts.first().map_or("send", Part::word),
             Self::HalfClose => "half_close",
             Self::Http(exchange) => match exchange.request {
-                HttpPlan::Plain { .. } => "http",
+                HttpPlan::Plain { .. } | HttpPlan::Named { .. } => "http",
                 HttpPlan::Raw(_) | HttpPlan::Upgrade { .. } => "handshake",
             },
             Self::Expect(_) => "expect",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::dialect::{Dialect, EventKind, FEATURES, RECEIVED, SENT, SHAPES, Verb};
+use harness::dialect::{Dialect, EventKind, FEATURES, FUNCTIONS, RECEIVED, SENT, SHAPES, Verb};
 use harness::plan::Source;
 use harness::scenario::metrics::{METRICS, STATS};
 use harness::scenario::{ACTIONS, Scenario};
@@ -80,6 +80,10 @@ fn every_word_of_the_language_is_documented() {
     for (operation, _) in SHAPES {
         assert!(PAGE.contains(&format!("`{operation}")), "{operation}");
     }
+    for (function, meaning) in FUNCTIONS {
+        assert!(PAGE.contains(&format!("| {meaning} |")), "{meaning}");
+        assert!(PAGE.contains(&format!("| `{{ {function}:")), "{function}");
+    }
 }
 
 /// The keys that a dialect file can have, as the mistake of a wrong one lists them.
@@ -102,6 +106,7 @@ fn every_key_of_a_dialect_file_is_documented() {
         format!("{head}http: {{ x: {{ bogus: 1 }} }}\n"),
         format!("{head}limits: {{ bogus: 1 }}\n"),
         format!("{head}heartbeat: {{ bogus: 1 }}\n"),
+        format!("{head}reconnect: {{ bogus: 1 }}\n"),
     ];
     for key in places.iter().flat_map(|text| keys(text)) {
         let written = [format!("{key}:"), format!("`{key}`")];

@@ -170,25 +170,59 @@ fn what_a_server_lacks_is_skipped_and_said() {
 }
 
 /// What each scenario comes to on each dialect but the native one, which carries them all.
-const CARRIED: [(&str, [&str; 4]); 9] = [
-    ("broadcast", ["", "", "lacks join-by-name", ""]),
-    ("fan-out", ["", "lacks audience", "lacks audience", ""]),
-    ("join", ["", "", "lacks join-by-name", ""]),
-    ("one-to-one", ["lacks create", "lacks create", "", "lacks create"]),
-    ("presence-storm", ["lacks presence", "", "lacks join-by-name", "lacks presence"]),
-    ("reconnect", ["lacks recovery", "lacks recovery", "lacks join-by-name", "lacks recovery"]),
+const CARRIED: [(&str, [&str; 6]); 9] = [
+    ("broadcast", ["", "", "lacks join-by-name", "", "", ""]),
+    ("fan-out", ["", "lacks audience", "lacks audience", "", "", "lacks audience"]),
+    ("join", ["", "", "lacks join-by-name", "", "", ""]),
+    (
+        "one-to-one",
+        ["lacks create", "lacks create", "", "lacks create", "lacks create", "lacks create"],
+    ),
+    (
+        "presence-storm",
+        [
+            "lacks presence",
+            "",
+            "lacks join-by-name",
+            "lacks presence",
+            "lacks presence",
+            "lacks presence",
+        ],
+    ),
+    (
+        "reconnect",
+        [
+            "lacks recovery",
+            "lacks recovery",
+            "lacks join-by-name",
+            "lacks recovery",
+            "lacks recovery",
+            "lacks recovery",
+        ],
+    ),
     (
         "slow-consumer",
-        ["lacks the event `left`", "", "lacks join-by-name", "lacks the event `left`"],
+        [
+            "lacks the event `left`",
+            "",
+            "lacks join-by-name",
+            "lacks the event `left`",
+            "lacks the event `left`",
+            "takes at most 10 requests a second of a connection; `speaker` makes 200",
+        ],
     ),
-    ("storage", ["lacks store", "", "lacks join-by-name", "lacks store"]),
-    ("timeout-disconnect", ["", "", "lacks join-by-name", ""]),
+    (
+        "storage",
+        ["lacks store", "", "lacks join-by-name", "lacks store", "lacks store", "lacks store"],
+    ),
+    ("timeout-disconnect", ["", "", "lacks join-by-name", "", "", ""]),
 ];
 
 #[test]
 fn each_dialect_carries_what_it_can_and_says_why_not_the_rest() {
     for (name, outcomes) in CARRIED {
-        for (dialect, outcome) in ["project", "rooms", "chat", "events"].iter().zip(outcomes) {
+        let dialects = ["project", "rooms", "chat", "events", "pusher", "pusher-presence"];
+        for (dialect, outcome) in dialects.iter().zip(outcomes) {
             let options = Options { dialect: Some((*dialect).to_owned()), ..Options::default() };
             let expected = match outcome {
                 "" => "ready".to_owned(),
@@ -202,6 +236,23 @@ fn each_dialect_carries_what_it_can_and_says_why_not_the_rest() {
             assert_eq!(found, expected, "{name} on {dialect}");
         }
     }
+}
+
+/// What clients may not say so often, or so long, the backend may, or nobody.
+#[test]
+fn what_servers_would_refuse_is_not_begun() {
+    let mut options = Options { dialect: Some("pusher-presence".to_owned()), ..Options::default() };
+    options.vars.insert("said_by".into(), "backend".into());
+    assert!(matches!(Plan::build(&scenario("slow-consumer"), &options), Ok(Built::Ready(..))));
+    let text = "scenario: t\nclients: { a: {} }\nsteps: [{ as: a, say: { size: 11KiB } }]\n";
+    let source = harness::plan::Source { name: "t".to_owned(), text: text.into() };
+    let large = Scenario::parse(source).unwrap_or_else(|it| panic!("{it}"));
+    let Ok(Built::Skipped(reason)) = Plan::build(&large, &options) else {
+        panic!("it is too large")
+    };
+    let expected =
+        "dialect pusher-presence takes at most 10,240 bytes in a message; one has 11,264";
+    assert_eq!(reason, expected);
 }
 
 /// Steps that are left out elsewhere are all there where nothing is lacking.

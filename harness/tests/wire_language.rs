@@ -49,6 +49,9 @@ const RIGHT: &[&str] = &[
     "handshake: { raw: \"GET / HTTP/0.9\\r\\n\\r\\n\" }, answer: { headers: { X: $x, Y: { $absent: true } } }",
     "http: { get: /a }, answer: { status: 2xx, body: $all, json: { a: $b } }",
     "http: { post: $me, form: { a: $me } }",
+    "http: { request: publish, with: { a: $me, b: { $now: s, plus: -5 } }, headers: { A: b } }",
+    "send: { a: { $hmac_sha256: { key: k, text: $me, prefix: 'k:' } }, b: { $md5: { $json: [1] } } }",
+    "expect: { frame: { a: { $md5: $me }, b: $b } }",
     "http: { put: 'http://h/p', body: { size: 1KiB }, headers: { A: b } }",
     "expect: { frame: { a: $new, b: { $matches: '[0-9]+$' }, c?: $_ } }",
     "expect: { frame: $new, count: 3 }",
@@ -185,6 +188,27 @@ const STEPS: &[(&str, &[&str])] = &[
         "http: { post: /a, json: 1, body: b }",
         &["4:51: `json`, `form` or `body`: a request has one"],
     ),
+    (
+        "http: { request: publish, get: /x }",
+        &[
+            "4:49: `publish` is the whole request (beside `request` there can be `with` and `headers`)",
+        ],
+    ),
+    (
+        "http: { get: /x, with: { a: 1 } }",
+        &[
+            "4:43: `with` is for a `request` of the dialect (e.g. `http: { request: publish, with: { event: news } }`)",
+        ],
+    ),
+    ("http: { request: a, with: { b: $nobody } }", &["4:49: no variable is called `nobody`"]),
+    ("send: { a: { $now: h } }", &["4:31: `$now` wants `s` or `ms`"]),
+    ("send: { a: { $md5: 5, b: 1 } }", &["4:26: `b` does not stand beside `$md5`"]),
+    ("send: { a: { $md5: $nobody } }", &["4:37: no variable is called `nobody`"]),
+    (
+        "expect: { frame: { a: { $hmac_sha256: { key: k } } } }",
+        &["4:42: `$hmac_sha256` wants `key` and `text`, and perhaps a `prefix`"],
+    ),
+    ("expect: { frame: { a: { $md5: $nobody } } }", &["4:48: no variable is called `nobody`"]),
     ("http: { post: /a, json: { a: $nobody } }", &["4:47: no variable is called `nobody`"]),
     (
         "http: { get: /a }, answer: { json: { a: { $matches: '(' } } }",

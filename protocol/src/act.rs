@@ -4,6 +4,7 @@ use crate::dialect::Dialect;
 use crate::ending::Reason;
 use crate::frame::Frame;
 use crate::ids::Ids;
+use crate::pusher;
 use crate::room::{Member, Membership, Room, Seat};
 use crate::storage::{Change, Unchanged};
 use crate::time::Now;
@@ -101,18 +102,22 @@ pub(crate) fn in_room<W: World, R>(
     world: &W,
     act: impl FnOnce(&mut Act<'_, W>) -> R,
 ) -> Option<R> {
-    let window = Dialect::of_key(key).0.empty_room_lives(world.limits());
+    let dialect = Dialect::of_key(key).0;
+    let window = dialect.empty_room_lives(world.limits());
     let mut act = Some(act);
     // A room whose time is up ends here, before a tick has come to end it; the second time there is
     // another one, or none.
     loop {
         let done = world.with_room(key, make, |room| {
+            if dialect == Dialect::Pusher {
+                pusher::settle(now, room, world);
+            }
             if room.has_lapsed(now.time, window) {
                 room.die();
                 return None;
             }
             let result = act.take().map(|act| act(&mut Act { now, world, room }));
-            if window.is_zero() && room.count() == 0 {
+            if room.count() == 0 && room.ends_with_its_members(window) {
                 room.die();
             }
             Some((result, room.next_tick(now.time, window)))

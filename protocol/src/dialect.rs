@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
+use crate::ending::Ending;
 use crate::frame::Frame;
 use crate::limits::Limits;
-use crate::native;
+use crate::liveness::Liveness;
+use crate::time::Time;
+use crate::{native, pusher};
 
 /// A wire protocol of the server.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -21,6 +24,8 @@ pub enum Dialect {
     Chat,
     /// Channels that the server publishes on.
     Events,
+    /// The protocol of Pusher Channels, versions 5 to 7.
+    Pusher,
 }
 
 /// How often a connection is pinged, and after what silence it is given up.
@@ -61,7 +66,7 @@ const PROJECT_FRAME_BYTES: usize = 128 * 1024;
 impl Dialect {
     /// All of them.
     pub const ALL: &'static [Self] =
-        &[Self::Native, Self::Project, Self::Rooms, Self::Chat, Self::Events];
+        &[Self::Native, Self::Project, Self::Rooms, Self::Chat, Self::Events, Self::Pusher];
 
     /// What options and reports call it.
     pub const fn name(self) -> &'static str {
@@ -71,6 +76,7 @@ impl Dialect {
             Self::Rooms => "rooms",
             Self::Chat => "chat",
             Self::Events => "events",
+            Self::Pusher => "pusher",
         }
     }
 
@@ -87,12 +93,14 @@ impl Dialect {
             Self::Rooms => "/ws/rooms",
             Self::Chat => "/ws/chat",
             Self::Events => "/ws/events",
+            Self::Pusher => "/app",
         }
     }
 
-    /// Whether a name may follow the path: the room that the connection is in from the start.
+    /// Whether a name may follow the path: the room that the connection is in from the start; in
+    /// `pusher`, the key of the application.
     pub const fn takes_name(self) -> bool {
-        matches!(self, Self::Project | Self::Rooms)
+        matches!(self, Self::Project | Self::Rooms | Self::Pusher)
     }
 
     /// Whether such a name may follow the path; if not, there is nothing there (404).
@@ -100,6 +108,8 @@ impl Dialect {
         match self {
             Self::Project => is_name(name, NAME_BYTES, b"_-"),
             Self::Rooms => is_name(name, NAME_BYTES, ROOM_SIGNS),
+            // An unknown key is refused by the protocol's own words, behind the upgrade.
+            Self::Pusher => true,
             Self::Native | Self::Chat | Self::Events => false,
         }
     }
@@ -119,10 +129,20 @@ impl Dialect {
             Self::Project => Heartbeat::seconds(5, 10),
             Self::Chat => Heartbeat::seconds(30, 60),
             Self::Events => Heartbeat::seconds(30, 30),
+            Self::Pusher => Heartbeat::seconds(120, 150),
         }
     }
 
-    /// How long a silence is borne: what [`Liveness`](crate::Liveness) takes as its timeout.
+    /// The heartbeat of a connection that was opened at `opened`.
+    pub const fn liveness(self, opened: Time, heartbeat: Heartbeat) -> Liveness {
+        let (interval, patience) = (heartbeat.interval, self.patience(heartbeat));
+        match self {
+            Self::Pusher => Liveness::when_idle(opened, interval, patience),
+            _ => Liveness::steady(opened, interval, patience),
+        }
+    }
+
+    /// How long a silence is borne: what [`Liveness`] takes as its timeout.
     ///
     /// In `events`, the tick that finds no sign of life since the last one ends the connection: that
     /// is a silence longer than the interval, whatever the timeout.
@@ -136,7 +156,7 @@ impl Dialect {
     /// Whether such a frame is a sign of life. [`Flow::Alive`](crate::Flow::Alive) always is one.
     pub const fn lives_by(self, sign: Sign) -> bool {
         match self {
-            Self::Native | Self::Chat => true,
+            Self::Native | Self::Chat | Self::Pusher => true,
             Self::Project => matches!(sign, Sign::Ping | Sign::Pong),
             Self::Rooms | Self::Events => matches!(sign, Sign::Pong),
         }
@@ -147,7 +167,25 @@ impl Dialect {
         let ping = Frame::ping(b"");
         match self {
             Self::Rooms => vec![ping, crate::rooms::ping()],
+            // Its libraries take no notice of the pings of RFC 6455, and answer their own.
+            Self::Pusher => vec![pusher::ping()],
             _ => vec![ping],
+        }
+    }
+
+    /// How this dialect says that a connection ends so: what has a code of its own there gets it.
+    pub fn ending(self, ending: Ending) -> Ending {
+        match self {
+            Self::Pusher => pusher::ending(ending),
+            _ => ending,
+        }
+    }
+
+    /// What is said before a Close with this ending of the dialect, if anything.
+    pub fn farewell(self, ending: Ending) -> Option<Frame> {
+        match self {
+            Self::Pusher => pusher::farewell(ending),
+            _ => None,
         }
     }
 
@@ -227,6 +265,7 @@ mod tests {
         }
         // A channel may have any characters in its name.
         assert_eq!(Dialect::of_key("events/chat/x"), (Dialect::Events, "chat/x"));
+        assert_eq!(Dialect::of_key("pusher/1/private-x"), (Dialect::Pusher, "1/private-x"));
         assert_eq!(Dialect::of_key("~K7M2QX"), (Dialect::Native, "~K7M2QX"));
     }
 

@@ -2,50 +2,48 @@
 
 use serde::Serialize;
 
-/// A close code with its reason, as they stand in the Close frame.
+/// A close code with its reason, as they stand in the Close frame; and what the peers are told, which
+/// no code says by itself: the same one means something else in another dialect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ending {
     /// The close code.
     pub code: u16,
     /// A few words for people.
     pub reason: &'static str,
+    /// What the peers are told.
+    pub told: Reason,
 }
 
 impl Ending {
     /// The server stops.
-    pub const GOING_AWAY: Self = Self { code: 1001, reason: "going away" };
+    pub const GOING_AWAY: Self = Self::new(1001, "going away", Reason::Closed);
     /// The peer broke the framing (RFC 6455).
-    pub const PROTOCOL_ERROR: Self = Self { code: 1002, reason: "protocol error" };
+    pub const PROTOCOL_ERROR: Self = Self::new(1002, "protocol error", Reason::Closed);
     /// A binary frame.
-    pub const NOT_TEXT: Self = Self { code: 1003, reason: "text frames only" };
+    pub const NOT_TEXT: Self = Self::new(1003, "text frames only", Reason::Closed);
     /// Text that is not UTF-8.
-    pub const NOT_UTF8: Self = Self { code: 1007, reason: "invalid UTF-8" };
+    pub const NOT_UTF8: Self = Self::new(1007, "invalid UTF-8", Reason::Closed);
     /// A message over the limit.
-    pub const TOO_BIG: Self = Self { code: 1009, reason: "message too big" };
+    pub const TOO_BIG: Self = Self::new(1009, "message too big", Reason::Closed);
     /// No frame for longer than the heartbeat timeout.
-    pub const TIMEOUT: Self = Self { code: 4000, reason: "heartbeat timeout" };
+    pub const TIMEOUT: Self = Self::new(4000, "heartbeat timeout", Reason::Timeout);
     /// The server has no more rooms, and the dialect no words for it.
-    pub const TRY_LATER: Self = Self { code: 1013, reason: "no more rooms" };
+    pub const TRY_LATER: Self = Self::new(1013, "no more rooms", Reason::Closed);
     /// Not allowed in.
-    pub const UNAUTHORISED: Self = Self { code: 4001, reason: "unauthorised" };
+    pub const UNAUTHORISED: Self = Self::new(4001, "unauthorised", Reason::Closed);
     /// Removed by whoever runs the server.
-    pub const EVICTED: Self = Self { code: 4003, reason: "evicted" };
+    pub const EVICTED: Self = Self::new(4003, "evicted", Reason::Evicted);
     /// Its queue passed the limit.
-    pub const SLOW: Self = Self { code: 4008, reason: "slow reader" };
+    pub const SLOW: Self = Self::new(4008, "slow reader", Reason::Slow);
     /// It kept on sending after it was told to slow down.
-    pub const ABUSE: Self = Self { code: 4009, reason: "abuse" };
+    pub const ABUSE: Self = Self::new(4009, "abuse", Reason::Evicted);
 
-    /// What the peers are told when a connection ends so.
-    pub const fn reason_told(self) -> Reason {
-        match self.code {
-            4000 => Reason::Timeout,
-            4003 | 4009 => Reason::Evicted,
-            4008 => Reason::Slow,
-            _ => Reason::Closed,
-        }
+    /// An ending.
+    pub const fn new(code: u16, reason: &'static str, told: Reason) -> Self {
+        Self { code, reason, told }
     }
 
-    /// Every ending that the server can choose.
+    /// Every ending that the server can choose, as all dialects but `pusher` say it.
     pub const ALL: [Self; 11] = [
         Self::GOING_AWAY,
         Self::PROTOCOL_ERROR,
@@ -86,6 +84,6 @@ pub enum Flow {
     /// It goes on, and the message was a sign of life, whatever its kind of frame is worth.
     Alive,
     /// It is closed with this code. The caller calls `end` as well, with
-    /// [`Ending::reason_told`].
+    /// [what the peers are told](Ending::told).
     Close(Ending),
 }

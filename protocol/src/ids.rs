@@ -48,6 +48,13 @@ impl Ids {
         groups.map(|(from, to)| digits.get(from..to).unwrap_or_default()).join("-")
     }
 
+    /// A fresh id of a connection of `pusher`: two numbers, as its libraries want it.
+    pub(crate) fn socket(&mut self) -> String {
+        let bits = self.0.next_u64();
+        // The odds that two of a million are the same are below one in 10^7.
+        format!("{}.{}", (bits >> 32) | 1, (bits & 0xFFFF_FFFF) | 1)
+    }
+
     /// A fresh epoch, `e-…`: the name of one life of a room.
     pub fn epoch(&mut self) -> String {
         self.with_prefix("e-")

@@ -42,6 +42,11 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
     serde_json::from_str(text)
 }
 
+/// The JSON text of a value that can be one: structs of strings, numbers and JSON values.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a struct of strings, numbers and JSON values")
+}
+
 /// The fields of an object that is known to be one; of several of one name, the last.
 pub(crate) fn fields(text: &str) -> BTreeMap<Cow<'_, str>, &RawValue> {
     #[derive(Deserialize)]

@@ -10,16 +10,20 @@
 //!
 //! 1. When a connection is accepted at a dialect's [path](Dialect::path): [`Session::open`].
 //! 2. For each message: [`Session::received`], and obey the [`Flow`].
-//! 3. At each [`Liveness::next`]: [`Liveness::tick`] with the time of the connection's last
-//!    [sign of life](Dialect::lives_by), and send what the [`Dialect::beat`] is.
-//! 4. However the connection ends: [`Session::end`] with the [`Reason`], once.
-//! 5. At each time asked for with [`World::wake_room`]: [`tick_room`].
+//! 3. At each [`Liveness::next`] of [`Dialect::liveness`]: [`Liveness::tick`] with the time of the
+//!    connection's last [sign of life](Dialect::lives_by), and send what the [`Dialect::beat`] is.
+//! 4. Before a Close, whoever asked for it: put the [`Ending`] into the dialect's words
+//!    ([`Dialect::ending`]), and send its [`Dialect::farewell`].
+//! 5. However the connection ends: [`Session::end`] with the [`Reason`], once.
+//! 6. At each time asked for with [`World::wake_room`]: [`tick_room`].
 //!
 //! ```
-//! use protocol::{ConnId, Dialect, Flow, Ids, Incoming, Limits, LocalWorld, Now, Session};
+//! use protocol::{ConnId, Dialect, Flow, Ids, Incoming, Limits, LocalWorld, Now, Opening, Session};
 //!
 //! let world = LocalWorld::new(Limits::default(), Ids::new([7; 32]));
-//! let mut session = Session::open(Dialect::Native, Now::default(), None, ConnId(1), &world);
+//! let opening = Opening::default();
+//! let mut session = Session::open(Dialect::Native, Now::default(), opening, ConnId(1), &world)
+//!     .expect("everybody may speak it");
 //! let ping = Incoming::Text(r#"{"type":"ping","id":1}"#);
 //! assert_eq!(session.received(Now::default(), ping, &world), Flow::Continue);
 //! let sent = world.take(ConnId(1));
@@ -41,6 +45,7 @@ mod local;
 mod log;
 pub mod native;
 pub mod project;
+pub mod pusher;
 mod rate;
 mod refusal;
 mod room;
@@ -61,7 +66,7 @@ pub use crate::limits::Limits;
 pub use crate::liveness::{Beat, Liveness};
 pub use crate::local::{ConnId, LocalWorld};
 pub use crate::room::{Occupant, Room};
-pub use crate::session::{Incoming, Session, tick_room};
+pub use crate::session::{Incoming, Opening, Session, tick_room};
 pub use crate::storage::{Change, NotKept};
 pub use crate::time::{Now, Time};
 pub use crate::world::{EventKind, Make, Outlet, Tally, World};

@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::dialect::{Dialect, Heartbeat};
 use crate::frame::Frame;
 use crate::ids::Ids;
-use crate::limits::Limits;
+use crate::limits::{Limits, passes};
+use crate::pusher::{App, Hook};
 use crate::room::Room;
 use crate::time::Time;
 use crate::world::{Make, Outlet, World};
@@ -25,6 +28,11 @@ pub struct LocalWorld {
     draining: Cell<bool>,
     wakes: RefCell<BTreeSet<(Time, String)>>,
     sent: RefCell<BTreeMap<ConnId, Vec<Frame>>>,
+    apps: Vec<Arc<App>>,
+    /// By the application's id: its connections.
+    places: RefCell<BTreeMap<String, usize>>,
+    hooks: RefCell<Vec<(String, Hook)>>,
+    heartbeats: BTreeMap<Dialect, Heartbeat>,
 }
 
 impl LocalWorld {
@@ -37,7 +45,35 @@ impl LocalWorld {
             draining: Cell::new(false),
             wakes: RefCell::default(),
             sent: RefCell::default(),
+            apps: Vec::new(),
+            places: RefCell::default(),
+            hooks: RefCell::default(),
+            heartbeats: BTreeMap::new(),
         }
+    }
+
+    /// The same, with this application of `pusher`.
+    #[must_use]
+    pub fn with_app(mut self, app: App) -> Self {
+        self.apps.push(Arc::new(app));
+        self
+    }
+
+    /// The same, with this heartbeat of a dialect.
+    #[must_use]
+    pub fn with_heartbeat(mut self, dialect: Dialect, heartbeat: Heartbeat) -> Self {
+        self.heartbeats.insert(dialect, heartbeat);
+        self
+    }
+
+    /// Takes what webhooks were to tell since this was last asked, each with its application's id.
+    pub fn take_hooks(&self) -> Vec<(String, Hook)> {
+        self.hooks.take()
+    }
+
+    /// How many connections this application has.
+    pub fn places_of(&self, app: &App) -> usize {
+        self.places.borrow().get(&app.id).copied().unwrap_or(0)
     }
 
     /// Takes what has been pushed to this connection since it was last asked.
@@ -102,8 +138,42 @@ impl World for LocalWorld {
         Some(result)
     }
 
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<ConnId>)) {
+        let rooms = self.rooms.borrow();
+        let named = rooms.range(prefix.to_owned()..);
+        for (_, room) in named.take_while(|(name, _)| name.starts_with(prefix)) {
+            look(room);
+        }
+    }
+
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
         act(&mut self.ids.borrow_mut())
+    }
+
+    fn heartbeat(&self, dialect: Dialect) -> Heartbeat {
+        self.heartbeats.get(&dialect).copied().unwrap_or_else(|| dialect.heartbeat())
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.apps.iter().find(|app| app.key == key).cloned()
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        let mut places = self.places.borrow_mut();
+        let taken = places.entry(app.id.clone()).or_default();
+        let admitted = !passes(*taken + 1, app.max_connections);
+        *taken += usize::from(admitted);
+        admitted
+    }
+
+    fn dismiss(&self, app: &App) {
+        let mut places = self.places.borrow_mut();
+        let taken = places.get_mut(&app.id).expect("only who was admitted is dismissed");
+        *taken = taken.checked_sub(1).expect("each is dismissed once");
+    }
+
+    fn hook(&self, app: &Arc<App>, hook: Hook) {
+        self.hooks.borrow_mut().push((app.id.clone(), hook));
     }
 
     fn limits(&self) -> &Limits {

@@ -1,5 +1,6 @@
 //! What every message passes before it is read: how long it may be, and how many may come.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::dialect::Dialect;
@@ -50,6 +51,33 @@ impl Door {
     }
 }
 
+/// At most so many in any stretch of time of that length.
+#[derive(Debug)]
+pub(crate) struct Window {
+    most: usize,
+    span: Duration,
+    /// When those that count were admitted.
+    admitted: VecDeque<Time>,
+}
+
+impl Window {
+    pub(crate) const fn new(most: usize, span: Duration) -> Self {
+        Self { most, span, admitted: VecDeque::new() }
+    }
+
+    /// Whether one more may come now; if so, it has.
+    pub(crate) fn admits(&mut self, now: Time) -> bool {
+        if self.admitted.len() == self.most {
+            if self.admitted.front().is_some_and(|&first| now.since(first) < self.span) {
+                return false;
+            }
+            self.admitted.pop_front();
+        }
+        self.admitted.push_back(now);
+        true
+    }
+}
+
 /// A leaky bucket. What is in it is reckoned as the time that it takes to drain.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -93,6 +121,15 @@ mod tests {
         assert!(bucket.admits(at(100)));
         assert!(!bucket.admits(at(100)));
         assert_eq!((0..20).filter(|_| bucket.admits(at(5000))).count(), 10);
+    }
+
+    #[test]
+    fn no_stretch_of_a_second_has_more_than_it_may() {
+        let at = |ms| Time::after_start(Duration::from_millis(ms));
+        let mut window = Window::new(3, Duration::from_secs(1));
+        let admitted: Vec<u64> =
+            (0..3000).step_by(150).filter(|&ms| window.admits(at(ms))).collect();
+        assert_eq!(admitted, [0, 150, 300, 1050, 1200, 1350, 2100, 2250, 2400]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::ids::Ids;
 use crate::log::Log;
+use crate::pusher::Channel;
 use crate::storage::Storage;
 use crate::time::Time;
 
@@ -19,6 +20,8 @@ pub struct Room<P> {
     pub(crate) name: String,
     pub(crate) log: Log,
     pub(crate) storage: Storage,
+    /// What a channel of `pusher` has besides its members.
+    pub(crate) channel: Option<Box<Channel>>,
     view: u64,
     members: BTreeMap<Seat, Member<P>>,
     next_seat: u64,
@@ -97,6 +100,7 @@ impl<P> Room<P> {
             name: name.to_owned(),
             log: Log::new(ids.epoch()),
             storage: Storage::default(),
+            channel: None,
             view: 0,
             members: BTreeMap::new(),
             next_seat: 0,
@@ -255,7 +259,23 @@ impl<P> Room<P> {
     /// Whether it has been empty for the whole window. Then it is over, even if no tick has come
     /// yet to say so: what a client sees must not depend on how coarse a timer is.
     pub(crate) fn has_lapsed(&self, now: Time, window: Duration) -> bool {
-        self.empty_since.is_some_and(|since| since + window <= now)
+        self.end(window).is_some_and(|end| end <= now)
+    }
+
+    /// Whether it is over as soon as nobody is in it.
+    pub(crate) fn ends_with_its_members(&self, window: Duration) -> bool {
+        window.is_zero() && self.kept_until().is_none()
+    }
+
+    /// When it is over, if it stays empty.
+    fn end(&self, window: Duration) -> Option<Time> {
+        self.empty_since
+            .map(|since| self.kept_until().map_or(since + window, |at| at.max(since + window)))
+    }
+
+    /// Until when there is something in it that outlives its members, if there is.
+    fn kept_until(&self) -> Option<Time> {
+        self.channel.as_ref().and_then(|channel| channel.kept_until())
     }
 
     /// Ends this life. The caller holds the lock, so that nobody enters in between.
@@ -278,9 +298,9 @@ impl<P> Room<P> {
         if self.members.is_empty() && self.empty_since.is_none() {
             self.empty_since = Some(now);
         }
-        let end = self.empty_since.map(|since| since + window);
         let typing = self.typing.by_end.first().map(|&(until, _)| until);
-        let due = end.into_iter().chain(typing).min()?;
+        let channel = self.channel.as_ref().and_then(|channel| channel.next_due());
+        let due = [self.end(window), typing, channel].into_iter().flatten().min()?;
         if self.dead || self.awaited.is_some_and(|awaited| awaited <= due) {
             return None;
         }

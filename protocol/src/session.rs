@@ -6,7 +6,7 @@ use crate::ending::{Ending, Flow, Reason};
 use crate::ids::Ids;
 use crate::time::Now;
 use crate::world::{Make, World};
-use crate::{chat, events, native, project, rooms};
+use crate::{chat, events, native, project, pusher, rooms};
 
 /// One message of a client, whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,14 +17,32 @@ pub enum Incoming<'a> {
     Binary(&'a [u8]),
 }
 
+/// What the request for the upgrade said.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Opening<'a> {
+    /// The name that followed the path, if [the dialect takes one](Dialect::takes_name).
+    pub name: Option<&'a str>,
+    /// The query as it stood there, without the question mark; empty if there was none.
+    pub query: &'a str,
+}
+
+impl<'a> Opening<'a> {
+    /// An opening with this name or none, and no query.
+    pub const fn named(name: Option<&'a str>) -> Self {
+        Self { name, query: "" }
+    }
+}
+
 /// Does what is due in a room, whichever dialect it is of: ends typing, and the room itself when it
 /// has been empty for long. To be called at each time that was asked for with
 /// [`World::wake_room`].
 pub fn tick_room<W: World>(now: Now, name: &str, world: &W) {
     in_room(now, name, Make::Never, world, |act| {
         act.room.ticked(now.time);
-        if Dialect::of_key(name).0 == Dialect::Native {
-            act.tick();
+        match Dialect::of_key(name).0 {
+            Dialect::Native => act.tick(),
+            Dialect::Pusher => pusher::tick(act),
+            _ => {}
         }
     });
 }
@@ -38,6 +56,7 @@ pub enum Session<P> {
     Rooms(rooms::Session<P>),
     Chat(chat::Session<P>),
     Events(events::Session<P>),
+    Pusher(pusher::Session<P>),
 }
 
 /// Does something with the session, whichever it is.
@@ -49,21 +68,26 @@ macro_rules! each {
             Session::Rooms($inner) => $does,
             Session::Chat($inner) => $does,
             Session::Events($inner) => $does,
+            Session::Pusher($inner) => $does,
         }
     };
 }
 
 impl<P> Session<P> {
     /// Begins with a connection that was just opened: draws its id, greets it, and takes it into
-    /// the room that it named, if [the dialect takes one](Dialect::takes_name).
+    /// the room that it named, if the dialect has such.
+    ///
+    /// # Errors
+    /// If it is not let in: then it ends so, and there is no session that would have to be ended.
     pub fn open<W: World<Peer = P>>(
         dialect: Dialect,
         now: Now,
-        name: Option<&str>,
+        opening: Opening<'_>,
         peer: P,
         world: &W,
-    ) -> Self {
-        match dialect {
+    ) -> Result<Self, Ending> {
+        let Opening { name, .. } = opening;
+        Ok(match dialect {
             Dialect::Native => {
                 let id = world.with_ids(Ids::connection);
                 Self::Native(native::Session::open(now, id, peer, world))
@@ -72,7 +96,8 @@ impl<P> Session<P> {
             Dialect::Rooms => Self::Rooms(rooms::Session::open(now, name, peer, world)),
             Dialect::Chat => Self::Chat(chat::Session::open(now, peer, world)),
             Dialect::Events => Self::Events(events::Session::open(now, peer, world)),
-        }
+            Dialect::Pusher => Self::Pusher(pusher::Session::open(now, opening, peer, world)?),
+        })
     }
 
     /// Takes in one message.
@@ -110,6 +135,7 @@ impl<P> Session<P> {
             Self::Rooms(_) => Dialect::Rooms,
             Self::Chat(_) => Dialect::Chat,
             Self::Events(_) => Dialect::Events,
+            Self::Pusher(_) => Dialect::Pusher,
         }
     }
 

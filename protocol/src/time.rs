@@ -22,6 +22,11 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The point this much later.
+    pub(crate) const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
     /// How long after the server's start this is.
     pub const fn since_start(self) -> Duration {
         self.0
@@ -32,7 +37,7 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        self.plus(rhs)
     }
 }
 

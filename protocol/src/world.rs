@@ -5,11 +5,14 @@
 //! either.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use crate::dialect::{Dialect, Heartbeat};
 use crate::ending::Reason;
 use crate::frame::Frame;
 use crate::ids::Ids;
 use crate::limits::Limits;
+use crate::pusher::{App, Hook};
 use crate::room::Room;
 use crate::storage::{Change, NotKept};
 use crate::time::Time;
@@ -56,11 +59,44 @@ pub trait World: Outlet {
         act: impl FnOnce(&mut Room<Self::Peer>) -> R,
     ) -> Option<R>;
 
+    /// Has a look at each room whose name begins so, one after the other, in any order. Rooms that
+    /// come or go meanwhile may be among them or not.
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<Self::Peer>));
+
     /// Draws ids.
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R;
 
     /// The limits, the same for the whole life of the world.
     fn limits(&self) -> &Limits;
+
+    /// The heartbeat of a dialect, the same for the whole life of the world.
+    fn heartbeat(&self, dialect: Dialect) -> Heartbeat {
+        dialect.heartbeat()
+    }
+
+    /// The application of this key, if there is one. By default there are none.
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        let _ = key; // Nobody has any.
+        None
+    }
+
+    /// Takes a place for a connection of this application, if it may have one more. Whoever is
+    /// admitted is dismissed, once.
+    fn admit(&self, app: &App) -> bool {
+        let _ = app; // There is no end of places.
+        true
+    }
+
+    /// Gives back the place of a connection of this application.
+    fn dismiss(&self, app: &App) {
+        let _ = app; // There is no end of places.
+    }
+
+    /// Hands over what a webhook of this application is to tell, in the order in which it happened.
+    /// Called under a room's lock, only for applications that [have webhooks](App::webhooks).
+    fn hook(&self, app: &Arc<App>, hook: Hook) {
+        drop((app, hook)); // Nobody is told.
+    }
 
     /// Whether the server is about to stop, and lets nobody in any more.
     fn draining(&self) -> bool;

@@ -24,6 +24,7 @@ use crate::{
     connection::Connection,
     conversation,
     head::{self, Head, Refusal},
+    pusher::api,
     server::Server,
     socket::discard,
     stream::{Stream, Unshaken},
@@ -151,7 +152,7 @@ async fn greet(
             let connection = Connection::new(stream, server, &upgraded);
             let answer = encode_head(&response, None);
             let run = async move {
-                conversation::run(connection, answer.into(), early, upgraded.name).await;
+                conversation::run(connection, answer.into(), early, upgraded.asked).await;
                 drop(place);
             };
             // A task of its own: this one's memory is sized for a handshake. It ends when its
@@ -194,7 +195,7 @@ async fn hear(server: &Server, stream: &mut Stream) -> Result<Head, Asked> {
         Err(Refusal::Gone) => return Err(Asked::Gone),
         Err(Refusal::Status(status)) => return Err(Asked::Answer(plain(status))),
     };
-    if head.body_bytes > server.config.body_bytes {
+    if head.body_bytes > most_of_body(server, &head) {
         return Err(Asked::Answer(plain(StatusCode::PayloadTooLarge)));
     }
     if head.body_bytes > 0 {
@@ -216,6 +217,13 @@ async fn answer(app: &tide::Server<Arc<Server>>, head: Head) -> Asked {
         return Asked::Upgrade { response, upgraded, early: head.rest };
     }
     if head_only { Asked::HeadOnly(response) } else { Asked::Answer(response) }
+}
+
+/// The longest body of such a request.
+fn most_of_body(server: &Server, head: &Head) -> u64 {
+    let most = server.config.body_bytes;
+    let is_api = head.request.url().path().starts_with(api::PREFIX);
+    if is_api { most.max(api::BODY_BYTES) } else { most }
 }
 
 async fn body(stream: &Stream, mut bytes: Vec<u8>, length: u64) -> Result<Vec<u8>, Refusal> {

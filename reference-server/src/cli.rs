@@ -19,7 +19,7 @@ use signal_hook::{
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, Shutdown, Tls, Transport,
+    CannotOpen, Config, Data, Dialect, Heartbeat, Mount, PusherApp, Shutdown, Tls, Transport,
     config::dialect_named, run::Prepared,
 };
 
@@ -79,6 +79,13 @@ pub struct Options {
     /// /admin/rooms
     #[arg(long, env = "TIDEMARK_ADMIN", value_parser = FalseyValueParser::new())]
     admin: bool,
+
+    /// An application of `pusher`, e.g. id=2,key=k2,secret=s2; repeatable, instead of
+    /// id=1,key=app-key,secret=app-secret. More words: disabled, max_connections=N,
+    /// client_events=off, subscription_count, webhook=http://HOST:PORT/PATH, webhook_delay=3s,
+    /// auth_token=T, cache_ttl=30m
+    #[arg(long, value_name = "WORD,…", env = "TIDEMARK_PUSHER_APP", value_delimiter = ';')]
+    pusher_app: Vec<PusherApp>,
 
     /// Connections at a time; more are refused with 503 [default: 20000, or what the descriptor
     /// limit allows]
@@ -227,6 +234,9 @@ impl Options {
             watch: self.watch,
             ..Config::default()
         };
+        if !self.pusher_app.is_empty() {
+            config.pusher_apps = self.pusher_app;
+        }
         config.limits.message_bytes = self.message_bytes;
         config.limits.queue_bytes = self.queue_bytes;
         config.limits.requests_per_s = self.requests_per_s;
@@ -236,7 +246,7 @@ impl Options {
         for (dialect, heartbeat) in self.heartbeat {
             config.set_heartbeat(dialect, heartbeat);
         }
-        config.check().map_err(|error| usage(format!("--mount: {error}")))?;
+        config.check().map_err(usage)?;
         if let Some(dir) = config.watch.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(usage(format!("--watch {}: it is not a directory", dir.display())));
         }

@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use protocol::Limits;
 pub use protocol::{Dialect, Heartbeat};
 
-use crate::{data::Data, routes, tls::Tls, transport::Transport};
+use crate::{
+    data::Data,
+    pusher::{self, PusherApp},
+    routes,
+    tls::Tls,
+    transport::Transport,
+};
 
 /// Everything that a server needs to know besides its listener.
 #[derive(Debug, Clone)]
@@ -42,6 +48,8 @@ pub struct Config {
     pub admin: bool,
     /// A directory whose changes are told on the channel `files` of `events`.
     pub watch: Option<PathBuf>,
+    /// The applications of `pusher`.
+    pub pusher_apps: Vec<PusherApp>,
     /// Where the storage of rooms is kept; without it, it dies with its room.
     pub data: Option<Data>,
 }
@@ -73,6 +81,7 @@ impl Default for Config {
             publish: false,
             admin: false,
             watch: None,
+            pusher_apps: vec![PusherApp::default()],
             data: None,
         }
     }
@@ -111,14 +120,22 @@ impl Config {
     /// Sees whether everything can be served where it is to be.
     ///
     /// # Errors
-    /// If a mount's path is none, or taken: says which and by whom.
+    /// If a mount's path is none, or taken: says which and by whom. If applications cannot be told
+    /// apart.
     pub fn check(&self) -> Result<(), String> {
-        routes::endpoints(self).map(drop)
+        let named = |option: &'static str| move |error| format!("{option}: {error}");
+        routes::endpoints(self).map(drop).map_err(named("--mount"))?;
+        pusher::check(&self.pusher_apps).map_err(named("--pusher-app"))
     }
 
     /// Sees whether what is asked for is to be had with the transport that is asked for.
     pub(crate) fn check_transport(&self) -> Result<(), String> {
-        let asked = [("--tls-cert", self.tls.is_some()), ("--watch", self.watch.is_some())];
+        let has_webhooks = self.pusher_apps.iter().any(|app| app.webhook.is_some());
+        let asked = [
+            ("--tls-cert", self.tls.is_some()),
+            ("--watch", self.watch.is_some()),
+            ("webhooks", has_webhooks),
+        ];
         match asked.iter().find(|(_, is_asked)| *is_asked) {
             Some((option, _)) if self.transport.is_naive() => {
                 Err(format!("--transport naive knows nothing of {option}"))

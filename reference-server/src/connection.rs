@@ -13,7 +13,7 @@ use std::{
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{Beat, Ending, Liveness, Time};
+use protocol::{Beat, Dialect, Ending, Liveness, Time};
 
 use crate::{
     handler::Speaks,
@@ -129,46 +129,32 @@ impl Connection {
 
     /// Begins the heartbeat, which is counted from the connection's opening.
     pub(crate) fn start_heartbeat(self: &Arc<Self>) {
-        let (interval, patience) = self.speaks.heartbeat(&self.server.config);
-        let liveness = Liveness::new(self.opened, interval, patience);
-        self.await_beat(liveness, None);
+        let dialect = self.speaks.dialect().unwrap_or(Dialect::Native);
+        let heartbeat = self.server.config.heartbeat(dialect);
+        self.await_beat(dialect.liveness(self.opened, heartbeat));
     }
 
-    /// Does what the heartbeat asks for at its time. `pinged` is when the last ping left.
-    pub(crate) fn beat(
-        self: &Arc<Self>,
-        mut liveness: Liveness,
-        mut pinged: Option<Time>,
-        now: Time,
-        turn: &Turn,
-    ) {
+    /// Does what the heartbeat asks for at its time.
+    pub(crate) fn beat(self: &Arc<Self>, mut liveness: Liveness, now: Time, turn: &Turn) {
         match liveness.tick(now, self.last_seen()) {
-            Some(Beat::GiveUp) if !self.is_owed_time(pinged, now) => {
+            Some(Beat::GiveUp) => {
                 self.end(Order::Close(Ending::TIMEOUT));
                 return;
             }
-            Some(Beat::Ping | Beat::GiveUp) => {
-                pinged = Some(now);
+            Some(Beat::Ping) => {
                 for frame in self.server.beat(self.speaks) {
                     protocol::Outlet::push(turn, self, frame);
                 }
             }
             None => {}
         }
-        self.await_beat(liveness, pinged);
+        self.await_beat(liveness);
     }
 
-    fn await_beat(self: &Arc<Self>, liveness: Liveness, pinged: Option<Time>) {
+    fn await_beat(self: &Arc<Self>, liveness: Liveness) {
         if let Some(next) = liveness.next() {
-            self.server.wheel.insert(next, Due::Beat(Arc::downgrade(self), liveness, pinged));
+            self.server.wheel.insert(next, Due::Beat(Arc::downgrade(self), liveness));
         }
-    }
-
-    /// Whether the last ping left so late that its pong cannot be expected yet. It matters where one
-    /// unanswered ping ends a connection: a server that stood still would give up its clients for it.
-    fn is_owed_time(&self, pinged: Option<Time>, now: Time) -> bool {
-        let (interval, _) = self.speaks.heartbeat(&self.server.config);
-        pinged.is_some_and(|pinged| now.since(pinged) < interval / 2)
     }
 
     /// Remembers the id that the client was told.

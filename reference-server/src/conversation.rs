@@ -28,6 +28,7 @@ use crate::{
     outbound::Flushed,
     server::Server,
     socket::{Socket, discard},
+    upgrade::Asked,
     world::Turn,
 };
 
@@ -44,26 +45,21 @@ const PINGS_PER_S: u32 = 1000;
 
 /// RFC 6455, 7.4.1: "the server is terminating the connection because it encountered an unexpected
 /// condition".
-const CRASHED: Ending = Ending { code: 1011, reason: "internal error" };
+const CRASHED: Ending = Ending::new(1011, "internal error", Reason::Closed);
 /// What is counted for an end without a Close frame (RFC 6455, 7.1.5).
 const ABNORMAL: u16 = 1006;
 /// What is counted for a Close frame without a code (RFC 6455, 7.1.5).
 const NO_STATUS: u16 = 1005;
 
 /// Serves a connection whose handshake has been answered with `answer`, to its very end.
-pub(crate) async fn run(
-    connection: Arc<Connection>,
-    answer: Bytes,
-    early: Vec<u8>,
-    name: Option<Box<str>>,
-) {
+pub(crate) async fn run(connection: Arc<Connection>, answer: Bytes, early: Vec<u8>, asked: Asked) {
     // The handshake's answer is the first thing in the queue, so that whatever the session has to
     // say at once leaves together with it.
     connection.push(answer);
     #[cfg(feature = "tide-websockets")]
     if connection.server.config.transport == crate::Transport::TideWebsockets {
         let reader = crate::transport::guarded::Reader::new(connection.clone(), early).await;
-        return converse(connection, reader, name).await;
+        return converse(connection, reader, asked).await;
     }
     let limits = &connection.server.config.limits;
     let config = WebSocketConfig::default()
@@ -74,7 +70,7 @@ pub(crate) async fn run(
     let socket = Socket::new(connection.clone());
     let stream =
         WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-    converse(connection, stream, name).await;
+    converse(connection, stream, asked).await;
 }
 
 /// Where a connection's messages come from.
@@ -93,11 +89,12 @@ impl Inlet for WebSocketStream<Socket> {
     }
 }
 
-async fn converse(connection: Arc<Connection>, mut inlet: impl Inlet, name: Option<Box<str>>) {
+async fn converse(connection: Arc<Connection>, mut inlet: impl Inlet, asked: Asked) {
     let server = connection.server.clone();
     let mut turn = Turn::new(server.clone());
     let speaks = connection.speaks;
-    let mut handler = speaks.open(server.now(), name.as_deref(), &connection, &turn);
+    let mut handler = speaks.open(server.now(), asked.opening(), &connection, &turn);
+    drop(asked);
     debug!(conn = connection.id, speaks = speaks.name(), "open");
 
     connection.start_heartbeat();
@@ -236,9 +233,15 @@ fn order_of(error: &tungstenite::Error) -> Order {
 /// Tells the rooms, and puts the last frame into the queue.
 fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &mut Turn) {
     let now = connection.server.now();
+    let speaks = connection.speaks;
+    let slow = speaks.ending(Ending::SLOW);
+    let order = match order {
+        Order::Close(ending) => Order::Close(speaks.ending(ending)),
+        order => order,
+    };
     let (reason, code) = match order {
-        Order::Close(ending) => (ending.reason_told(), ending.code),
-        Order::Slow => (Reason::Slow, Ending::SLOW.code),
+        Order::Close(ending) => (ending.told, ending.code),
+        Order::Slow => (slow.told, slow.code),
         Order::Closed(code) => (Reason::Closed, code),
         Order::Lost => (Reason::Closed, ABNORMAL),
     };
@@ -250,11 +253,14 @@ fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &m
     let mut outbound = connection.outbound.lock();
     match order {
         Order::Close(ending) => {
+            if let Some(farewell) = speaks.farewell(ending) {
+                outbound.push(farewell.bytes().clone(), connection.queue_bytes());
+            }
             let close = Frame::close(ending.code, ending.reason);
             outbound.close(close.bytes().clone(), connection.queue_bytes());
         }
         Order::Slow => {
-            outbound.cut(Frame::close(Ending::SLOW.code, Ending::SLOW.reason).bytes().clone());
+            outbound.cut(Frame::close(slow.code, slow.reason).bytes().clone());
         }
         Order::Closed(_) | Order::Lost => outbound.seal(),
     }

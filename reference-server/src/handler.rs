@@ -1,6 +1,6 @@
 //! What a connection speaks: a protocol's session, or plain echo.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_tungstenite::tungstenite::protocol::{
     Message,
@@ -10,11 +10,14 @@ use async_tungstenite::tungstenite::protocol::{
     },
 };
 use bytes::Bytes;
-use protocol::{Dialect, Incoming, Limits, Now, Reason, Session, Sign};
+use protocol::{Dialect, Ending, Frame, Incoming, Limits, Now, Opening, Reason, Session, Sign};
 
 pub(crate) use protocol::Flow;
 
-use crate::{config::Config, connection::Connection, world::Turn};
+use crate::{
+    connection::{Connection, Order},
+    world::Turn,
+};
 
 /// Echoed messages may be longer than others: suites for RFC 6455 send long ones.
 const ECHO_BYTES: usize = 1024 * 1024;
@@ -30,19 +33,26 @@ pub(crate) enum Speaks {
 }
 
 impl Speaks {
-    /// Begins to speak on a connection, in the room of this name if one was asked for.
+    /// Begins to speak on a connection, in what was asked for; or ends it.
     pub(crate) fn open(
         self,
         now: Now,
-        name: Option<&str>,
+        opening: Opening<'_>,
         connection: &Arc<Connection>,
         turn: &Turn,
     ) -> Handler {
         match self {
             Self::Dialect(dialect) => {
-                let session = Session::open(dialect, now, name, connection.clone(), turn);
-                connection.tell_id(session.id());
-                Handler::Session(Box::new(session))
+                match Session::open(dialect, now, opening, connection.clone(), turn) {
+                    Ok(session) => {
+                        connection.tell_id(session.id());
+                        Handler::Session(Box::new(session))
+                    }
+                    Err(ending) => {
+                        connection.end(Order::Close(ending));
+                        Handler::Refused
+                    }
+                }
             }
             Self::Echo => Handler::Echo,
             #[cfg(test)]
@@ -80,11 +90,14 @@ impl Speaks {
         self.dialect().unwrap_or(Dialect::Native).lives_by(sign)
     }
 
-    /// How often it is pinged, and what silence is borne.
-    pub(crate) fn heartbeat(self, config: &Config) -> (Duration, Duration) {
-        let dialect = self.dialect().unwrap_or(Dialect::Native);
-        let heartbeat = config.heartbeat(dialect);
-        (heartbeat.interval, dialect.patience(heartbeat))
+    /// How it says that a connection ends so.
+    pub(crate) fn ending(self, ending: Ending) -> Ending {
+        self.dialect().map_or(ending, |dialect| dialect.ending(ending))
+    }
+
+    /// What is said before such a Close, if anything.
+    pub(crate) fn farewell(self, ending: Ending) -> Option<Frame> {
+        self.dialect().and_then(|dialect| dialect.farewell(ending))
     }
 
     /// The longest message it takes, if there is one.
@@ -110,6 +123,8 @@ impl Speaks {
 #[derive(Debug)]
 pub(crate) enum Handler {
     Session(Box<Session<Arc<Connection>>>),
+    /// It was not let in: whatever it says, it is being ended.
+    Refused,
     Echo,
     #[cfg(test)]
     Panic,

@@ -29,6 +29,7 @@ mod head;
 mod metrics;
 mod outbound;
 mod publish;
+mod pusher;
 mod routes;
 mod run;
 mod server;
@@ -45,6 +46,7 @@ mod world;
 pub use crate::{
     config::{Config, Dialect, Heartbeat, Mount},
     data::{CannotOpen, Data},
+    pusher::{PusherApp, Target},
     run::serve,
     shutdown::Shutdown,
     tls::Tls,

@@ -40,6 +40,9 @@ pub(crate) struct Metrics {
     pub(crate) published_over_http: Counter,
     pub(crate) published_from_files: Counter,
     pub(crate) not_kept: Counter,
+    api: Family<Api, Counter>,
+    webhooks: Family<Outcome, Counter>,
+    pub(crate) webhook_failures: Counter,
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) tls_failed: Counter,
@@ -98,6 +101,17 @@ struct Source {
     source: &'static str,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Api {
+    request: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// What is counted for each dialect apart.
 #[derive(Debug)]
 struct ByDialect {
@@ -125,6 +139,9 @@ impl Metrics {
             published_over_http: published.get_or_create_owned(&Source { source: "http" }),
             published_from_files: published.get_or_create_owned(&Source { source: "files" }),
             not_kept: Counter::default(),
+            api: Family::default(),
+            webhooks: Family::default(),
+            webhook_failures: Counter::default(),
             panics: Counter::default(),
             accept_errors: Counter::default(),
             tls_failed: Counter::default(),
@@ -166,6 +183,7 @@ impl Metrics {
             "Changes of storage that could not be kept",
             m.not_kept.clone(),
         );
+        register_pusher(&mut registry, m);
         registry.register("panics", "Handlers that panicked", m.panics.clone());
         registry.register("accept_errors", "Failures to accept", m.accept_errors.clone());
         registry.register("tls_failed", "TLS handshakes that failed", m.tls_failed.clone());
@@ -233,6 +251,17 @@ impl Metrics {
         }
     }
 
+    /// Counts a request of the HTTP API of `pusher`.
+    pub(crate) fn api_answered(&self, request: &'static str, status: u16) {
+        self.api.get_or_create(&Api { request, status }).inc();
+    }
+
+    /// Counts events of webhooks, by what came of them.
+    pub(crate) fn told(&self, outcome: &'static str, events: usize) {
+        let events = u64::try_from(events).unwrap_or(u64::MAX);
+        self.webhooks.get_or_create(&Outcome { outcome }).inc_by(events);
+    }
+
     pub(crate) fn closed(&self, code: u16) {
         self.closes.get_or_create(&CloseCode { code }).inc();
     }
@@ -262,6 +291,16 @@ impl Metrics {
         encode(&mut text, &self.registry).unwrap_or_default();
         text
     }
+}
+
+fn register_pusher(registry: &mut Registry, metrics: &Metrics) {
+    registry.register("api_requests", "Requests of pusher's HTTP API", metrics.api.clone());
+    registry.register("webhook_events", "Events for webhooks", metrics.webhooks.clone());
+    registry.register(
+        "webhook_failures",
+        "Requests of webhooks that were not taken",
+        metrics.webhook_failures.clone(),
+    );
 }
 
 /// The counters of each dialect apart. They are names of their own, so that a sum over one name

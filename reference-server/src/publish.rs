@@ -68,7 +68,7 @@ fn refused(refusal: &NotPublished) -> Response {
     error(status, &refusal.to_string(), field)
 }
 
-fn is_json(request: &Request<Arc<Server>>) -> bool {
+pub(crate) fn is_json(request: &Request<Arc<Server>>) -> bool {
     let essence = request.header("content-type").map(|values| {
         values.last().as_str().split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     });

@@ -11,6 +11,7 @@ use crate::{
     handler::Speaks,
     metrics::CONTENT_TYPE,
     publish,
+    pusher::{api, backend},
     server::Server,
     upgrade::{self, NAME},
 };
@@ -33,6 +34,10 @@ pub(crate) enum Serves {
     Readiness,
     Metrics,
     Publish,
+    /// The HTTP API of `pusher`.
+    Api(api::Call),
+    /// What a backend of `pusher` signs for clients.
+    Backend(backend::Wanted),
     AdminConnections,
     AdminConnection,
     AdminRooms,
@@ -57,8 +62,10 @@ pub(crate) fn endpoints(config: &Config) -> Result<Vec<Endpoint>, String> {
         ("/panic", Serves::Socket(Speaks::Panic)),
     ];
     let own = Dialect::ALL.iter().map(|&dialect| (dialect.path(), socket(dialect)));
+    let calls = api::CALLS.map(|(path, call)| (path, Serves::Api(call)));
+    let backends = backend::PATHS.map(|(path, wanted)| (path, Serves::Backend(wanted)));
     let mut endpoints = Vec::new();
-    for (path, serves) in own.chain(plain) {
+    for (path, serves) in own.chain(plain).chain(calls).chain(backends) {
         endpoints.push(Endpoint { path: path.to_owned(), serves });
     }
     for mount in &config.mounts {
@@ -121,7 +128,12 @@ impl Endpoint {
         match self.serves {
             Serves::Publish => config.publish,
             Serves::AdminConnections | Serves::AdminConnection | Serves::AdminRooms => config.admin,
-            Serves::Socket(_) | Serves::Health | Serves::Readiness | Serves::Metrics => true,
+            Serves::Socket(_)
+            | Serves::Health
+            | Serves::Readiness
+            | Serves::Metrics
+            | Serves::Api(_)
+            | Serves::Backend(_) => true,
         }
     }
 }
@@ -163,6 +175,16 @@ fn mount(app: &mut App, endpoint: &Endpoint) {
         Serves::Publish => {
             route.post(|request: Request<Arc<Server>>| async move {
                 Ok(publish::answer(request).await)
+            });
+        }
+        Serves::Api(call) => {
+            route.method(call.method(), move |request: Request<Arc<Server>>| async move {
+                Ok(api::answer(request, call).await)
+            });
+        }
+        Serves::Backend(wanted) => {
+            route.post(move |request: Request<Arc<Server>>| async move {
+                Ok(backend::answer(request, wanted).await)
             });
         }
         Serves::AdminConnections => {

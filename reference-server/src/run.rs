@@ -13,6 +13,7 @@ use crate::{
     admin::timestamp,
     config::Config,
     connection::Order,
+    pusher::sender::Senders,
     routes,
     server::Server,
     shutdown::Shutdown,
@@ -45,8 +46,9 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(config: Config, listener: TcpListener) -> io::Result<Self> {
-        let endpoints = routes::endpoints(&config)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        config.check().map_err(invalid)?;
+        let endpoints = routes::endpoints(&config).map_err(invalid)?;
         let listener = accept::prepare(listener).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on this address: {error}"))
         })?;
@@ -72,7 +74,9 @@ impl Prepared {
         let app = routes::app(server.clone(), endpoints);
         let accepting = async_std::task::spawn(accept::run(server.clone(), app, listener));
         let ticking = async_std::task::spawn(keep_time(server.clone()));
+        let senders = Senders::start(&server);
         until_sent_away(&server, &shutdown).await;
+        future::or(senders.finish(), shutdown.forced()).await;
         accepting.cancel().await;
         for connection in server.connections.all() {
             connection.end(Order::Lost);
@@ -155,9 +159,9 @@ async fn keep_time(server: Arc<Server>) {
         for (what, count) in due.drain(..).zip(1_usize..) {
             match what {
                 Due::Alarm(_) => what.ring(),
-                Due::Beat(connection, liveness, pinged) => {
+                Due::Beat(connection, liveness) => {
                     if let Some(connection) = connection.upgrade() {
-                        connection.beat(liveness, pinged, now.time, &turn);
+                        connection.beat(liveness, now.time, &turn);
                     }
                 }
                 Due::Room(name) => world::tick_room(now, &name, &turn),

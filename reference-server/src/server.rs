@@ -15,8 +15,8 @@ use protocol::{Dialect, Frame, Ids, Now, Time};
 use rand::{TryRng, rngs::SysRng};
 
 use crate::{
-    config::Config, connection::Connection, handler::Speaks, metrics::Metrics, wheel::Wheel,
-    world::Rooms,
+    config::Config, connection::Connection, handler::Speaks, metrics::Metrics, pusher::Apps,
+    wheel::Wheel, world::Rooms,
 };
 
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) wheel: Wheel,
     pub(crate) rooms: Rooms,
+    pub(crate) apps: Apps,
     pub(crate) ids: Mutex<Ids>,
     /// What a tick of the heartbeat sends, framed once for everybody.
     beats: BTreeMap<Dialect, Vec<Frame>>,
@@ -44,6 +45,7 @@ impl Server {
             metrics: Metrics::new(),
             wheel: Wheel::new(),
             rooms: Rooms::new(config.max_rooms),
+            apps: Apps::new(&config.pusher_apps),
             ids: Mutex::new(Ids::new(seed)),
             beats: Dialect::ALL.iter().map(|&dialect| (dialect, dialect.beat())).collect(),
             ping: Frame::ping(b""),

@@ -1,6 +1,7 @@
 //! Whether a request may become a WebSocket, and the answer to it (RFC 6455, 4.2).
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use protocol::Opening;
 use tide::{
     Request, Response, StatusCode,
     http::{
@@ -22,9 +23,30 @@ const USER_AGENT_BYTES: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Upgraded {
     pub(crate) speaks: Speaks,
-    /// The room that was asked for with the path.
-    pub(crate) name: Option<Box<str>>,
+    pub(crate) asked: Asked,
     pub(crate) user_agent: Option<Box<str>>,
+}
+
+/// What a request for a WebSocket asked for besides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The name that followed the path.
+    name: Option<Box<str>>,
+    query: Box<str>,
+}
+
+impl Asked {
+    /// What this request asks for.
+    pub(crate) fn of(request: &Request<Arc<Server>>) -> Self {
+        Self {
+            name: request.param(NAME).ok().map(Into::into),
+            query: request.url().query().unwrap_or_default().into(),
+        }
+    }
+
+    pub(crate) fn opening(&self) -> Opening<'_> {
+        Opening { name: self.name.as_deref(), query: &self.query }
+    }
 }
 
 /// Answers a request for a WebSocket: 101 with [`Upgraded`], or the reason why not.
@@ -89,7 +111,7 @@ fn accepted(request: &Request<Arc<Server>>, speaks: Speaks) -> Result<Response, 
     }
     response.insert_ext(Upgraded {
         speaks,
-        name: name.map(Into::into),
+        asked: Asked::of(request),
         user_agent: request.header("user-agent").map(|values| {
             // It is ASCII: nothing else comes through the head.
             values.last().as_str().chars().take(USER_AGENT_BYTES).collect()

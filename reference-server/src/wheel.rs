@@ -50,8 +50,8 @@ struct Entry {
 pub(crate) enum Due {
     /// Ring.
     Alarm(Weak<Bell>),
-    /// Ping a connection, or give it up; with when it was last pinged.
-    Beat(Weak<Connection>, Liveness, Option<Time>),
+    /// Ping a connection, or give it up.
+    Beat(Weak<Connection>, Liveness),
     /// Tick the room of this name.
     Room(Box<str>),
 }

@@ -14,8 +14,9 @@ use std::{
 use async_io::Timer;
 use parking_lot::Mutex;
 use protocol::{
-    Change, Dialect, Frame, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room, Tally, Time,
-    World,
+    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room,
+    Tally, Time, World,
+    pusher::{App, Hook},
 };
 use tracing::error;
 
@@ -78,16 +79,25 @@ impl Rooms {
     /// Has a look at every room, one after the other, for as long as it takes to copy something.
     pub(crate) fn look_at_each<R>(&self, look: impl Fn(&Room<Arc<Connection>>) -> R) -> Vec<R> {
         let mut seen = Vec::new();
+        self.look_at_named("", &mut |room| seen.push(look(room)));
+        seen
+    }
+
+    /// The same for the rooms whose names begin so.
+    fn look_at_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<Arc<Connection>>)) {
         for shard in &self.shards {
-            let rooms: Vec<Shared> = shard.lock().values().cloned().collect();
+            let rooms: Vec<Shared> = {
+                let shard = shard.lock();
+                let named = shard.iter().filter(|(name, _)| name.starts_with(prefix));
+                named.map(|(_, room)| room.clone()).collect()
+            };
             for room in rooms {
                 let room = room.lock();
                 if !room.is_dead() {
-                    seen.push(look(&room));
+                    look(&room);
                 }
             }
         }
-        seen
     }
 
     /// Adds a room, locked by whoever made it: nobody finds it before it has its first member. Not
@@ -248,8 +258,34 @@ impl World for Turn {
         }
     }
 
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<Arc<Connection>>)) {
+        self.server.rooms.look_at_named(prefix, look);
+    }
+
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
         act(&mut self.server.ids.lock())
+    }
+
+    fn heartbeat(&self, dialect: Dialect) -> Heartbeat {
+        self.server.config.heartbeat(dialect)
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.server.apps.with_key(key)
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        self.server.apps.admit(app)
+    }
+
+    fn dismiss(&self, app: &App) {
+        self.server.apps.dismiss(app);
+    }
+
+    fn hook(&self, app: &Arc<App>, hook: Hook) {
+        if !self.server.apps.hook(app, &hook) {
+            self.server.metrics.told("dropped", 1);
+        }
     }
 
     fn limits(&self) -> &Limits {

@@ -177,8 +177,10 @@ fn scenario(source: Source) -> Problems {
     let mut parts = source.name.split(['/', '\\']).skip_while(|part| *part != "conformance");
     let home = parts.nth(1).filter(|home| *home != COMMON && Dialect::shipped(home).is_some());
     let options = Options { dialect: home.map(str::to_owned), ..Options::default() };
-    let planned =
-        Scenario::parse(source.clone()).and_then(|scenario| Plan::build(&scenario, &options));
+    let dialect = options.dialect.as_deref().and_then(Dialect::shipped);
+    let given = dialect.as_ref().map(Dialect::gives).unwrap_or_default();
+    let planned = Scenario::parse_with(source.clone(), &given)
+        .and_then(|scenario| Plan::build(&scenario, &options));
     match planned {
         Ok(Built::Ready(..) | Built::Skipped(_)) => Problems::new(source, Vec::new()),
         Err(problems) => problems,

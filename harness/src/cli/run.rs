@@ -214,7 +214,6 @@ impl Runner<'_> {
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
-        let scenario = Scenario::parse(given.scenario.clone())?;
         let mut options = Options::now();
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
@@ -225,11 +224,15 @@ impl Runner<'_> {
             options.clients = args.clients.iter().cloned().collect();
             options.vars = args.vars.iter().cloned().collect();
         }
-        match &given.dialect {
-            Some(source) => {
-                let dialect = Dialect::parse(&source.name, &source.text)?;
-                Plan::build_with(&scenario, dialect, &options)
-            }
+        let given_dialect = match (&given.dialect, &options.dialect) {
+            (Some(source), _) => Some(Dialect::parse(&source.name, &source.text)?),
+            (None, Some(named)) => Some(Dialect::load(named)?),
+            (None, None) => None,
+        };
+        let names = given_dialect.as_ref().map(Dialect::gives).unwrap_or_default();
+        let scenario = Scenario::parse_with(given.scenario.clone(), &names)?;
+        match given_dialect {
+            Some(dialect) => Plan::build_with(&scenario, dialect, &options),
             None => Plan::build(&scenario, &options),
         }
     }

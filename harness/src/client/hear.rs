@@ -114,7 +114,9 @@ impl Client {
                 self.answered(now, kind, fields, Some(room), heard, books);
             }
             (EventKind::Ok | EventKind::Created | EventKind::Pong, room) => {
-                self.answered(now, kind, fields, room, heard, books);
+                // What names no room answers a request about any.
+                let named = room.filter(|_| fields.contains_key("room"));
+                self.answered(now, kind, fields, named, heard, books);
             }
             (EventKind::Error, room) => self.refused(now, heard, room, books),
             (EventKind::Joined | EventKind::Left | EventKind::Renamed, Some(room)) => {
@@ -346,6 +348,11 @@ impl Client {
         let what = match (pending.verb, pending.message, pending.room) {
             (Verb::Say, Some(message), _) => What::Acked { message, number },
             (Verb::Presence, _, Some(room)) => What::PresenceAcked { room },
+            // That it is out is shown by an answer to something else.
+            (Verb::Leave, _, Some(room)) if pending.ack != EventKind::Exited => {
+                self.rooms.retain(|stay| stay.room != room);
+                What::Exited { room }
+            }
             (Verb::Store, _, Some(room)) => {
                 let request = u32::try_from(pending.id).unwrap_or(u32::MAX);
                 What::StoreAcked { room, request, version: integer(fields, "version") }
@@ -358,6 +365,10 @@ impl Client {
     fn refused(&mut self, now: Time, heard: &Arc<Heard>, room: Option<RoomId>, books: &mut Books) {
         let Some(Event { fields, means, .. }) = heard.event() else { return };
         let code = text(fields, "code").unwrap_or_else(|| "error".into());
+        if self.state == State::Opening {
+            // Some say with what they end a connection before it is open, and end it without a word.
+            self.ended_with = code.parse().ok();
+        }
         let named = request_in(fields);
         let at = self.pending.iter().position(|pending| match (named, means.refuses) {
             (Some(id), _) => pending.id == id,
@@ -421,14 +432,6 @@ impl Client {
         if let (Some(stay), Some(number)) = (stay, number) {
             stay.number = Some(number);
         }
-    }
-}
-
-impl Stay {
-    pub(super) fn begun(room: RoomId, name: Arc<str>, full: bool, since: Time) -> Self {
-        let presence = Value::Object(serde_json::Map::new());
-        let (you, fresh, epoch, number, members) = (None, false, None, None, Vec::new());
-        Self { room, name, full, since, you, fresh, epoch, number, members, presence }
     }
 }
 

@@ -162,7 +162,11 @@ receive:
 
     impl Bench {
         fn new() -> Self {
-            let dialect = Dialect::parse("d", DIALECT).unwrap_or_else(|it| panic!("{it}"));
+            Self::of(DIALECT)
+        }
+
+        fn of(dialect: &str) -> Self {
+            let dialect = Dialect::parse("d", dialect).unwrap_or_else(|it| panic!("{it}"));
             let text = "scenario: s\nclients: { a: {} }\nsteps: [{ as: a, open: {} }]\n";
             let source = Source { name: "s".to_owned(), text: text.into() };
             let scenario = Scenario::parse(source).unwrap_or_else(|it| panic!("{it}"));
@@ -243,6 +247,26 @@ receive:
         let said = json!({"room": "r", "who": "bo", "partner": "bo"});
         let heard = bench.hear(&[typing]);
         assert_eq!(heard[0].1["who"], said["who"]);
+    }
+
+    /// Where nothing answers a leave, what is asked behind it is answered once it is done.
+    #[test]
+    fn an_answer_to_something_else_shows_that_a_client_is_out() {
+        let leave = "frames: [{ leave: $room }, { ping: 1 }], ack: pong";
+        let text = DIALECT.replace("frame: leave, ack: exited", leave);
+        let text = text + "  - { event: pong, when: { pong: 1 } }\n";
+        let mut bench = Bench::of(&text);
+        for room in ["r", "s"] {
+            bench.ask(Verb::Join, room);
+            bench.hear(&[json!({"in": room, "id": "m1"})]);
+        }
+        bench.ask(Verb::Leave, "r");
+        let inside = |bench: &Bench| -> Vec<String> {
+            bench.client.rooms().iter().map(|stay| stay.name.to_string()).collect()
+        };
+        assert_eq!(inside(&bench), ["r", "s"]);
+        bench.hear(&[json!({"pong": 1})]);
+        assert_eq!(inside(&bench), ["s"]);
     }
 
     #[test]

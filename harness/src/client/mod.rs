@@ -64,6 +64,8 @@ pub struct Client {
     pub keeps_frames: bool,
     /// How TCP ended, once it has.
     pub tcp_end: Option<TcpEnd>,
+    /// The code with which the server has ended the last connection.
+    pub ended_with: Option<u16>,
     dialect: Arc<Dialect>,
     wanted: Arc<[EventKind]>,
     vars: Arc<Vars>,
@@ -180,6 +182,14 @@ pub enum Answer {
     Lost(Arc<str>),
 }
 
+impl Stay {
+    pub(super) fn begun(room: RoomId, name: Arc<str>, full: bool, since: Time) -> Self {
+        let presence = Value::Object(serde_json::Map::new());
+        let (you, fresh, epoch, number, members) = (None, false, None, None, Vec::new());
+        Self { room, name, full, since, you, fresh, epoch, number, members, presence }
+    }
+}
+
 impl Client {
     /// A client without a connection. Of the events that come it keeps the `wanted` kinds.
     pub fn new(
@@ -203,6 +213,7 @@ impl Client {
             jar: Jar::default(),
             keeps_frames: false,
             tcp_end: None,
+            ended_with: None,
             dialect,
             wanted,
             vars,
@@ -237,6 +248,7 @@ impl Client {
         self.opened_at = now;
         self.bare = bare;
         self.tcp_end = None;
+        self.ended_with = None;
         self.outbound = Outbound::default();
         self.half_closed = false;
         self.pending.clear();
@@ -293,6 +305,9 @@ impl Client {
             return;
         }
         ending.asked |= self.state == State::Closing;
+        if !ending.asked {
+            self.ended_with = ending.code.or(self.ended_with);
+        }
         if self.state == State::Opening {
             let why = if ending.reason.is_empty() {
                 "closed before the greeting"

@@ -37,10 +37,19 @@ pub fn fit(suite: &Suite, case: &Case, profile: &Profile, dialect: &Dialect) -> 
     if let Some(pattern) = lacks.find(|pattern| concerns(pattern, case)) {
         return Fit::Lacks(format!("profile {} lacks {pattern}", profile.name));
     }
-    match missing(&case.scenario, dialect) {
+    match missing(&case.scenario, dialect).or_else(|| too_much(case, profile, dialect)) {
         Some(reason) if case.home == COMMON => Fit::Elsewhere(reason),
         Some(reason) => Fit::Lacks(reason),
         None => Fit::Runs,
+    }
+}
+
+/// What a case does that servers of this kind do not take: longer messages, or more of them.
+fn too_much(case: &Case, profile: &Profile, dialect: &Dialect) -> Option<String> {
+    match plan(&case.scenario, profile, dialect, Options::default()) {
+        Ok(Built::Skipped(reason)) => Some(reason),
+        // What is wrong with it, whoever runs it says.
+        Ok(Built::Ready(..)) | Err(_) => None,
     }
 }
 

@@ -192,7 +192,8 @@ impl Profile {
         ] {
             *slot = self.limits.get(name).copied().or(*slot);
         }
-        dialect
+        let word = |(name, text): (&String, &String)| (name.clone(), Value::from(text.as_str()));
+        dialect.with_params(&self.vars.iter().map(word).collect())
     }
 
     /// What it gives for a variable of a case: a limit, an option or a variable of that name.

@@ -1,9 +1,11 @@
 //! The catalogue: requirements, cases and profiles, read from one tree of files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::profile::Profile;
 use super::requirement::{self, Condition, Level, Requirement, Untestable};
+use crate::dialect::Dialect;
 use crate::plan::Source;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
@@ -35,6 +37,8 @@ pub struct Suite {
     pub cases: Vec<Case>,
     dialects: Vec<(String, Source)>,
     sanity: Vec<(String, Scenario)>,
+    /// The names that each dialect gives values to.
+    given: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A file's requirements.
@@ -125,7 +129,9 @@ pub fn files_of(directory: Option<&Path>) -> Result<Vec<SuiteFile>, Problems> {
 impl Suite {
     /// Reads a tree, and everything that is wrong with its files taken one by one.
     pub fn read(files: Vec<SuiteFile>) -> (Self, Vec<Problems>) {
-        let mut suite = Self::default();
+        let given = files.iter().filter_map(given);
+        let given = given.collect();
+        let mut suite = Self { given, ..Self::default() };
         let mut wrong = Vec::new();
         for file in files {
             let path = file.path.clone();
@@ -156,11 +162,13 @@ impl Suite {
             }
             ["dialects", name] => self.dialects.push((stem(name), source)),
             ["conformance", home, name] if stem(name) == SANITY => {
-                self.sanity.push(((*home).to_owned(), Scenario::parse(source)?));
+                let scenario = self.scenario(home, source)?;
+                self.sanity.push(((*home).to_owned(), scenario));
             }
             ["conformance", home, area, name] => {
                 let place = ((*home).to_owned(), (*area).to_owned(), stem(name));
-                self.cases.push(case(place, source, own)?);
+                let scenario = self.scenario(home, source)?;
+                self.cases.push(case(place, scenario, own));
             }
             ["conformance", ..] => {
                 let problem = Problem::new("a case lies in conformance/DIALECT/AREA/NAME.yaml");
@@ -169,6 +177,13 @@ impl Suite {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A case that lies at this dialect; a common one is for all.
+    fn scenario(&self, home: &str, source: Source) -> Result<Scenario, Problems> {
+        let fits = |(name, _): &(&String, &BTreeSet<String>)| *name == home || home == COMMON;
+        let given = self.given.iter().filter(fits).flat_map(|(_, names)| names.iter().cloned());
+        Scenario::parse_with(source, &given.collect())
     }
 
     /// All requirements.
@@ -240,14 +255,16 @@ impl Suite {
     }
 }
 
-fn case(
-    (home, area, slug): (String, String, String),
-    source: Source,
-    own: bool,
-) -> Result<Case, Problems> {
-    let scenario = Scenario::parse(source)?;
+/// A dialect's name, and the names that it gives values to, if the file is one that can be read.
+fn given(file: &SuiteFile) -> Option<(String, BTreeSet<String>)> {
+    let name = file.path.strip_prefix("dialects/")?.rsplit_once('.')?.0;
+    let dialect = Dialect::parse(&file.source.name, &file.source.text).ok()?;
+    Some((name.to_owned(), dialect.gives()))
+}
+
+fn case((home, area, slug): (String, String, String), scenario: Scenario, own: bool) -> Case {
     let file = &scenario.file;
-    Ok(Case {
+    Case {
         home,
         area,
         slug,
@@ -259,5 +276,5 @@ fn case(
         set_up: file.server.heartbeat.is_some() || !file.server.args.is_empty(),
         own,
         scenario,
-    })
+    }
 }

@@ -9,8 +9,8 @@ use super::file::{File, HttpFile, ReceiveFile, SendFile, file};
 use super::http::{Body, Request, Rule};
 use super::template::{Definitions, Template};
 use super::{
-    Connect, Dialect, Encoding, EventKind, FEATURES, Fence, Frames, Heartbeat, Meaning, Part,
-    Receiving, Sending, Verb, lint,
+    Connect, Dialect, Duty, Encoding, EventKind, FEATURES, Fence, Frames, Heartbeat, Meaning, Part,
+    Receiving, Sending, Verb, function, lint,
 };
 use crate::plan::{Echo, Ordering, Vars};
 use crate::scenario::marked::{At, Keyed};
@@ -20,7 +20,8 @@ use crate::scenario::template::holes_of;
 /// Reads a dialect from its file's text, or says all that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Dialect, Vec<Problem>> {
     let (file, mut problems) = file(text)?;
-    let mut builder = Builder { text, problems: Vec::new() };
+    let params = file.params.iter().map(|(name, value)| (name.value.clone(), value.clone()));
+    let mut builder = Builder { text, params: params.collect(), problems: Vec::new() };
     let dialect = builder.dialect(&file);
     problems.append(&mut builder.problems);
     problems.extend(lint::mistakes(text, &file));
@@ -29,13 +30,13 @@ pub(super) fn read(text: &str) -> Result<Dialect, Vec<Problem>> {
 
 struct Builder<'a> {
     text: &'a str,
+    params: Vars,
     problems: Vec<Problem>,
 }
 
 impl Builder<'_> {
     fn dialect(&mut self, file: &File) -> Dialect {
-        let params: Vars =
-            file.params.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect();
+        let rules = self.receive(file);
         Dialect {
             name: file.dialect.clone(),
             about: file.about.clone(),
@@ -46,6 +47,7 @@ impl Builder<'_> {
                 every: heartbeat.every.0,
                 timeout: heartbeat.timeout.unwrap_or(heartbeat.every).0,
             }),
+            idle_pings: file.heartbeat.is_some_and(|heartbeat| heartbeat.idle),
             two_ticks: file.heartbeat.is_some_and(|heartbeat| heartbeat.timeout.is_none()),
             // What comes back to the sender is the stronger fence: it is in the room's own order.
             fence: match (file.fence, file.echo.map(|word| word.meaning())) {
@@ -56,13 +58,15 @@ impl Builder<'_> {
             numbering: file.numbering.clone(),
             snapshot: file.snapshot.iter().map(|kind| kind.value).collect(),
             limits: file.limits.meaning(),
-            define: self.define(file, &params),
-            params,
+            define: self.define(file),
+            duty: Duty::read(file.reconnect.as_ref(), &mut self.problems),
+            params: self.params.clone(),
             lacks: self.lacks(file),
             encoding: file.encoding,
             http: self.http(file),
             send: self.send(file),
-            receive: self.receive(file),
+            receive: rules.iter().map(|rule| rule.settled(&self.params)).collect(),
+            rules,
         }
     }
 
@@ -91,7 +95,12 @@ impl Builder<'_> {
     /// A template that reads: each of its texts can be read in one way only.
     fn pattern(&mut self, value: &At<Value>) -> Template {
         let template = self.template(value);
-        if let Some(text) = template.ambiguous() {
+        if let Some(operation) = function::first_in(value) {
+            let problem = Problem::new(format!("`{operation}` is for what is sent"));
+            let place = lint::locate(self.text, value.place, operation);
+            self.problems.push(problem.at(place).help("nothing that comes is held against it"));
+        }
+        if let Some(text) = template.settled(&self.params).ambiguous() {
             let place = lint::locate(self.text, value.place, &text);
             let problem = Problem::new(format!("`{text}` has more than one hole")).at(place);
             self.problems.push(problem.help("when receiving, a text may have one hole"));
@@ -103,10 +112,10 @@ impl Builder<'_> {
         fields.iter().map(|(name, value)| (name.value.clone(), self.template(value))).collect()
     }
 
-    fn define(&mut self, file: &File, params: &Vars) -> Definitions {
+    fn define(&mut self, file: &File) -> Definitions {
         let constant =
             |(name, value): (&String, &Value)| (name.clone(), Template::Exactly(value.clone()));
-        let mut define: Definitions = params.iter().map(constant).collect();
+        let mut define: Definitions = self.params.iter().map(constant).collect();
         define.extend(self.fields(&file.define));
         define
     }
@@ -146,8 +155,24 @@ impl Builder<'_> {
             take: way.take.as_ref().map(|take| self.pattern(take)),
             take_headers,
         };
-        let headers = self.fields(&way.headers);
-        Request { name: name.value.clone(), method, to, headers, body, rule: Arc::new(rule) }
+        let (headers, query) = (self.fields(&way.headers), self.query(way.query.as_ref()));
+        Request { name: name.value.clone(), method, to, query, headers, body, rule: Arc::new(rule) }
+    }
+
+    /// A mapping, a definition that is one, or a list of these.
+    fn query(&mut self, query: Option<&At<Value>>) -> Vec<Template> {
+        let Some(query) = query else { return Vec::new() };
+        let list = match &query.value {
+            Value::Array(list) => list.clone(),
+            one => vec![one.clone()],
+        };
+        let each = |value| self.template(&At { value, place: query.place });
+        let templates: Vec<Template> = list.into_iter().map(each).collect();
+        if !templates.iter().all(|it| matches!(it, Template::Mapping(_) | Template::Hole(_))) {
+            let problem = Problem::new("a `query` is a mapping, or a list of mappings");
+            self.problems.push(problem.at(query.place));
+        }
+        templates
     }
 
     fn send(&mut self, file: &File) -> BTreeMap<Verb, Vec<Sending>> {
@@ -216,8 +241,12 @@ impl Builder<'_> {
     fn receiving(&mut self, rule: usize, way: &At<ReceiveFile>) -> Vec<Receiving> {
         let Some(event) = way.events().next() else { return Vec::new() };
         let all: Vec<Template> = way.templates().map(|template| self.pattern(template)).collect();
-        let bound: Vec<String> =
-            all.iter().flat_map(Template::holes).map(|(name, _)| name).collect();
+        let bound: Vec<String> = all
+            .iter()
+            .flat_map(Template::holes)
+            .map(|(name, _)| name)
+            .filter(|name| !self.params.contains_key(name))
+            .collect();
         let (mut with, mut recall) = (Vec::new(), Vec::new());
         for (name, template) in self.fields(&way.with) {
             let known = template.holes().iter().all(|(hole, _)| bound.contains(hole));

@@ -7,6 +7,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::duty::ReturnWord;
 use super::{Encoding, EventKind, Fence, Limits, Verb};
 use crate::plan::{Echo, Ordering};
 use crate::scenario::marked::{At, Keyed, Tried};
@@ -46,6 +47,16 @@ pub(super) struct File {
     pub(super) numbering: Vec<EventKind>,
     #[serde(default)]
     pub(super) snapshot: Vec<At<EventKind>>,
+    pub(super) reconnect: Option<ReconnectFile>,
+}
+
+/// What a client owes before it comes back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReconnectFile {
+    pub(super) attempts: Option<At<u32>>,
+    #[serde(default)]
+    pub(super) after: Keyed<At<ReturnWord>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,6 +84,9 @@ pub(super) struct HttpFile {
     pub(super) put: Option<At<String>>,
     pub(super) patch: Option<At<String>>,
     pub(super) delete: Option<At<String>>,
+    #[serde(default)]
+    pub(super) with: Vec<At<String>>,
+    pub(super) query: Option<At<Value>>,
     pub(super) json: Option<At<Value>>,
     pub(super) form: Option<Keyed<At<Value>>>,
     pub(super) body: Option<At<Value>>,
@@ -101,7 +115,12 @@ impl HttpFile {
     pub(super) fn filled(&self) -> impl Iterator<Item = &At<Value>> {
         let form = self.form.iter().flat_map(|form| form.iter().map(|(_, value)| value));
         let bodies = self.json.iter().chain(&self.body);
-        self.headers.iter().map(|(_, value)| value).chain(form).chain(bodies)
+        form.chain(bodies)
+    }
+
+    /// Those that are filled last, and may name what the request is itself.
+    pub(super) fn filled_last(&self) -> impl Iterator<Item = &At<Value>> {
+        self.headers.iter().map(|(_, value)| value).chain(&self.query)
     }
 
     /// The templates that its answer is held against.
@@ -164,6 +183,8 @@ impl ReceiveFile {
 pub(super) struct HeartbeatFile {
     pub(super) every: Length,
     pub(super) timeout: Option<Length>,
+    #[serde(default)]
+    pub(super) idle: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

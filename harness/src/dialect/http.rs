@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::template::{Definitions, Template};
+use super::template::{Filling, Template};
 use super::{Dialect, Unfilled};
 use crate::plan::Vars;
-use crate::scenario::template::{Piece, as_text, pieces, value_of};
+use crate::scenario::template::{Piece, as_text, holes_of, pieces};
 
 /// How much of an answer's body is shown when it was not the wanted one, in characters.
 const SHOWN_MAX: usize = 200;
+
+/// What a request is itself, as its query and its headers may name it.
+pub(super) const ITSELF: [&str; 3] = ["method", "path", "body"];
 
 /// A request as the dialect file has it.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub(super) struct Request {
     pub(super) method: &'static str,
     /// A path on the target's host, or an absolute URL, with holes.
     pub(super) to: String,
+    /// What stands behind the `?`: mappings, one behind the other.
+    pub(super) query: Vec<Template>,
     pub(super) headers: Vec<(String, Template)>,
     pub(super) body: Body,
     pub(super) rule: Arc<Rule>,
@@ -131,7 +136,20 @@ impl Request {
             Body::Json(template) | Body::Text(template) => vec![template],
             Body::Form(fields) => fields.iter().map(|(_, value)| value).collect(),
         };
-        self.headers.iter().map(|(_, value)| value).chain(body)
+        self.headers.iter().map(|(_, value)| value).chain(&self.query).chain(body)
+    }
+
+    /// The names of all its holes.
+    pub(super) fn holes(&self) -> Vec<String> {
+        let inside = self.templates().flat_map(Template::holes).map(|(name, _)| name);
+        inside.chain(holes_of(&self.to).map(|hole| hole.name)).collect()
+    }
+
+    /// The names that its answer gives values to.
+    pub(super) fn taken(&self) -> Vec<String> {
+        let headers = self.rule.take_headers.iter().map(|(_, template)| template);
+        let holes = headers.chain(&self.rule.take).flat_map(Template::holes);
+        holes.map(|(name, _)| name).filter(|name| name != "_").collect()
     }
 }
 
@@ -142,24 +160,31 @@ impl Dialect {
     /// It has a hole that nothing fills.
     pub fn exchange(&self, name: &str, vars: &Vars) -> Result<Exchange, Unfilled> {
         let request = self.http.get(name).ok_or_else(|| Unfilled(name.to_owned()))?;
-        let fill = |template: &Template| template.fill(vars, &self.define);
-        let mut headers = texts(&request.headers, vars, &self.define)?;
+        let filling = Filling::of(vars, &self.define);
+        let to = address(&request.to, &filling)?;
         let (kind, body) = match &request.body {
             Body::None => ("", None),
-            Body::Json(template) => ("application/json", Some(fill(template)?.to_string())),
-            Body::Text(template) => ("text/plain; charset=utf-8", Some(as_text(&fill(template)?))),
+            Body::Json(template) => {
+                ("application/json", Some(template.fill(&filling)?.to_string()))
+            }
+            Body::Text(template) => {
+                ("text/plain; charset=utf-8", Some(as_text(&template.fill(&filling)?)))
+            }
             Body::Form(fields) => {
-                let fields = texts(fields, vars, &self.define)?;
+                let fields = texts(fields, &filling)?;
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.extend_pairs(fields);
                 ("application/x-www-form-urlencoded", Some(form.finish()))
             }
         };
+        let itself = itself(vars, request.method, &to, body.as_deref());
+        let filling = filling.with(&itself);
+        let mut headers = texts(&request.headers, &filling)?;
         let named = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if body.is_some() && !named {
             headers.push(("Content-Type".to_owned(), kind.to_owned()));
         }
-        let to = self.address(&request.to, vars)?;
+        let to = with_query(to, &request.query, &filling)?;
         let (name, method) = (request.name.clone(), request.method);
         Ok(Exchange { name, method, to, headers, body, rule: Arc::clone(&request.rule) })
     }
@@ -169,7 +194,7 @@ impl Dialect {
     /// # Errors
     /// One has a hole that nothing fills.
     pub fn headers(&self, vars: &Vars) -> Result<Vec<(String, String)>, Unfilled> {
-        texts(&self.connect.headers, vars, &self.define)
+        texts(&self.connect.headers, &Filling::of(vars, &self.define))
     }
 
     /// Whether it makes HTTP requests at all.
@@ -180,24 +205,52 @@ impl Dialect {
 
 fn texts(
     templates: &[(String, Template)],
-    vars: &Vars,
-    define: &Definitions,
+    with: &Filling<'_>,
 ) -> Result<Vec<(String, String)>, Unfilled> {
-    let fill = |(name, template): &(String, Template)| {
-        Ok((name.clone(), as_text(&template.fill(vars, define)?)))
-    };
+    let fill =
+        |(name, template): &(String, Template)| Ok((name.clone(), as_text(&template.fill(with)?)));
     templates.iter().map(fill).collect()
+}
+
+/// What is known of a request by those of its parts that are filled last.
+fn itself(vars: &Vars, method: &str, to: &str, body: Option<&str>) -> Vars {
+    let mut known = vars.clone();
+    for name in ITSELF {
+        known.remove(name);
+    }
+    let path = to.split('?').next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => path,
+    };
+    known.insert("method".to_owned(), Value::from(method));
+    known.insert("path".to_owned(), Value::from(path));
+    known.extend(body.map(|body| ("body".to_owned(), Value::from(body))));
+    known
+}
+
+fn with_query(mut to: String, query: &[Template], with: &Filling<'_>) -> Result<String, Unfilled> {
+    for template in query {
+        let fields = template.fill(with)?;
+        for (key, value) in fields.as_object().into_iter().flatten() {
+            to.push(if to.contains('?') { '&' } else { '?' });
+            encode(key, &mut to);
+            to.push('=');
+            encode(&as_text(value), &mut to);
+        }
+    }
+    Ok(to)
 }
 
 /// A path or URL with its holes filled. A value stays what it is inside a path or a query: what
 /// would end it there is percent-encoded (RFC 3986, 2.2). At the beginning it may be an address.
-pub(super) fn address(text: &str, vars: &Vars) -> Result<String, Unfilled> {
+pub(super) fn address(text: &str, with: &Filling<'_>) -> Result<String, Unfilled> {
     let mut filled = String::new();
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => filled.push_str(&text),
             Piece::Hole(hole) => {
-                let value = as_text(&value_of(&hole, vars)?);
+                let value = as_text(&with.value_of(&hole.to_string())?);
                 if filled.is_empty() {
                     filled.push_str(&value);
                 } else {

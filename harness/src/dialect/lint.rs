@@ -8,6 +8,7 @@ use serde_json::Value;
 
 pub(crate) use self::doubts::doubts;
 use super::file::{File, HttpFile, ReceiveFile, SendFile};
+use super::http::ITSELF;
 use super::template::{Template, USER};
 use super::{EventKind, RECEIVED, SENT, Verb};
 use crate::plan::Place;
@@ -39,8 +40,11 @@ pub(super) fn mistakes(text: &str, file: &File) -> Vec<Problem> {
             linter.sending(file, verb, way);
         }
     }
+    // A definition may be for what is filled last.
+    let mut known = linter.fillable.clone();
+    known.extend(ITSELF.iter().filter(|_| requests(file).next().is_some()).map(|it| (*it).into()));
     for (_, value) in file.define.iter() {
-        linter.filled(value, &linter.fillable.clone());
+        linter.filled(value, &known);
     }
     for way in ways(file) {
         linter.receiving(file, way);
@@ -55,6 +59,7 @@ pub(super) fn mistakes(text: &str, file: &File) -> Vec<Problem> {
 fn fillable(file: &File) -> BTreeSet<String> {
     let remembered = ways(file).flat_map(|way| &way.remember).map(|name| name.value.clone());
     let taken = requests(file).flat_map(HttpFile::taken).flat_map(holes_in);
+    let given = requests(file).flat_map(|way| &way.with).map(|name| name.value.clone());
     SENT.iter()
         .map(|(name, _)| *name)
         .chain(EVERYBODYS)
@@ -63,6 +68,7 @@ fn fillable(file: &File) -> BTreeSet<String> {
         .map(str::to_owned)
         .chain(remembered)
         .chain(taken)
+        .chain(given)
         .collect()
 }
 
@@ -99,8 +105,7 @@ impl Linter<'_> {
         known.retain(|name| {
             EVERYBODYS.contains(&name.as_str()) || !request.contains(&name.as_str())
         });
-        let known_in_path = |name: &String| file.define.get(name).is_none();
-        self.address(path, &known.iter().filter(|name| known_in_path(name)).cloned().collect());
+        self.address(path, &known);
         for (_, value) in file.connect.headers.iter() {
             self.filled(value, &known);
         }
@@ -156,6 +161,11 @@ impl Linter<'_> {
         }
         for value in way.filled() {
             self.filled(value, &self.fillable.clone());
+        }
+        let mut known = self.fillable.clone();
+        known.extend(ITSELF.iter().map(|name| (*name).to_owned()));
+        for value in way.filled_last() {
+            self.filled(value, &known);
         }
     }
 
@@ -213,7 +223,10 @@ impl Linter<'_> {
             item_holes(value, &|item| item.get("as").and_then(|_| item.get("of")))
         };
         let inside: BTreeSet<String> = way.templates().flat_map(shaped).collect();
-        bound.retain(|name| !inside.contains(name));
+        // A parameter has its value, and `$_` binds nothing.
+        bound.retain(|name| {
+            name != "_" && !inside.contains(name) && file.params.get(name).is_none()
+        });
         way.templates().for_each(|template| self.shaped(template));
         let known = || RECEIVED.iter().map(|(name, _)| *name);
         let from = way.templates().next().map_or(way.place, |template| template.place);

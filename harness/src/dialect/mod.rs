@@ -5,8 +5,10 @@
 //! [`Event`] and values. Both are pure functions.
 
 mod build;
+mod duty;
 mod equal;
 mod file;
+mod function;
 mod http;
 mod lint;
 mod need;
@@ -16,12 +18,14 @@ mod template;
 mod trial;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use duty::{Duty, Return};
+pub use function::FUNCTIONS;
 pub use http::{Exchange, Refusal};
 pub(crate) use lint::{doubts, locate};
 pub use need::FEATURES;
@@ -29,7 +33,7 @@ pub use shape::SHAPES;
 pub use trial::Trial;
 pub use words::{EventKind, RECEIVED, SENT, UnknownWord, Verb};
 
-use self::template::{Definitions, Template};
+use self::template::{Definitions, Filling, Template};
 use crate::plan::{Echo, Ordering, Source, Vars};
 use crate::scenario::{Problems, files};
 
@@ -57,6 +61,8 @@ pub struct Dialect {
     pub echo: Option<Echo>,
     /// Its timers, when the target does not say otherwise.
     pub heartbeat: Option<Heartbeat>,
+    /// It pings only a connection that is idle.
+    pub idle_pings: bool,
     /// It has no patience of its own: the tick that finds no pong since the last one is the end.
     two_ticks: bool,
     /// How a client learns that everything before has come.
@@ -67,6 +73,8 @@ pub struct Dialect {
     pub snapshot: Vec<EventKind>,
     /// Sizes and counts that the server refuses to pass.
     pub limits: Limits,
+    /// What a client owes a server that has ended its connection, before it comes back.
+    pub duty: Duty,
     /// Values that a user may set (`--var`), with their defaults.
     pub params: Vars,
     /// What it says that it lacks, in the words of `needs`.
@@ -75,6 +83,9 @@ pub struct Dialect {
     define: Definitions,
     http: BTreeMap<String, http::Request>,
     send: BTreeMap<Verb, Vec<Sending>>,
+    /// What is received, as the file has it.
+    rules: Vec<Receiving>,
+    /// The same with the values of the parameters.
     receive: Vec<Receiving>,
 }
 
@@ -267,7 +278,21 @@ impl Dialect {
                 self.define.insert(name.clone(), Template::Exactly(other.clone()));
             }
         }
+        self.receive = self.rules.iter().map(|rule| rule.settled(&self.params)).collect();
         self
+    }
+
+    /// The names that it gives values to: its parameters, what a connection remembers, and what the
+    /// answers to its HTTP requests bring.
+    pub fn gives(&self) -> BTreeSet<String> {
+        let remembered = self.rules.iter().flat_map(|rule| &rule.means.remember);
+        let taken = self.http.values().flat_map(http::Request::taken);
+        self.params.keys().chain(remembered).cloned().chain(taken).collect()
+    }
+
+    /// Whether it has an HTTP request of this name.
+    pub fn makes(&self, request: &str) -> bool {
+        self.http.contains_key(request)
     }
 
     /// The event that answers this request; none: nothing does.
@@ -288,9 +313,7 @@ impl Dialect {
 
     /// A path or an address with its holes filled.
     pub fn address(&self, text: &str, vars: &Vars) -> Result<String, Unfilled> {
-        let mut all = self.params.clone();
-        all.extend(vars.iter().map(|(name, value)| (name.clone(), value.clone())));
-        http::address(text, &all)
+        http::address(text, &Filling::of(vars, &self.define))
     }
 
     /// What is sent to ask for this. The values are the request's own (its arguments, an id, who
@@ -298,12 +321,13 @@ impl Dialect {
     /// `code` would turn joining a room into joining by code.
     pub fn request(&self, verb: Verb, vars: &Vars) -> Result<Request, Unfilled> {
         let (way, vars) = self.way(verb, vars).ok_or_else(|| Unfilled(verb.as_str().to_owned()))?;
+        let filling = Filling::of(&vars, &self.define);
         let frames = match &way.frames {
             Frames::Each(templates) => {
-                let fill = |template: &Template| template.fill(&vars, &self.define);
+                let fill = |template: &Template| template.fill(&filling);
                 templates.iter().map(fill).collect::<Result<Vec<_>, _>>()?
             }
-            Frames::Of(list) => match list.fill(&vars, &self.define)? {
+            Frames::Of(list) => match list.fill(&filling)? {
                 Value::Array(frames) => frames,
                 one => vec![one],
             },
@@ -331,7 +355,9 @@ impl Dialect {
     fn way(&self, verb: Verb, vars: &Vars) -> Option<(&Sending, Vars)> {
         for way in self.send.get(&verb)? {
             let Some(given) = &way.given else { return Some((way, vars.clone())) };
-            let values = Value::Object(vars.clone().into_iter().collect());
+            let params = self.params.iter().chain(vars);
+            let values = params.map(|(name, value)| (name.clone(), value.clone()));
+            let values = Value::Object(values.collect());
             if let Some(bound) = given.matched(&values) {
                 let mut all = vars.clone();
                 all.extend(bound);
@@ -364,19 +390,24 @@ impl Dialect {
         all.extend(event.fields.clone());
         let recall = event.means.recall.iter();
         let fill = |(name, template): &(String, Template)| {
-            Some((name.clone(), template.fill(&all, &self.define).ok()?))
+            Some((name.clone(), template.fill(&Filling::of(&all, &self.define)).ok()?))
         };
         recall.filter_map(fill).collect()
     }
 }
 
 impl Receiving {
+    /// The same with the values of parameters.
+    fn settled(&self, params: &Vars) -> Self {
+        Self { when: self.when.settled(params), ..self.clone() }
+    }
+
     /// The event that a message is; none when it is not like this.
     fn read(&self, message: &Value) -> Option<Event> {
         let mut fields = self.when.matched(message)?;
         for (name, template) in &self.with {
             // What is bound nowhere (an optional key that is not there) says nothing.
-            if let Ok(value) = template.fill(&fields, &Definitions::new()) {
+            if let Ok(value) = template.fill(&Filling::of(&fields, &Definitions::new())) {
                 fields.insert(name.clone(), value);
             }
         }

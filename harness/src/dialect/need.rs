@@ -26,6 +26,11 @@ impl Dialect {
         (by_path || self.send.contains_key(&verb)) && !lacks
     }
 
+    /// Whether this is asked for by HTTP, with the dialect's parameters as they are.
+    pub fn is_http(&self, verb: Verb) -> bool {
+        self.way(verb, &crate::plan::Vars::new()).is_some_and(|(way, _)| way.http.is_some())
+    }
+
     /// Whether to enter a room is to connect, and nothing is asked for then.
     pub fn enters_by_connecting(&self) -> bool {
         let says = |way: &Sending| {
@@ -134,24 +139,26 @@ impl Dialect {
             Frames::Of(list) => vec![list],
         };
         let requests = way.http.iter().chain(&way.before).filter_map(|name| self.http.get(name));
-        let requests: Vec<&super::http::Request> = requests.collect();
-        let bodies = requests.iter().flat_map(|request| request.templates());
-        let mut open: Vec<String> = frames
-            .into_iter()
-            .chain(bodies)
-            .flat_map(super::Template::holes)
-            .map(|(name, _)| name)
-            .collect();
-        let paths = requests.iter().map(|request| request.to.as_str());
-        let paths = paths.flat_map(crate::scenario::template::holes_of).map(|hole| hole.name);
-        open.extend(paths);
+        let requests = requests.flat_map(super::http::Request::holes);
+        let frames = frames.into_iter().flat_map(super::Template::holes).map(|(name, _)| name);
+        self.says_in(frames.chain(requests).collect(), hole)
+    }
+
+    /// Whether an HTTP request has this hole, itself or in a definition that it uses.
+    pub fn takes(&self, request: &str, hole: &str) -> bool {
+        self.http.get(request).is_some_and(|request| self.says_in(request.holes(), hole))
+    }
+
+    /// Whether a hole is among these, or in what they are defined by.
+    fn says_in(&self, mut open: Vec<String>, hole: &str) -> bool {
         // What a definition says is said, too.
         let mut seen = BTreeSet::new();
         while let Some(name) = open.pop() {
             if name == hole {
                 return true;
             }
-            if let Some(definition) = self.define.get(&name).filter(|_| seen.insert(name)) {
+            let definition = self.define.get(&name);
+            if let Some(definition) = definition.filter(|_| seen.insert(name)) {
                 open.extend(definition.holes().into_iter().map(|(name, _)| name));
             }
         }

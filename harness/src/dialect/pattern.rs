@@ -3,20 +3,22 @@
 //! A pattern is a template of this dialect's kind whose holes are a client's variables: one that has
 //! a value must have it in the frame, too; one that has none is given what stands there.
 
+mod wire;
+
 use serde_json::{Map, Value};
 
+use super::function;
 use super::shape::SHAPES;
 use super::template::Template;
 use super::{Dialect, Encoding, Unfilled};
 use crate::plan::Vars;
 use crate::scenario::template::{self, Hole, Piece, as_text, pieces};
-use crate::scenario::units::Size;
+
+use self::wire::{call, called, texts_of, wrong_function};
+pub use self::wire::{fill_wire, wire_mistake, wire_texts};
 
 /// The key of a value that stands for a frame of bytes: `{ $binary: "00 ff" }`.
 pub const BINARY: &str = "$binary";
-
-/// What stands alone in a mapping of a wire value, and says how its text is made.
-const WIRE: [&str; 3] = ["$json", "$size", "$lower"];
 
 /// Why a pattern cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -87,7 +89,7 @@ impl Dialect {
 
 /// What is wrong with a pattern whatever its holes come to.
 pub fn mistake(pattern: &Value) -> Option<String> {
-    Template::compile(&without_dots(pattern)).err()
+    wrong_function(pattern).or_else(|| Template::compile(&without_dots(pattern)).err())
 }
 
 /// The names that a pattern may give values to.
@@ -102,6 +104,10 @@ pub fn needs(pattern: &Value) -> Vec<Hole> {
     match pattern {
         Value::String(text) => template::holes_of(text).filter(computed).collect(),
         Value::Array(list) => list.iter().flat_map(needs).collect(),
+        Value::Object(entries) if entries.keys().any(|key| function::is_function(key)) => {
+            let function = called(entries).ok().flatten();
+            function.map(|function| template::holes(&texts_of(&function))).unwrap_or_default()
+        }
         Value::Object(entries) => entries
             .iter()
             .flat_map(|(key, value)| match key.as_str() {
@@ -126,6 +132,9 @@ fn without_dots(pattern: &Value) -> Value {
             if pieces(text).iter().any(computed) { Value::from("x") } else { pattern.clone() }
         }
         Value::Array(list) => list.iter().map(without_dots).collect(),
+        Value::Object(entries) if entries.keys().any(|key| function::is_function(key)) => {
+            Value::from("x")
+        }
         Value::Object(entries) => Value::Object(
             entries
                 .iter()
@@ -176,13 +185,16 @@ fn escaped(key: &str, value: Value) -> (String, Value) {
 }
 
 /// A pattern with the names filled that have a value; the others stay holes.
-fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unfilled> {
+fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unusable> {
     Ok(match pattern {
         Value::String(text) => resolve_text(text, vars)?,
         Value::Array(list) => {
             Value::Array(list.iter().map(|item| resolve(item, vars)).collect::<Result<_, _>>()?)
         }
         Value::Object(entries) => {
+            if let Some(function) = called(entries).map_err(Unusable::Wrong)? {
+                return Ok(literal(call(&function, vars)?));
+            }
             let mut resolved = Map::new();
             for (key, value) in entries {
                 let value = match key.as_str() {
@@ -206,15 +218,7 @@ fn resolve(pattern: &Value, vars: &Vars) -> Result<Value, Unfilled> {
 fn resolve_text(text: &str, vars: &Vars) -> Result<Value, Unfilled> {
     let pieces = pieces(text);
     if let [Piece::Hole(hole)] = pieces.as_slice() {
-        return Ok(match known(hole, vars)? {
-            None => Value::from(text),
-            Some(Value::String(text)) => Value::from(text.replace('$', "$$")),
-            // Exactly this, not one that has these keys among others.
-            Some(value @ (Value::Array(_) | Value::Object(_))) => {
-                Value::Object(Map::from_iter([("$is".to_owned(), value)]))
-            }
-            Some(value) => value,
-        });
+        return Ok(known(hole, vars)?.map_or_else(|| Value::from(text), literal));
     }
     let mut resolved = String::new();
     for piece in &pieces {
@@ -229,6 +233,17 @@ fn resolve_text(text: &str, vars: &Vars) -> Result<Value, Unfilled> {
     Ok(Value::String(resolved))
 }
 
+/// A pattern that is exactly this value, not one that has its keys among others.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::from(text.replace('$', "$$")),
+        value @ (Value::Array(_) | Value::Object(_)) => {
+            Value::Object(Map::from_iter([("$is".to_owned(), value)]))
+        }
+        value => value,
+    }
+}
+
 /// The value of a hole; none if it may be given one.
 fn known(hole: &Hole, vars: &Vars) -> Result<Option<Value>, Unfilled> {
     match template::value_of(hole, vars) {
@@ -236,83 +251,6 @@ fn known(hole: &Hole, vars: &Vars) -> Result<Option<Value>, Unfilled> {
         Err(_) if hole.argument.is_none() && !hole.name.contains('.') => Ok(None),
         Err(unfilled) => Err(unfilled),
     }
-}
-
-/// The texts of a wire value, without its operations: what its holes are looked for in.
-pub fn wire_texts(value: &Value) -> Value {
-    match value {
-        Value::Array(list) => list.iter().map(wire_texts).collect(),
-        Value::Object(entries) => match operation(entries) {
-            Some((_, inner)) => wire_texts(inner),
-            None => {
-                let texts = entries.iter().map(|(key, value)| (key.clone(), wire_texts(value)));
-                Value::Object(texts.collect())
-            }
-        },
-        other => other.clone(),
-    }
-}
-
-/// What is wrong with a wire value whatever its holes come to.
-pub fn wire_mistake(value: &Value) -> Option<String> {
-    match value {
-        Value::Array(list) => list.iter().find_map(wire_mistake),
-        Value::Object(entries) => match operation(entries) {
-            Some(("$size", Value::String(text))) if text.starts_with('$') => None,
-            Some(("$size", size)) => as_text(size).parse::<Size>().err().map(|e| e.to_string()),
-            Some(("$lower", inner)) if !inner.is_string() => Some("`$lower` wants a text".into()),
-            Some((_, inner)) => wire_mistake(inner),
-            None => {
-                let wires = |key: &&String| is_operation(key) || WIRE.contains(&key.as_str());
-                let odd = entries.keys().find(wires);
-                let odd = odd.map(|key| match key.as_str() {
-                    "$json" | "$size" | "$lower" => format!("`{key}` stands alone in its mapping"),
-                    key => format!("`{key}` is for patterns; there is nothing to compare here"),
-                });
-                odd.or_else(|| entries.values().find_map(wire_mistake))
-            }
-        },
-        _ => None,
-    }
-}
-
-/// The operation that a mapping of a wire value is; none if it is an ordinary one.
-fn operation(entries: &Map<String, Value>) -> Option<(&str, &Value)> {
-    let (key, inner) = entries.iter().next().filter(|_| entries.len() == 1)?;
-    WIRE.contains(&key.as_str()).then_some((key.as_str(), inner))
-}
-
-/// A wire value with its holes filled. `{ $size: 70KiB }` is a text of so many bytes, `{ $json: v }`
-/// is JSON inside a text, `{ $lower: t }` is a text in small letters.
-///
-/// # Errors
-/// A hole that nothing fills, or a size that is none.
-pub fn fill_wire(value: &Value, vars: &Vars) -> Result<Value, Unusable> {
-    Ok(match value {
-        Value::Array(list) => {
-            Value::Array(list.iter().map(|item| fill_wire(item, vars)).collect::<Result<_, _>>()?)
-        }
-        Value::Object(entries) => match operation(entries) {
-            Some(("$json", inner)) => Value::from(fill_wire(inner, vars)?.to_string()),
-            Some(("$lower", inner)) => {
-                Value::from(as_text(&template::fill(inner, vars)?).to_lowercase())
-            }
-            Some(("$size", size)) => {
-                let size: Size = as_text(&template::fill(size, vars)?)
-                    .parse()
-                    .map_err(|error| Unusable::Wrong(format!("{error}")))?;
-                Value::from("x".repeat(size.0))
-            }
-            _ => {
-                let mut filled = Map::new();
-                for (key, value) in entries {
-                    filled.insert(template::fill_text(key, vars)?, fill_wire(value, vars)?);
-                }
-                Value::Object(filled)
-            }
-        },
-        other => template::fill(other, vars)?,
-    })
 }
 
 #[cfg(test)]
@@ -411,6 +349,28 @@ mod tests {
         );
         assert!(fill_wire(&json!({"$size": "many"}), &vars).is_err());
         assert!(fill_wire(&json!("$nobody"), &vars).is_err());
+    }
+
+    #[test]
+    fn a_function_is_called_where_it_stands() {
+        let vars = vars(&json!({"secret": "7ad3773142a6692b25b8", "id": "1234.1234"}));
+        let auth = json!({"$hmac_sha256": {
+            "key": "$secret", "text": "$id:private-foobar", "prefix": "k:",
+        }});
+        let signed = "k:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
+        assert_eq!(fill_wire(&json!({"auth": auth}), &vars).unwrap(), json!({"auth": signed}));
+        let pattern = Pattern::new(&json!({"auth": auth, "more?": "$more"}), &vars).unwrap();
+        assert_eq!(pattern.matched(&json!({"auth": signed})), Some(Vars::new()));
+        assert_eq!(pattern.matched(&json!({"auth": "k:58df"})), None);
+        let needed: Vec<String> = needs(&auth).iter().map(ToString::to_string).collect();
+        assert_eq!(needed, ["secret", "id"]);
+        assert!(captures(&json!({"auth": auth})).is_empty());
+        let texts = wire_texts(&json!({"d": {"$json": {"a": auth}}}));
+        assert_eq!(template::holes(&texts).len(), 2);
+        assert_eq!((mistake(&auth), wire_mistake(&auth)), (None, None));
+        let wrong = json!({"a": {"$now": "h"}});
+        assert!(mistake(&wrong).is_some() && wire_mistake(&wrong).is_some());
+        assert!(fill_wire(&json!({"$now": "s"}), &vars).unwrap().is_u64());
     }
 
     proptest::proptest! {

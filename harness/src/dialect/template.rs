@@ -13,10 +13,13 @@
 //!   of the items' bindings. With `as: A` an item's value is `A` filled with its bindings; with
 //!   `any: [{ of, as }, …]` an item is like the first of these that fits. To send, it goes the other
 //!   way: an item that is like `as` becomes `of`.
+//! * `{ $md5: T }` and its like ([`super::function`]) are made of what is filled into them; nothing can
+//!   be matched against them.
 //! * `{ $matches: … }`, `{ $absent: true }` and their like ([`super::shape`]) say what a value is like;
 //!   they can only be matched. `"$_"` is anything, and binds nothing.
 
 mod explain;
+mod fill;
 #[cfg(test)]
 mod tests;
 
@@ -24,14 +27,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Unfilled;
 use super::equal::equal;
+use super::function::Function;
 use super::shape::Shape;
 use crate::plan::Vars;
-use crate::scenario::template::{Hole, Piece, as_text, pieces};
+use crate::scenario::template::{Hole, Piece, pieces};
 
-/// How deep one definition may use others.
-const DEFINITIONS_DEEP: usize = 16;
+pub(crate) use self::fill::Filling;
 
 /// How the names of a user's own data begin, of which a dialect knows nothing but their names.
 pub(crate) const USER: &str = "user.";
@@ -49,6 +51,7 @@ pub(crate) enum Template {
     Line(Vec<Piece>),
     ListOf { name: String, any: Vec<Item> },
     Shape(Shape),
+    Function(Box<Function<Self>>),
 }
 
 /// What an item of a list can look like.
@@ -115,6 +118,9 @@ impl Template {
         }
         if let Some(name) = entries.get("$list") {
             return Self::of_list(name, entries);
+        }
+        if let Some(function) = Function::read(entries, &Self::compile)? {
+            return Ok(Self::Function(Box::new(function)));
         }
         if let Some(shape) = Shape::read(entries)? {
             return Ok(Self::Shape(shape));
@@ -183,63 +189,6 @@ impl Template {
         };
         let any = items.iter().map(item).collect::<Result<Vec<_>, String>>()?;
         Ok(Self::ListOf { name: name.trim_start_matches('$').to_owned(), any })
-    }
-
-    /// The message with every hole filled.
-    pub(crate) fn fill(&self, vars: &Vars, define: &Definitions) -> Result<Value, Unfilled> {
-        self.fill_within(vars, define, DEFINITIONS_DEEP)
-    }
-
-    fn fill_within(
-        &self,
-        vars: &Vars,
-        define: &Definitions,
-        deep: usize,
-    ) -> Result<Value, Unfilled> {
-        Ok(match self {
-            Self::Exactly(value) => value.clone(),
-            Self::Hole(name) => value_of(name, vars, define, deep)?,
-            Self::Text(pieces) | Self::Line(pieces) => {
-                let mut text = String::new();
-                for piece in pieces {
-                    match piece {
-                        Piece::Text(part) => text.push_str(part),
-                        Piece::Hole(hole) => {
-                            text.push_str(&as_text(&value_of(&hole.name, vars, define, deep)?));
-                        }
-                    }
-                }
-                Value::String(text)
-            }
-            Self::List(list) => {
-                let fill = |item: &Self| item.fill_within(vars, define, deep);
-                Value::Array(list.iter().map(fill).collect::<Result<_, _>>()?)
-            }
-            Self::Mapping(entries) => {
-                let mut filled = Map::new();
-                for Entry { key, optional, value } in entries {
-                    match value.fill_within(vars, define, deep) {
-                        Ok(value) => drop(filled.insert(key.clone(), value)),
-                        Err(_) if *optional => {}
-                        Err(unfilled) => return Err(unfilled),
-                    }
-                }
-                Value::Object(filled)
-            }
-            Self::Json(inner) => Value::String(inner.fill_within(vars, define, deep)?.to_string()),
-            Self::AsText(inner) => Value::String(as_text(&inner.fill_within(vars, define, deep)?)),
-            Self::ListOf { name, any } => {
-                let items = value_of(name, vars, define, deep)?;
-                let items = items.as_array().ok_or_else(|| Unfilled(name.clone()))?;
-                let fill = |item: &Value| {
-                    let filled = any.iter().find_map(|form| form.fill(item, vars, define, deep));
-                    filled.ok_or_else(|| Unfilled(name.clone()))
-                };
-                Value::Array(items.iter().map(fill).collect::<Result<_, _>>()?)
-            }
-            // It says what a value is like, not what it is.
-            Self::Shape(_) => return Err(Unfilled("_".to_owned())),
-        })
     }
 
     /// The values of the holes that make this template the message; none when there are none.
@@ -311,6 +260,9 @@ impl Template {
                 any.iter().for_each(|form| form.of.collect(true, found));
             }
             Self::Shape(shape) => shape.inner().for_each(|inner| inner.collect(optional, found)),
+            Self::Function(function) => {
+                function.inner().for_each(|inner| inner.collect(optional, found));
+            }
         }
     }
 
@@ -324,6 +276,7 @@ impl Template {
             }
             Self::Json(inner) | Self::AsText(inner) => inner.lists(),
             Self::Shape(shape) => shape.inner().flat_map(Self::lists).collect(),
+            Self::Function(function) => function.inner().flat_map(Self::lists).collect(),
             Self::Exactly(_) | Self::Hole(_) | Self::Text(_) | Self::Line(_) => Vec::new(),
         }
     }
@@ -340,27 +293,17 @@ impl Template {
             Self::Json(inner) | Self::AsText(inner) => inner.ambiguous(),
             Self::ListOf { any, .. } => any.iter().find_map(|form| form.of.ambiguous()),
             Self::Shape(shape) => shape.inner().find_map(Self::ambiguous),
-            Self::Exactly(_) | Self::Hole(_) | Self::Line(_) => None,
+            Self::Exactly(_) | Self::Hole(_) | Self::Line(_) | Self::Function(_) => None,
         }
     }
 }
 
 impl Item {
-    /// An item's value as it is sent; none when it is not of this form.
-    fn fill(&self, item: &Value, vars: &Vars, define: &Definitions, deep: usize) -> Option<Value> {
-        let mut inside = vars.clone();
-        match &self.value {
-            Some(value) => inside.extend(value.matched(item)?),
-            None => inside.extend(item.as_object().cloned().unwrap_or_default()),
-        }
-        self.of.fill_within(&inside, define, deep).ok()
-    }
-
     /// The value of an item that came; none when it is not of this form.
     fn matched(&self, item: &Value) -> Option<Value> {
         let bound = self.of.matched(item)?;
         match &self.value {
-            Some(value) => value.fill(&bound, &Definitions::new()).ok(),
+            Some(value) => value.fill(&Filling::of(&bound, &Definitions::new())).ok(),
             None => Some(Value::Object(bound.into_iter().collect())),
         }
     }
@@ -381,16 +324,6 @@ fn written(pieces: &[Piece]) -> String {
         Piece::Hole(hole) => format!("${hole}"),
     };
     pieces.iter().map(part).collect()
-}
-
-fn value_of(name: &str, vars: &Vars, define: &Definitions, deep: usize) -> Result<Value, Unfilled> {
-    match (vars.get(name), define.get(name)) {
-        (Some(value), _) => return Ok(value.clone()),
-        (None, Some(template)) if deep > 0 => return template.fill_within(vars, define, deep - 1),
-        _ => {}
-    }
-    let inside = name.split_once('.').and_then(|(whole, part)| vars.get(whole)?.get(part));
-    inside.cloned().ok_or_else(|| Unfilled(name.to_owned()))
 }
 
 /// Gives a hole its value; a hole that has one already must get the same.

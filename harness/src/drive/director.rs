@@ -9,6 +9,7 @@ mod exchange;
 mod expects;
 mod frames;
 mod paths;
+mod returns;
 mod rounds;
 mod server;
 

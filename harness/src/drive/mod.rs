@@ -226,6 +226,7 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
 fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Shared {
     let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
+    let profile = Profile { idle_pings: plan.dialect.idle_pings, ..profile };
     let judge = Judge::new(&plan.checks, profile, plan.clients.len());
     let mut books = Books::new(plan.run_number, judge, names);
     books.keep_secrets(&plan.dialect.params);

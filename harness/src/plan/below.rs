@@ -82,6 +82,14 @@ fn upgrade(handshake: &Handshake) -> HttpPlan {
 }
 
 fn plain(http: &Http) -> Option<HttpPlan> {
+    if let Some(request) = &http.request {
+        let with = http.with.iter().map(|(name, value)| (name.value.clone(), value.value.clone()));
+        return Some(HttpPlan::Named {
+            request: request.value.clone(),
+            with: with.collect(),
+            headers: headers(&http.headers),
+        });
+    }
     let (method, path) = http.requests().into_iter().next()?;
     let form = |fields: &Keyed<At<String>>| {
         fields.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()

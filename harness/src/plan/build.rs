@@ -92,6 +92,11 @@ impl Plan {
             return Ok(Built::Skipped(reason));
         }
         let steps = if options.refusal { &file.refusal } else { &file.steps };
+        let given = dialect.gives();
+        if let Some(name) = scenario.borrowed.iter().find(|name| !given.contains(*name)) {
+            let reason = format!("dialect {} gives no value to `${name}`", dialect.name);
+            return Ok(Built::Skipped(reason));
+        }
         if let Some(reason) = needs::missing(file, steps, &dialect) {
             return Ok(Built::Skipped(reason));
         }
@@ -108,7 +113,8 @@ impl Plan {
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
-        let own = Own { file, given: &given, run: &run, users: users.as_ref() };
+        let params = &dialect.params;
+        let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
         let clients = clients(&own, &groups).map_err(problems)?;
         let below = needs::is_below(steps);
         let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
@@ -139,13 +145,11 @@ impl Plan {
         if below {
             plan.checks.leave_to_the_steps(file);
         }
-        let cost = Cost::of(&plan);
-        let mistakes = cost.against(&plan.dialect.limits, file);
-        if mistakes.is_empty() {
-            Ok(Built::Ready(Box::new(plan), cost))
-        } else {
-            Err(problems(mistakes))
+        if let Some(reason) = Cost::against(&plan, file) {
+            return Ok(Built::Skipped(reason));
         }
+        let cost = Cost::of(&plan);
+        Ok(Built::Ready(Box::new(plan), cost))
     }
 }
 
@@ -258,6 +262,8 @@ fn users(
 #[derive(Clone, Copy)]
 struct Own<'a> {
     file: &'a File,
+    /// The dialect's parameters.
+    params: &'a Vars,
     given: &'a Vars,
     run: &'a str,
     users: Option<&'a Users>,
@@ -295,14 +301,14 @@ fn clients(own: &Own<'_>, groups: &[Group]) -> Result<Vec<ClientPlan>, Vec<Probl
 
 /// A client's variables as they are written.
 fn raw_vars(own: &Own<'_>, settings: &At<model::Group>, group: &Group, index: u32) -> Vars {
-    let Own { file, given, run, .. } = own;
+    let Own { file, params, given, run, .. } = own;
     let several = group.size > 1;
     let name = match &settings.name {
         Some(name) => name.value.clone(),
         None if several => format!("{}-$run-$index", group.name),
         None => format!("{}-$run", group.name),
     };
-    let mut raw: Vars = Vars::new();
+    let mut raw: Vars = (*params).clone();
     for (name, value) in file.vars.iter().chain(settings.vars.iter()) {
         raw.insert(name.value.clone(), value.value.clone());
     }

@@ -6,7 +6,6 @@ use super::build::room_of;
 use super::{Action, Group, Plan, Step, StreamAction};
 use crate::dialect::{EventKind, Limits, Verb};
 use crate::scenario::model::File;
-use crate::scenario::problem::Problem;
 use crate::scenario::steps::each_step;
 
 /// What a simulated client keeps: its socket's buffers in the kernel and its own state.
@@ -107,22 +106,55 @@ impl Cost {
         None
     }
 
-    /// What the dialect's servers will refuse, told before the run.
-    pub(super) fn against(&self, limits: &Limits, file: &File) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let whole = limits.message_bytes.into_iter().chain(limits.frame_bytes).min();
-        let Some(bytes) = limits.text_bytes.or(whole) else { return problems };
-        each_step(&file.steps, &mut |step| {
-            let Some(say) = &step.say else { return };
-            if let Some(size) = say.0.size.as_ref().filter(|size| size.0 as u64 > bytes)
-                && step.refused.is_none()
-            {
-                let message = format!("servers of this kind take at most {} bytes", grouped(bytes));
-                problems.push(Problem::new(message).at(size.place));
-            }
-        });
-        problems
+    /// What the dialect's servers would refuse, as a sentence.
+    pub(super) fn against(plan: &Plan, file: &File) -> Option<String> {
+        let name = &plan.dialect.name;
+        let most = |what: String| Some(format!("dialect {name} takes at most {what}"));
+        if let Some((bytes, size)) = too_large(&plan.dialect.limits, file) {
+            let (bytes, size) = (grouped(bytes), grouped(size));
+            return most(format!("{bytes} bytes in a message; one has {size}"));
+        }
+        let limit = plan.dialect.limits.requests_per_s?;
+        let (group, rate) = too_often(plan, &plan.steps, limit)?;
+        most(format!("{limit} requests a second of a connection; `{group}` makes {rate:.0}"))
     }
+}
+
+/// The most bytes that a text may have, and those of one that has more.
+fn too_large(limits: &Limits, file: &File) -> Option<(u64, u64)> {
+    let whole = limits.message_bytes.into_iter().chain(limits.frame_bytes).min();
+    let bytes = limits.text_bytes.or(whole)?;
+    let mut largest = 0;
+    each_step(&file.steps, &mut |step| {
+        let size = step.say.as_ref().and_then(|say| say.0.size.as_ref());
+        let size = size.filter(|_| step.refused.is_none()).map_or(0, |size| size.0 as u64);
+        largest = largest.max(size);
+    });
+    (largest > bytes).then_some((bytes, largest))
+}
+
+/// The first group whose members send more often than they may in a phase, and how often.
+fn too_often(plan: &Plan, steps: &[Step], limit: u64) -> Option<(String, f64)> {
+    steps.iter().find_map(|step| match &step.action {
+        Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+            too_often(plan, steps, limit)
+        }
+        Action::Phase { streams, .. } => {
+            let rate = |who: usize, group: &Group| -> f64 {
+                let own = streams.iter().filter(|stream| stream.who == who);
+                let own = own.filter(|stream| match &stream.action {
+                    // What is asked for by HTTP is no request of the connection.
+                    StreamAction::Say(_) => !plan.dialect.is_http(Verb::Say),
+                    StreamAction::Ask(ask) => !plan.dialect.is_http(ask.verb),
+                });
+                own.map(|stream| stream.rate).sum::<f64>() / f64::from(group.size.max(1))
+            };
+            let groups = plan.groups.iter().enumerate();
+            let rates = groups.map(|(who, group)| (group.name.clone(), rate(who, group)));
+            rates.into_iter().find(|(_, rate)| *rate > limit as f64)
+        }
+        _ => None,
+    })
 }
 
 /// Offers a smaller largest group, rounded down to two digits, when that is enough.

@@ -21,6 +21,17 @@ pub(super) fn missing(file: &File, steps: &Steps, dialect: &Dialect) -> Option<S
     if let Some((kind, field)) = needs.fields.iter().find(unsaid) {
         return Some(format!("dialect {} does not say `{field}` of `{kind}`", dialect.name));
     }
+    for (request, with) in &needs.requests {
+        if !dialect.makes(request) {
+            return Some(lacks(&format!("the HTTP request `{request}`")));
+        }
+        if let Some(name) = with.iter().find(|name| !dialect.takes(request, name)) {
+            return Some(format!(
+                "the HTTP request `{request}` of {} has no `${name}`",
+                dialect.name
+            ));
+        }
+    }
     if needs.load_by_path && dialect.connect.in_path {
         let name = &dialect.name;
         return Some(format!("dialect {name} enters rooms by connecting, which is no load"));
@@ -120,6 +131,8 @@ struct Needs {
     events: BTreeSet<EventKind>,
     fields: BTreeSet<(EventKind, String)>,
     rooms: BTreeMap<String, Rooms>,
+    /// HTTP requests of the dialect, by their names there, and what is given to their holes.
+    requests: BTreeMap<String, BTreeSet<String>>,
     /// A phase enters or leaves rooms.
     load_by_path: bool,
 }
@@ -170,6 +183,12 @@ impl Needs {
             if join.0.membership == Some(Membership::None) {
                 self.feature("audience");
             }
+        }
+        if let Some((http, name)) =
+            step.http.as_ref().and_then(|it| it.request.as_ref().map(|n| (it, n)))
+        {
+            let with = self.requests.entry(name.value.clone()).or_default();
+            with.extend(http.with.keys().map(str::to_owned));
         }
         if step.create.as_ref().is_some_and(|create| create.capacity.is_some()) {
             self.feature("capacity");

@@ -196,6 +196,15 @@ pub enum HttpPlan {
         /// The body, and its type.
         body: Option<Body>,
     },
+    /// A request of the dialect.
+    Named {
+        /// Its name there.
+        request: String,
+        /// Values for its holes: wire values.
+        with: Vec<(String, Value)>,
+        /// More headers, or the same ones with other values.
+        headers: Vec<(String, String)>,
+    },
 }
 
 /// The body of a request.
@@ -220,6 +229,14 @@ pub struct AnswerPattern {
     pub body: Option<Value>,
     /// A pattern of the body as JSON.
     pub json: Option<Value>,
+}
+
+impl AnswerPattern {
+    /// Whether it says nothing at all.
+    pub fn is_silent(&self) -> bool {
+        let Self { status, headers, body, json } = self;
+        status.is_empty() && headers.is_empty() && body.is_none() && json.is_none()
+    }
 }
 
 /// Which status.

@@ -19,6 +19,9 @@ pub(crate) mod wire;
 pub use problem::{Problem, Problems};
 pub use steps::ACTIONS;
 
+use std::collections::BTreeSet;
+
+use crate::dialect::Dialect;
 use crate::plan::{ServerSetup, Source};
 
 /// A scenario file that was read and found free of mistakes.
@@ -26,6 +29,8 @@ use crate::plan::{ServerSetup, Source};
 pub struct Scenario {
     pub(crate) source: Source,
     pub(crate) file: model::File,
+    /// The names in it to which only a dialect gives values.
+    pub(crate) borrowed: BTreeSet<String>,
 }
 
 impl Scenario {
@@ -36,16 +41,28 @@ impl Scenario {
 
     /// A scenario from its file's text, or everything that is wrong with it.
     pub fn parse(source: Source) -> Result<Self, Problems> {
+        Self::parse_with(source, &BTreeSet::new())
+    }
+
+    /// The same, where a dialect gives values to these names, too.
+    pub fn parse_with(source: Source, given: &BTreeSet<String>) -> Result<Self, Problems> {
         let root = match tree::parse(&source.text) {
             Ok(root) => root,
             Err(problem) => return Err(Problems::new(source, vec![problem])),
         };
         let (file, mut problems) = read::read::<model::File>(&root);
+        let mut borrowed = BTreeSet::new();
         if let Some(file) = &file {
-            problems.extend(lint::lint(&source.text, file));
+            // Whether its own dialect can be read is found out later.
+            let own = file.dialect.as_ref().and_then(|own| Dialect::load(own).ok());
+            let own = own.map(|dialect| dialect.gives()).unwrap_or_default();
+            let known = |name: &str| own.contains(name) || given.contains(name);
+            let (wrong, used) = lint::lint(&source.text, file, &known);
+            problems.extend(wrong);
+            borrowed = used;
         }
         match file {
-            Some(file) if problems.is_empty() => Ok(Self { source, file }),
+            Some(file) if problems.is_empty() => Ok(Self { source, file, borrowed }),
             _ => Err(Problems::new(source, problems)),
         }
     }

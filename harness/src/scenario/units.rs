@@ -22,7 +22,7 @@ const RATE_MAX: f64 = 10_000_000.0;
 #[error("{0}")]
 pub struct NotOne(String);
 
-pub(super) fn not_one(text: &str, what: &str, like: &str) -> NotOne {
+pub(crate) fn not_one(text: &str, what: &str, like: &str) -> NotOne {
     NotOne(format!("`{text}` is not {what}\nwrite it like {like}"))
 }
 
@@ -231,7 +231,7 @@ pub fn heartbeat_text(Heartbeat { every, timeout }: Heartbeat) -> String {
 }
 
 /// Reads a scalar of the language from a text or a number.
-pub(super) fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn scalar<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: Display>,
     D: Deserializer<'de>,
@@ -262,7 +262,7 @@ macro_rules! read_as_scalar {
         }
     )*};
 }
-pub(super) use read_as_scalar;
+pub(crate) use read_as_scalar;
 
 read_as_scalar!(Length, Rate, Size, Limit, Span);
 

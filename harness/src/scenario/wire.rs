@@ -196,6 +196,8 @@ pub(crate) struct Http {
     pub(crate) delete: Option<At<String>>,
     pub(crate) head: Option<At<String>>,
     pub(crate) options: Option<At<String>>,
+    pub(crate) request: Option<At<String>>,
+    pub(crate) with: Keyed<At<Value>>,
     pub(crate) headers: Keyed<At<OneOrList>>,
     pub(crate) json: Option<At<Value>>,
     pub(crate) form: Option<At<Keyed<At<String>>>>,

@@ -351,3 +351,16 @@ fn a_profile_that_promises_nothing_has_nothing_judged() {
     assert_eq!(shaped("echo: apart"), (Some(Ordering::Total), Some(Echo::Apart)));
     assert_eq!(shaped("echo: any\nordering: any"), (None, None));
 }
+
+/// What a profile says of its server's own names and secrets, cases and the dialect's templates use.
+#[test]
+fn the_variables_of_a_profile_are_the_parameters_of_its_dialect() {
+    let text = "profile: p\ndialect: pusher\nvars: { app_id: 7, key: k, nobody: x }\n";
+    let source = Source { name: "p".to_owned(), text: text.into() };
+    let profile = Profile::read(&source).expect("a profile");
+    let dialect = profile.shape(Dialect::shipped("pusher").expect("a dialect"));
+    let path = dialect.path(&harness::plan::Vars::new()).expect("a path");
+    assert!(path.starts_with("/app/k?"), "{path}");
+    assert_eq!(dialect.params["app_id"], "7");
+    assert!(!dialect.params.contains_key("nobody"));
+}

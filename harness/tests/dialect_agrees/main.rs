@@ -7,6 +7,7 @@ mod chat;
 mod events;
 mod native;
 mod project;
+mod pusher;
 mod rooms;
 mod seed;
 
@@ -17,7 +18,8 @@ use harness::dialect::Dialect;
 fn paths_and_timers_are_the_same() {
     for dialect in protocol::Dialect::ALL {
         let file = Dialect::load(dialect.name()).unwrap_or_else(|problems| panic!("{problems}"));
-        let path = file.connect.path.trim_end_matches("/$room");
+        let path = file.connect.path.split('?').next().expect("a path");
+        let path = path.trim_end_matches("/$room").trim_end_matches("/$key");
         assert_eq!(path, dialect.path(), "{}", dialect.name());
         assert_eq!(file.connect.subprotocol.as_deref(), dialect.subprotocol());
         let timers = file.heartbeat.expect("every one of them pings");

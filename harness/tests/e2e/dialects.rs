@@ -1,5 +1,7 @@
 //! Every shipped scenario passes on every dialect that can carry it, and finds there what is wrong.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::proxy::{Fault, Frame, Hop, Proxy, TEXT, Way};
@@ -7,10 +9,10 @@ use super::runs::{Call, Ran, Server};
 use super::scenarios::{assert_passes, beside, small};
 
 /// Runs a scenario against a server that the harness starts itself.
-fn run_once(scenario: &str, dialect: &str) -> Ran {
+fn run_once(scenario: &str, dialect: &str, more: &[&str]) -> Ran {
     let (args, server_args) = small(scenario);
     let server_args = server_args.join(" ");
-    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]);
+    let call = Call::shortened(scenario).args(args).args(&["--dialect", dialect]).args(more);
     if server_args.is_empty() || server_args.contains("--heartbeat") {
         // The scenario itself says what heartbeat its server has.
         return call.end();
@@ -22,7 +24,7 @@ macro_rules! passes {
     ($($test:ident: $scenario:literal, $dialect:literal;)*) => {$(
         #[test]
         fn $test() {
-            assert_passes(|| run_once($scenario, $dialect));
+            assert_passes(|| run_once($scenario, $dialect, &[]));
         }
     )*};
 }
@@ -31,11 +33,16 @@ passes! {
     broadcast_passes_on_project: "broadcast", "project";
     broadcast_passes_on_rooms: "broadcast", "rooms";
     broadcast_passes_on_events: "broadcast", "events";
+    broadcast_passes_on_pusher: "broadcast", "pusher";
+    broadcast_passes_on_pusher_presence: "broadcast", "pusher-presence";
     fan_out_passes_on_project: "fan-out", "project";
     fan_out_passes_on_events: "fan-out", "events";
+    fan_out_passes_on_pusher: "fan-out", "pusher";
     join_passes_on_project: "join", "project";
     join_passes_on_rooms: "join", "rooms";
     join_passes_on_events: "join", "events";
+    join_passes_on_pusher: "join", "pusher";
+    join_passes_on_pusher_presence: "join", "pusher-presence";
     one_to_one_passes_on_chat: "one-to-one", "chat";
     presence_storm_passes_on_rooms: "presence-storm", "rooms";
     slow_consumer_passes_on_rooms: "slow-consumer", "rooms";
@@ -43,6 +50,31 @@ passes! {
     timeout_disconnect_passes_on_project: "timeout-disconnect", "project";
     timeout_disconnect_passes_on_rooms: "timeout-disconnect", "rooms";
     timeout_disconnect_passes_on_events: "timeout-disconnect", "events";
+    timeout_disconnect_passes_on_pusher: "timeout-disconnect", "pusher";
+    timeout_disconnect_passes_on_pusher_presence: "timeout-disconnect", "pusher-presence";
+}
+
+macro_rules! passes_with {
+    ($($test:ident: $scenario:literal, $dialect:literal, $var:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            assert_passes(|| run_once($scenario, $dialect, &["--var", $var]));
+        }
+    )*};
+}
+
+// The backend signs, or speaks.
+passes_with! {
+    pusher_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher", "authorized=fetch";
+    pusher_presence_channels_are_authorized_by_the_servers_own_endpoint:
+        "join", "pusher-presence", "authorized=fetch";
+    broadcast_passes_on_pusher_when_it_is_published_over_http:
+        "broadcast", "pusher", "said_by=backend";
+    broadcast_passes_on_cache_channels_of_pusher:
+        "broadcast", "pusher", "kind=private-cache";
+    slow_consumer_passes_on_pusher_presence_when_it_is_published_over_http:
+        "slow-consumer", "pusher-presence", "said_by=backend";
 }
 
 #[test]
@@ -78,6 +110,19 @@ fn drop_each(part: &'static str, n: usize) -> Fault {
 
 fn double_each(part: &'static str, n: usize) -> Fault {
     each(part, n, |hop| hop.frames.extend_from_within(..))
+}
+
+/// Of the texts to a client that have this in them, the second is lost. Whose comes first, of those to
+/// several clients, nobody knows.
+fn drop_second(part: &'static str) -> Fault {
+    let mut counts = BTreeMap::new();
+    each(part, 1, move |hop| {
+        let count = counts.entry(hop.conn).or_insert(0);
+        *count += 1;
+        if *count == 2 {
+            hop.frames.clear();
+        }
+    })
 }
 
 /// What a newcomer is told of the content is not what the others have.
@@ -129,11 +174,21 @@ finds! {
     rooms_a_newcomer_with_another_content:
         "storage", "rooms", "storage", "snapshot", spoil_snapshots();
     rooms_a_newcomer_who_is_not_announced:
-        "join", "rooms", "steps", "notice", drop_each("RoomJoined", 3);
+        "join", "rooms", "steps", "notice", drop_second("RoomJoined");
     rooms_a_newcomer_who_is_announced_twice:
         "join", "rooms", "membership", "notice", double_each("RoomJoined", 1);
     rooms_an_entry_that_is_told_twice:
         "timeout-disconnect", "rooms", "protocol", "reply", double_each("RoomJoined", 1);
+    pusher_a_message_that_does_not_arrive:
+        "broadcast", "pusher", "delivery", "loss", drop_each("client-message", 500);
+    pusher_a_message_that_comes_twice:
+        "broadcast", "pusher", "delivery", "duplicate", double_each("client-message", 500);
+    pusher_a_member_who_is_not_announced:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_added", 1);
+    pusher_a_member_who_is_announced_twice:
+        "join", "pusher-presence", "membership", "notice", double_each("member_added", 1);
+    pusher_a_farewell_that_does_not_come:
+        "join", "pusher-presence", "steps", "notice", drop_each("member_removed", 1);
     chat_a_farewell_that_does_not_come:
         "one-to-one", "chat", "steps", "notice", drop_each("partner_left", 1);
     chat_a_message_that_does_not_arrive:

@@ -1,11 +1,14 @@
 //! Servers of protocols that the harness has never heard of, described by a file: login and tokens,
-//! cookies, tickets, several frames for one answer, JSON inside texts; and a protocol of plain lines.
+//! cookies, tickets, several frames for one answer, JSON inside texts, signed requests, close codes that say
+//! whether to come back; and a protocol of plain lines.
 
 #![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
+mod back;
 mod lines;
 mod net;
 mod shop;
+mod signed;
 mod users;
 
 use std::path::Path;

@@ -48,6 +48,18 @@ impl Outlet {
     }
 }
 
+impl Outlet {
+    /// Ends the connection, with a Close frame of this code or without a word.
+    pub(crate) fn end(&self, code: Option<u16>) {
+        let mut stream = self.0.lock().expect("nobody panicked");
+        if let Some(code) = code {
+            let [high, low] = code.to_be_bytes();
+            drop(stream.write_all(&[0x88, 2, high, low]));
+        }
+        drop(stream.shutdown(std::net::Shutdown::Write));
+    }
+}
+
 /// What a server does.
 pub(crate) trait Serves: Send + Sync + 'static {
     /// Answers a request by HTTP.

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use protocol::pusher::{App, Hook};
 use protocol::{
     Change, ConnId, Frame, Ids, Limits, LocalWorld, Make, NotKept, Outlet, RawValue, Room, Tally,
     Time, World,
@@ -67,7 +69,7 @@ impl Faulty {
             keeps: Cell::new(false),
             disk_full: Cell::new(false),
             kept: RefCell::default(),
-            inner: LocalWorld::new(limits, Ids::new([42; 32])),
+            inner: LocalWorld::new(limits, Ids::new([42; 32])).with_app(App::default()),
             fault,
             spared: Cell::new(0),
             held: RefCell::new(None),
@@ -120,7 +122,8 @@ fn is_a(text: &str, kind: &str) -> bool {
             .and_then(|rest| rest.strip_prefix(kind))
             .is_some_and(|rest| rest.starts_with('"'))
     };
-    kind.is_empty() || [r#"{"type":""#, r#"{"status":""#, r#"{""#].into_iter().any(starts)
+    kind.is_empty()
+        || [r#"{"type":""#, r#"{"status":""#, r#"{"event":""#, r#"{""#].into_iter().any(starts)
 }
 
 impl Outlet for Faulty {
@@ -206,6 +209,26 @@ impl World for Faulty {
             }
         }
         Ok(())
+    }
+
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<ConnId>)) {
+        self.inner.rooms_named(prefix, look);
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.inner.app(key)
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        self.inner.admit(app)
+    }
+
+    fn dismiss(&self, app: &App) {
+        self.inner.dismiss(app);
+    }
+
+    fn hook(&self, app: &Arc<App>, hook: Hook) {
+        self.inner.hook(app, hook);
     }
 
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {

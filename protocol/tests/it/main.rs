@@ -14,6 +14,7 @@ mod guarantees;
 mod heartbeats;
 mod noise;
 mod project;
+mod pusher;
 mod refusals;
 mod requests;
 mod rooms;

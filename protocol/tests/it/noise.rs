@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use protocol::{
-    ConnId, Dialect, Ending, Flow, Frame, Ids, Incoming, Limits, LocalWorld, Now, Reason, Session,
-    events,
+    ConnId, Dialect, Ending, Flow, Frame, Ids, Incoming, Limits, LocalWorld, Now, Opening, Reason,
+    Session, events, pusher,
 };
 use serde_json::{Value, json};
 
@@ -13,13 +13,17 @@ const BOB: ConnId = ConnId(2);
 const CY: ConnId = ConnId(3);
 
 fn world() -> LocalWorld {
-    LocalWorld::new(Limits::default(), Ids::new([1; 32]))
+    LocalWorld::new(Limits::default(), Ids::new([1; 32])).with_app(pusher::App::default())
 }
 
 /// Somebody who is in the room of everybody else here. In `chat`, `code` is the one that it joins.
 fn member(dialect: Dialect, conn: ConnId, code: &str, world: &LocalWorld) -> Session<ConnId> {
-    let name = dialect.takes_name().then_some("r");
-    let mut session = Session::open(dialect, Now::default(), name, conn, world);
+    let opening = match dialect {
+        Dialect::Pusher => Opening { name: Some("app-key"), query: "protocol=7" },
+        _ => Opening::named(dialect.takes_name().then_some("r")),
+    };
+    let session = Session::open(dialect, Now::default(), opening, conn, world);
+    let mut session = session.expect("everybody is let in");
     let requests = match dialect {
         Dialect::Native => vec![json!({"type": "join", "room": "r"})],
         Dialect::Events => vec![json!({"type": "subscribe", "channel": "r"})],
@@ -29,6 +33,12 @@ fn member(dialect: Dialect, conn: ConnId, code: &str, world: &LocalWorld) -> Ses
                 code => json!({"type": "join_room", "room_code": code}),
             };
             vec![json!({"type": "set_username", "username": "x"}), enters]
+        }
+        Dialect::Pusher => {
+            let auth =
+                pusher::auth::channel(&pusher::App::default(), session.id(), "private-r", None);
+            let data = json!({"channel": "private-r", "auth": auth});
+            vec![json!({"event": "pusher:subscribe", "data": data})]
         }
         Dialect::Project | Dialect::Rooms => vec![],
     };
@@ -60,8 +70,14 @@ fn is_message(dialect: Dialect, frame: &Frame) -> bool {
     match dialect {
         Dialect::Rooms => sent.as_object().is_some_and(|fields| fields.len() == 1),
         Dialect::Events => sent["status"].is_string() || sent["type"] == "event",
+        Dialect::Pusher => sent["event"].is_string(),
         _ => sent["type"].is_string(),
     }
+}
+
+fn is_error(frame: &Frame) -> bool {
+    let text = frame.as_text();
+    text.contains(r#""code":""#) || text.starts_with(r#"{"event":"pusher:error""#)
 }
 
 /// Judges what becomes of this text in each dialect.
@@ -80,7 +96,7 @@ fn judge(text: &str) -> Result<(), TestCaseError> {
             prop_assert!(is_message(dialect, frame), "{dialect:?}: {}", frame.as_text());
         }
         // What is wrong is answered to whoever sent it, once, and is nobody else's business.
-        let errors = ann.iter().filter(|frame| frame.as_text().contains(r#""code":""#)).count();
+        let errors = ann.iter().filter(|frame| is_error(frame)).count();
         prop_assert!(errors <= 1, "{dialect:?}");
         prop_assert!(errors == 0 || bob.is_empty(), "{dialect:?}");
         if serde_json::from_str::<Value>(text).is_err() {
@@ -91,10 +107,11 @@ fn judge(text: &str) -> Result<(), TestCaseError> {
 }
 
 const WORDS: &str = "r x join chat store presence typing read name create leave subscribe unsubscribe \
+    pusher:subscribe pusher:unsubscribe pusher:signin pusher:ping client-x private-r presence-r #r \
     set_username create_room join_room stop_typing leave_room JoinRoom LeaveRoom UpdatePresence \
     UpdateStorage Insert Remove Pong Active Idle";
 
-const KEYS: &str = "type id room code text patch ops put delete key value on seq since epoch membership \
+const KEYS: &str = "event auth channel_data user_data user_id user_info type id room code text patch ops put delete key value on seq since epoch membership \
     username capacity if_version x y channel data content room_code cursor_position status JoinRoom \
     LeaveRoom UpdatePresence UpdateStorage Insert Remove Pong";
 
@@ -129,6 +146,8 @@ fn dressed() -> impl Strategy<Value = Value> {
             let tagged = if deep { json!({inner: value}) } else { value };
             message.retain(|key, _| key.starts_with(|first: char| first.is_ascii_lowercase()));
             message.insert("type".to_owned(), json!(outer));
+            message.insert("event".to_owned(), json!(outer));
+            message.insert("channel".to_owned(), json!("private-r"));
             message.insert("room".to_owned(), json!("r"));
             message.insert(outer, tagged);
             Value::Object(message)
@@ -194,7 +213,9 @@ fn times_on_a_channel_never_go_back_whoever_looked_at_the_clock_first() {
     let at =
         |seconds| Now::after_start(std::time::Duration::from_secs(seconds), Default::default());
     let world = world();
-    let mut session = Session::open(Dialect::Events, at(1), None, ANN, &world);
+    let opening = Opening::default();
+    let session = Session::open(Dialect::Events, at(1), opening, ANN, &world);
+    let mut session = session.expect("everybody is let in");
     let subscribe = |session: &mut Session<ConnId>, seconds, verb: &str| {
         let text = json!({"type": verb, "channel": "c"}).to_string();
         assert_eq!(session.received(at(seconds), Incoming::Text(&text), &world), Flow::Continue);
@@ -219,7 +240,9 @@ fn times_on_a_channel_never_go_back_whoever_looked_at_the_clock_first() {
 fn a_room_ends_with_its_last_member_whoever_looked_at_the_clock_first() {
     let at =
         |seconds| Now::after_start(std::time::Duration::from_secs(seconds), Default::default());
-    for dialect in [Dialect::Project, Dialect::Rooms, Dialect::Chat, Dialect::Events] {
+    for dialect in
+        [Dialect::Project, Dialect::Rooms, Dialect::Chat, Dialect::Events, Dialect::Pusher]
+    {
         let world = world();
         let mut ann = member(dialect, ANN, "", &world);
         let code = ann.rooms().next().expect("she is in a room");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::{
-    ConnId, Dialect, Ending, Flow, Incoming, Limits, Now, Reason, Session, Time, tick_room,
+    ConnId, Dialect, Ending, Flow, Incoming, Limits, Now, Opening, Reason, Session, Time, tick_room,
 };
 
 use crate::faulty::{Fault, Faulty};
@@ -40,10 +40,25 @@ impl Server {
     }
 
     pub(crate) fn open_as(&mut self, dialect: Dialect, name: Option<&str>, conn: ConnId) {
-        let now = self.now();
-        let session = Session::open(dialect, now, name, conn, &self.world);
-        let old = self.sessions.insert(conn, session);
-        assert!(old.is_none(), "{conn:?} is open already");
+        let refused = self.try_open(dialect, Opening::named(name), conn);
+        assert_eq!(refused, None, "{conn:?} is not let in");
+    }
+
+    /// Opens a connection, or says how it ends.
+    pub(crate) fn try_open(
+        &mut self,
+        dialect: Dialect,
+        opening: Opening<'_>,
+        conn: ConnId,
+    ) -> Option<Ending> {
+        match Session::open(dialect, self.now(), opening, conn, &self.world) {
+            Ok(session) => {
+                let old = self.sessions.insert(conn, session);
+                assert!(old.is_none(), "{conn:?} is open already");
+                None
+            }
+            Err(ending) => Some(ending),
+        }
     }
 
     pub(crate) fn say(&mut self, conn: ConnId, text: &str) -> Option<Ending> {
@@ -56,7 +71,7 @@ impl Server {
         match session.received(now, message, &self.world) {
             Flow::Continue | Flow::Alive => None,
             Flow::Close(ending) => {
-                self.end(conn, ending.reason_told());
+                self.end(conn, ending.told);
                 Some(ending)
             }
         }

@@ -18,7 +18,7 @@ use futures_lite::{StreamExt, future};
 use parking_lot::Mutex;
 use protocol::{
     Change, Flow, Frame, Ids, Incoming, Limits, Make, NotKept, Now, Outlet, Reason, Room, Session,
-    Tally, Time, World, events,
+    Tally, Time, World, events, pusher::App,
 };
 use tide::{Request, Response};
 use tide_websockets::{Message, WebSocket, WebSocketConnection};
@@ -30,7 +30,7 @@ use crate::{
     routes::{self, Endpoint, Serves},
     server::Server,
     shutdown::Shutdown,
-    upgrade::NAME,
+    upgrade::Asked,
     world,
 };
 
@@ -43,7 +43,9 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let is_ours =
         |endpoint: &Endpoint| matches!(endpoint.serves, Serves::Socket(_) | Serves::Publish);
-    let (ours, others) = endpoints.into_iter().partition(is_ours);
+    // Its rooms are its own: what is published by the API would be heard by nobody.
+    let endpoints = endpoints.into_iter().filter(|it| !matches!(it.serves, Serves::Api(_)));
+    let (ours, others) = endpoints.partition(is_ours);
     let mut app = routes::app(server.clone(), others);
     let hall = Arc::new(Hall { server: server.clone(), rooms: Mutex::default() });
     for endpoint in ours.iter().filter(|endpoint| endpoint.is_on(&server.config)) {
@@ -84,12 +86,15 @@ async fn converse(
 ) -> tide::Result<()> {
     let server = hall.server.clone();
     server.metrics.connected(speaks);
-    let name = request.param(NAME).ok().map(str::to_owned);
+    let asked = Asked::of(&request);
     let peer = Peer(stream.clone());
     let mut turn = Turn { hall, here: RefCell::default(), errands: RefCell::default() };
-    let mut session = speaks
-        .dialect()
-        .map(|dialect| Session::open(dialect, server.now(), name.as_deref(), peer.clone(), &turn));
+    let open = |dialect| Session::open(dialect, server.now(), asked.opening(), peer.clone(), &turn);
+    // Whoever is not let in is told no reason.
+    let Ok(mut session) = speaks.dialect().map(open).transpose() else {
+        server.metrics.disconnected(speaks);
+        return Ok(());
+    };
     turn.send_all().await;
     while let Some(Ok(message)) = stream.next().await {
         let flow = match (&mut session, &message) {
@@ -234,8 +239,27 @@ impl World for Turn {
         Some(result)
     }
 
+    fn rooms_named(&self, prefix: &str, look: &mut dyn FnMut(&Room<Peer>)) {
+        let rooms = self.hall.rooms.lock();
+        for (_, (room, _)) in rooms.iter().filter(|(name, _)| name.starts_with(prefix)) {
+            look(room);
+        }
+    }
+
     fn with_ids<R>(&self, act: impl FnOnce(&mut Ids) -> R) -> R {
         act(&mut self.hall.server.ids.lock())
+    }
+
+    fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.hall.server.apps.with_key(key)
+    }
+
+    fn admit(&self, app: &App) -> bool {
+        self.hall.server.apps.admit(app)
+    }
+
+    fn dismiss(&self, app: &App) {
+        self.hall.server.apps.dismiss(app);
     }
 
     fn limits(&self) -> &Limits {

@@ -9,6 +9,7 @@ mod framing;
 mod handshake;
 mod program;
 mod publish;
+mod pusher;
 mod rooms;
 mod tls;
 #[cfg(feature = "tide-websockets")]

@@ -176,6 +176,9 @@ fn mistakes_are_told_in_one_line() {
     fails(&["--mount", "chat=/ws"], 2, "native at /ws");
     fails(&["--mount", "chat=/a", "--mount", "rooms=/a"], 2, "chat at /a");
     fails(&["--watch", "/no/such/place"], 2, "--watch");
+    fails(&["--pusher-app", "colour=red"], 2, "webhook_delay=");
+    fails(&["--pusher-app", "id=1", "--pusher-app", "id=1,key=b"], 2, "two applications");
+    fails(&["--pusher-app", "webhook=https://x/"], 2, "http://");
     fails(&["--drain", "soon"], 2, "--drain");
     fails(&["--log", "loud"], 2, "--log");
     fails(&["--max-connections", "100000000"], 2, "ulimit -n 100000");
@@ -208,6 +211,7 @@ fn help_names_the_environment_and_the_environment_counts() {
         "TIDEMARK_WATCH",
         "TIDEMARK_PUBLISH",
         "TIDEMARK_ADMIN",
+        "TIDEMARK_PUSHER_APP",
     ];
     for option in options {
         assert!(help.contains(option), "{option}\n{help}");
@@ -216,11 +220,14 @@ fn help_names_the_environment_and_the_environment_counts() {
     command.env("TIDEMARK_LISTEN", "127.0.0.1:0").env("TIDEMARK_MAX_CONNECTIONS", "1");
     command.env("TIDEMARK_ADMIN", "1").env("TIDEMARK_PUBLISH", "0");
     command.env("TIDEMARK_MOUNT", "chat=/a,rooms=/b");
+    command.env("TIDEMARK_PUSHER_APP", "id=2,key=k2;id=3,key=k3,secret=s3");
     let serving = Serving::of(command);
     assert!(serving.get("/admin/rooms").starts_with("HTTP/1.1 200 "));
     assert!(serving.get("/publish/files").starts_with("HTTP/1.1 404 "));
     assert!(serving.get("/a").starts_with("HTTP/1.1 426 "));
     assert!(serving.get("/b/lobby").starts_with("HTTP/1.1 426 "));
+    assert!(serving.get("/apps/3/channels").starts_with("HTTP/1.1 401 "));
+    assert!(serving.get("/apps/1/channels").starts_with("HTTP/1.1 404 "));
     let _only = serving.client("/echo");
     let mut stream = TcpStream::connect(serving.address).expect("it listens");
     stream.write_all(handshake("/echo", "").as_bytes()).expect("sent");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{holes_in, locate, requests, ways};
 use crate::dialect::RECEIVED;
 use crate::dialect::file::{File, HttpFile, SendFile, file};
-use crate::dialect::template::{Definitions, Template};
+use crate::dialect::template::{Definitions, Filling, Template};
 use crate::plan::Vars;
 use crate::scenario::marked::At;
 use crate::scenario::problem::Problem;
@@ -31,15 +31,19 @@ pub(crate) fn doubts(text: &str) -> Vec<Problem> {
 
 /// The names that are used somewhere.
 fn used(file: &File) -> BTreeSet<String> {
-    let filled = requests(file).flat_map(HttpFile::filled);
+    let filled = requests(file).flat_map(|way| way.filled().chain(way.filled_last()));
     let with = ways(file).flat_map(|way| way.with.iter().map(|(_, value)| value));
     let define = file.define.iter().map(|(_, value)| value);
     let headers = file.connect.headers.iter().map(|(_, value)| value);
+    let given = sends(file).filter_map(|way| way.given.as_ref()).map(|it| &it.value);
+    let given = given.filter_map(Value::as_object).flat_map(|it| it.keys().cloned());
+    let received = ways(file).flat_map(|way| way.templates()).flat_map(holes_in);
+    let received = received.filter(|name| file.params.get(name).is_some());
     let templates = frames(file).chain(filled).chain(with).chain(define).chain(headers);
     let addresses = requests(file).flat_map(HttpFile::methods).map(|(_, to)| to);
     let addresses = addresses.chain([&file.connect.path]);
     let in_addresses = addresses.flat_map(|to| holes_of(to)).map(|hole| hole.name);
-    templates.flat_map(holes_in).chain(in_addresses).collect()
+    templates.flat_map(holes_in).chain(in_addresses).chain(given).chain(received).collect()
 }
 
 fn frames(file: &File) -> impl Iterator<Item = &At<Value>> {
@@ -50,7 +54,8 @@ fn sends(file: &File) -> impl Iterator<Item = &SendFile> {
     file.send.iter().flat_map(|(_, ways)| ways.0.iter().flat_map(|ways| &ways.0))
 }
 
-/// Requests that nobody makes, values of answers that nobody wants, definitions and parameters.
+/// Values of answers that nobody wants, definitions and parameters. A request that the dialect does
+/// not make itself is for the steps of scenarios.
 fn never_used(text: &str, file: &File, used: &BTreeSet<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let before: BTreeSet<&str> = file.connect.before.iter().map(|it| it.as_str()).collect();
@@ -60,9 +65,7 @@ fn never_used(text: &str, file: &File, used: &BTreeSet<String>) -> Vec<Problem> 
         sends(file).filter_map(|way| way.http.as_ref()).map(|name| name.as_str()).collect();
     for (name, way) in file.http.iter() {
         if !before.contains(name.as_str()) && !sent.contains(name.as_str()) {
-            let problem = Problem::new(format!("nobody makes the request `{}`", **name));
-            let help = "name it in a `before` or as a request's `http`, or leave it out";
-            problems.push(problem.at(name.place).help(help));
+            continue;
         }
         for take in way.0.iter().flat_map(|way| way.taken()) {
             for hole in holes_in(take) {
@@ -145,7 +148,7 @@ fn example(template: &Template) -> Option<Value> {
     for name in template.lists() {
         vars.insert(name, Value::Array(Vec::new()));
     }
-    template.fill(&vars, &Definitions::new()).ok()
+    template.fill(&Filling::of(&vars, &Definitions::new())).ok()
 }
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ define: { channel: room-$room }
 http:
   login: { post: /login, take: { t: $token, u: $uid } }
   publish: { post: /p/$room, json: { t: $text, k: $token }, take: { n: $count, id: $msg } }
-  spare: { get: / }
+  spare: { get: /, take: { s: $spare } }
 send:
   say: { http: publish }
   typing:
@@ -186,7 +189,6 @@ odd:3:11: nothing uses the parameter `app`
 odd:4:11: nothing uses the definition `channel`
 odd:6:48: nothing uses the taken `uid` (leave it out of `take`)
 odd:7:84: nothing uses the taken `msg` (leave it out of `take`)
-odd:8:3: nobody makes the request `spare` (name it in a `before` or as a request's `http`, or leave it out)
 odd:14:16: this way to `typing` is never taken: one before it has no `given` (the first way that fits is taken; put the one without `given` last)
 odd:18:16: nothing uses the remembered `key` (leave it out of `remember`)
 odd:19:12: this `left` never comes: line 16 (`joined`) takes all its messages (the first match counts; put the more special one first)

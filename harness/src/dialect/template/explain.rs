@@ -94,6 +94,9 @@ impl Walk {
             (Template::Mapping(_), found) => {
                 Err(format!("{} is {}, not a mapping", self.place(), shown(found)))
             }
+            (Template::Function(_), _) => {
+                Err(format!("{} is held against a function", self.place()))
+            }
         }
     }
 

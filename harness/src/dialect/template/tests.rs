@@ -1,6 +1,7 @@
 //! What templates match and fill, case by case and for random values.
 
 use super::*;
+use crate::dialect::Unfilled;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -60,7 +61,8 @@ fn a_list_can_have_items_of_several_forms() {
     check(&pattern, &items, Some(json!({"ops": ops})));
     check(&pattern, &json!([{"Move": {"key": "a"}}]), None);
     let fill = |ops: &Value| {
-        template(&pattern).fill(&[("ops".to_owned(), ops.clone())].into(), &Definitions::new())
+        template(&pattern)
+            .fill(&Filling::of(&[("ops".to_owned(), ops.clone())].into(), &Definitions::new()))
     };
     assert_eq!(fill(&ops), Ok(items));
     assert_eq!(fill(&json!([{"move": 1}])), Err(Unfilled("ops".into())));
@@ -76,8 +78,8 @@ fn a_list_can_have_items_of_several_forms() {
 #[test]
 fn a_number_can_be_sent_as_a_text() {
     let pattern = json!({"id": {"$text": "$id"}});
-    let filled =
-        template(&pattern).fill(&[("id".to_owned(), json!(7))].into(), &Definitions::new());
+    let filled = template(&pattern)
+        .fill(&Filling::of(&[("id".to_owned(), json!(7))].into(), &Definitions::new()));
     assert_eq!(filled, Ok(json!({"id": "7"})));
     check(&pattern, &json!({"id": "7"}), Some(json!({"id": "7"})));
     check(&pattern, &json!({"id": 7}), None);
@@ -106,9 +108,11 @@ fn a_line_has_several_holes_and_one_way_to_be_read() {
 #[test]
 fn users_own_data_have_a_dot() {
     let vars = [("user".to_owned(), json!({"pass": "x"}))].into();
-    let filled = template(&json!({"p": "$user.pass"})).fill(&vars, &Definitions::new());
+    let filled =
+        template(&json!({"p": "$user.pass"})).fill(&Filling::of(&vars, &Definitions::new()));
     assert_eq!(filled, Ok(json!({"p": "x"})));
-    let filled = template(&json!({"p": "$user.name"})).fill(&vars, &Definitions::new());
+    let filled =
+        template(&json!({"p": "$user.name"})).fill(&Filling::of(&vars, &Definitions::new()));
     assert_eq!(filled, Err(Unfilled("user.name".into())));
     assert!(Template::compile(&json!("$host.code")).is_err());
 }
@@ -141,16 +145,17 @@ fn the_first_difference_is_named() {
 fn a_definition_is_used_where_it_is_named() {
     let define = [("channel".to_owned(), template(&json!("presence-$room")))].into();
     let vars = [("room".to_owned(), json!("r"))].into();
-    let filled = template(&json!({"c": "$channel", "x?": "$none"})).fill(&vars, &define);
+    let filled =
+        template(&json!({"c": "$channel", "x?": "$none"})).fill(&Filling::of(&vars, &define));
     assert_eq!(filled, Ok(json!({"c": "presence-r"})));
-    let filled = template(&json!({"c": "$channel"})).fill(&Vars::new(), &define);
+    let filled = template(&json!({"c": "$channel"})).fill(&Filling::of(&Vars::new(), &define));
     assert_eq!(filled, Err(Unfilled("room".into())));
 }
 
 #[test]
 fn definitions_in_a_circle_end() {
     let define = [("a".to_owned(), template(&json!(["$a", "$a"])))].into();
-    assert!(template(&json!("$a")).fill(&Vars::new(), &define).is_err());
+    assert!(template(&json!("$a")).fill(&Filling::of(&Vars::new(), &define)).is_err());
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -206,7 +211,7 @@ proptest! {
         vars.extend(values.into_iter().enumerate().map(|(n, value)| (format!("h{n}"), value)));
         vars.extend(texts.into_iter().enumerate().map(|(n, t)| (format!("t{n}"), json!(t))));
         let template = template(&pattern);
-        let message = template.fill(&vars, &Definitions::new()).unwrap();
+        let message = template.fill(&Filling::of(&vars, &Definitions::new())).unwrap();
         let bound = template.matched(&message);
         prop_assert!(bound.is_some(), "{} does not match {}", pattern, message);
         for (name, value) in bound.unwrap_or_default() {
@@ -230,10 +235,41 @@ proptest! {
         let template = template(&pattern);
         let vars = values.into_iter().enumerate().map(|(n, value)| (format!("h{n}"), value));
         let texts = (0..2).map(|n| (format!("t{n}"), json!("t")));
-        let message = template.fill(&vars.chain(texts).collect(), &Definitions::new());
+        let message = template.fill(&Filling::of(&vars.chain(texts).collect(), &Definitions::new()));
         for message in message.into_iter().chain([other]) {
             let difference = template.difference(&message);
             prop_assert_eq!(template.matched(&message).is_none(), difference.is_some());
         }
     }
+}
+
+#[test]
+fn what_is_signed_is_what_is_sent() {
+    let define: Definitions = [
+        ("body".to_owned(), template(&json!({"$json": {"at": {"$now": "ms"}, "text": "$text"}}))),
+        ("md5".to_owned(), template(&json!({"$md5": "$body"}))),
+    ]
+    .into();
+    let vars = [("text".to_owned(), json!("hi"))].into();
+    let filled = template(&json!({"body": "$body", "md5": "$md5", "x?": {"$md5": "$none"}}));
+    let filled = filled.fill(&Filling::of(&vars, &define)).unwrap();
+    let again = template(&json!({"$md5": filled["body"]}));
+    let again = again.fill(&Filling::of(&Vars::new(), &Definitions::new())).unwrap();
+    assert_eq!((&filled["md5"], filled.get("x")), (&again, None));
+    check(&json!({"a": {"$md5": "x"}}), &json!({"a": "9dd4e461268c8034f5c8564e155c67a6"}), None);
+}
+
+#[test]
+fn a_parameter_is_what_it_is_when_receiving() {
+    let kind = Vars::from([("kind".to_owned(), json!("private")), ("n".to_owned(), json!(1))]);
+    let settled = |value: &Value| template(value).settled(&kind);
+    let channel = settled(&json!({"c": "$kind-$room", "n?": "$n", "l": ["$kind"]}));
+    assert_eq!(channel.ambiguous(), None);
+    let frame = json!({"c": "private-x", "n": 1, "l": ["private"]});
+    assert_eq!(channel.matched(&frame), Some(Vars::from([("room".to_owned(), json!("x"))])));
+    assert_eq!(channel.matched(&json!({"c": "public-x", "l": ["private"]})), None);
+    assert_eq!(channel.matched(&json!({"c": "private-x", "n": 2, "l": ["private"]})), None);
+    let list = settled(&json!({"$list": "all", "of": {"k": "$kind", "v": "$v"}}));
+    let items = json!([{"k": "private", "v": 5}]);
+    assert_eq!(list.matched(&items), Some(Vars::from([("all".to_owned(), json!([{"v": 5}]))])));
 }

@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use async_tungstenite::tungstenite::handshake::client::generate_key;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use super::{Director, Failed, Frame, save};
@@ -19,11 +15,9 @@ use crate::drive::swarm::Command;
 use crate::handshake::Request;
 use crate::latency::Metric;
 use crate::observe::{ClientId, Time};
-use crate::plan::{Action, Ask, Comparison, Rejoin, Say, Vars};
+use crate::plan::{Action, Ask, Comparison, Say, Vars};
 use crate::scenario::template;
 use crate::wire::Outgoing;
-
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 impl Director<'_> {
     pub(super) async fn act(&self, frame: Frame<'_>, id: ClientId) -> Result<(), Failed> {
@@ -237,103 +231,13 @@ impl Director<'_> {
         }
     }
 
-    /// Waits, connects again, and goes back to its rooms.
-    async fn reconnect(
-        &self,
-        frame: Frame<'_>,
-        id: ClientId,
-        (after, backoff, jitter): (Duration, Option<Duration>, bool),
-        rejoin: Rejoin,
-    ) -> Result<(), Failed> {
-        let mut random = StdRng::seed_from_u64(self.plan.seed ^ (u64::from(id.0) << 32));
-        let mut pause = |pause: Duration| {
-            if jitter { pause.mul_f64(random.random_range(0.0..2.0)) } else { pause }
-        };
-        let begun = self.shared.now();
-        let end = |client: &mut Client, _: &mut Books| client.is_over().then_some(());
-        if self.until(id, frame.deadline, end).await.is_none() {
-            let detail = "still connected: nothing to reconnect".to_owned();
-            return Err(self.fail(frame.step.place, id, Class::Close, detail));
-        }
-        Timer::after(pause(after)).await;
-        let by_path = self.plan.dialect.connect.in_path;
-        if by_path && rejoin == Rejoin::No {
-            self.arm(id, Vec::new(), false);
-            return self.return_to_rooms(frame, id, rejoin).await;
-        }
-        let mut next = backoff;
-        loop {
-            if by_path {
-                self.choose(id, &self.past_room(frame, id));
-            }
-            let deadline = Instant::now() + super::WITHIN;
-            let attempt = Frame { deadline, begun: self.shared.now(), ..frame };
-            match self.connect(attempt, id, (None, Vec::new()), false).await {
-                Ok(()) => break,
-                Err(reason) if next.is_none() || Instant::now() >= frame.deadline => {
-                    let detail = format!("could not reconnect: {reason}");
-                    return Err(self.fail(frame.step.place, id, Class::Handshake, detail));
-                }
-                Err(_) => {
-                    let wait = next.unwrap_or_default();
-                    Timer::after(pause(wait)).await;
-                    next = Some((wait * 2).min(BACKOFF_MAX));
-                }
-            }
-        }
-        let frame = Frame { deadline: Instant::now() + super::WITHIN, ..frame };
-        self.return_to_rooms(frame, id, rejoin).await?;
-        let micros = self.shared.now().0.saturating_sub(begun.0);
-        self.shared.lock().books.measure(Metric::ReconnectLatency, micros);
-        Ok(())
-    }
-
-    /// The room that a client was in last.
-    fn past_room(&self, frame: Frame<'_>, id: ClientId) -> String {
-        let past = self
-            .shared
-            .lock()
-            .client(id)
-            .and_then(|(client, _)| client.past().last().map(|stay| stay.name.to_string()));
-        past.unwrap_or_else(|| self.usual_room(frame, id))
-    }
-
-    async fn return_to_rooms(
-        &self,
-        frame: Frame<'_>,
-        id: ClientId,
-        rejoin: Rejoin,
-    ) -> Result<(), Failed> {
-        let by_itself = self.plan.dialect.enters_by_connecting();
-        if rejoin != Rejoin::No || !self.plan.dialect.connect.in_path {
-            self.introduce(frame, id).await?;
-        }
-        let past = self.shared.lock().client(id).map(|(client, _)| client.past().to_vec());
-        for stay in past.unwrap_or_default() {
-            if rejoin == Rejoin::No || by_itself {
-                continue;
-            }
-            let text = |text: &str| Value::String(text.to_owned());
-            let mut args = Vars::from([("room".to_owned(), text(&stay.name))]);
-            if !stay.full {
-                args.insert("membership".to_owned(), text("none"));
-            }
-            if rejoin == Rejoin::Since {
-                args.insert("since".to_owned(), text("last"));
-            }
-            let ask = Ask { verb: Verb::Join, args, save: BTreeMap::new(), refused: None };
-            self.ask(frame, id, &ask).await?;
-        }
-        if rejoin == Rejoin::No
-            && let Some((client, _)) = self.shared.lock().client(id)
-        {
-            client.forget_past();
-        }
-        Ok(())
-    }
-
     /// Asks, and waits for the answer where the dialect answers.
-    async fn ask(&self, frame: Frame<'_>, id: ClientId, ask: &Ask) -> Result<(), Failed> {
+    pub(super) async fn ask(
+        &self,
+        frame: Frame<'_>,
+        id: ClientId,
+        ask: &Ask,
+    ) -> Result<(), Failed> {
         let place = frame.step.place;
         let vars = self.vars(frame, id);
         let mut args = Vars::new();

@@ -8,6 +8,7 @@ use url::form_urlencoded;
 
 use super::{Director, Failed, Frame};
 use crate::check::Class;
+use crate::dialect;
 use crate::dialect::pattern::{self, Pattern, Unusable};
 use crate::drive::channel::Channel;
 use crate::drive::director::Target;
@@ -32,6 +33,8 @@ struct Ready {
     target: Target,
     /// The answer to this key.
     accept: Option<String>,
+    /// The request of the dialect that it is.
+    rule: Option<dialect::Exchange>,
 }
 
 /// What came back.
@@ -51,7 +54,7 @@ impl Director<'_> {
         exchange: &Exchange,
     ) -> Result<(), Failed> {
         let place = frame.step.place;
-        let upgrade = !matches!(exchange.request, HttpPlan::Plain { .. });
+        let upgrade = matches!(exchange.request, HttpPlan::Raw(_) | HttpPlan::Upgrade { .. });
         let class = if upgrade { Class::Handshake } else { Class::Reply };
         let way = self.way_of(frame, id, &exchange.request).await;
         let way = way.map_err(|reason| self.fail(place, id, Class::Auth, reason))?;
@@ -59,7 +62,8 @@ impl Director<'_> {
         let ready = self.request_of(&exchange.request, way, &vars);
         let ready =
             ready.map_err(|reason| self.fail(place, id, Class::Reply, reason.to_string()))?;
-        let accept = ready.accept.clone();
+        let Ready { accept, rule, .. } = &ready;
+        let (accept, rule) = (accept.clone(), rule.clone());
         vars.extend(accept.map(|accept| ("accept".to_owned(), Value::from(accept))));
         self.note(id, Direction::Out, &ready.bytes);
         let asking = ask(&ready);
@@ -72,7 +76,16 @@ impl Director<'_> {
             let head = format!("HTTP {} ", answer.status).into_bytes();
             self.note(id, Direction::In, &[head.as_slice(), &answer.body].concat());
         }
-        match judge(&exchange.answer, upgrade, &came, &vars) {
+        let judged = match (&rule, &came) {
+            // The step says nothing of the answer: the dialect does.
+            (Some(rule), Came::Answer(answer)) if exchange.answer.is_silent() => {
+                let body = String::from_utf8_lossy(&answer.body);
+                let taken = rule.read(answer.status, &answer.headers, &body);
+                taken.map_err(|refusal| format!("`{}` was answered with {refusal}", rule.name))
+            }
+            _ => judge(&exchange.answer, upgrade, &came, &vars),
+        };
+        match judged {
             Ok(bound) => {
                 if let Some((client, books)) = self.shared.lock().client(id) {
                     books.keep_secrets(&bound);
@@ -114,7 +127,8 @@ impl Director<'_> {
         match plan {
             HttpPlan::Raw(payload) => {
                 let bytes = payload.bytes(vars)?;
-                Ok(Ready { bytes, to_head: false, target: self.target.clone(), accept: None })
+                let target = self.target.clone();
+                Ok(Ready { bytes, to_head: false, target, accept: None, rule: None })
             }
             HttpPlan::Upgrade { method, without, .. } => {
                 let (path, headers) = way.unwrap_or_default();
@@ -132,7 +146,7 @@ impl Director<'_> {
                 let accept = key.map(|(_, key)| derive_accept_key(key.as_bytes()));
                 let bytes = request.to_bytes();
                 let target = self.target.clone();
-                Ok(Ready { bytes, to_head: method == "HEAD", target, accept })
+                Ok(Ready { bytes, to_head: method == "HEAD", target, accept, rule: None })
             }
             HttpPlan::Plain { method, path, headers, body } => {
                 let path = template::fill_text(path, vars)?;
@@ -157,9 +171,42 @@ impl Director<'_> {
                 }
                 request.set(&filled(headers, vars)?);
                 let bytes = request.to_bytes();
-                Ok(Ready { bytes, to_head: method == "HEAD", target, accept: None })
+                Ok(Ready { bytes, to_head: method == "HEAD", target, accept: None, rule: None })
             }
+            HttpPlan::Named { request, with, headers } => self.named(request, with, headers, vars),
         }
+    }
+
+    /// A request of the dialect, with values for its holes.
+    fn named(
+        &self,
+        name: &str,
+        with: &[(String, Value)],
+        headers: &[(String, String)],
+        vars: &Vars,
+    ) -> Result<Ready, Unusable> {
+        let mut all = vars.clone();
+        for (name, value) in with {
+            all.insert(name.clone(), pattern::fill_wire(value, vars)?);
+        }
+        let exchange = self.plan.dialect.exchange(name, &all)?;
+        let (target, path) = self.road.to(&exchange.to).map_err(Unusable::Wrong)?;
+        let body = exchange.body.clone().map(String::into_bytes);
+        let mut request = Request {
+            method: exchange.method.to_owned(),
+            path,
+            headers: vec![
+                ("Host".to_owned(), target.host.clone()),
+                ("Connection".to_owned(), "close".to_owned()),
+            ],
+            body: body.clone().unwrap_or_default(),
+        };
+        let length = body.map(|body| ("Content-Length".to_owned(), body.len().to_string()));
+        request.headers.extend(length);
+        request.set(&exchange.headers);
+        request.set(&filled(headers, vars)?);
+        let (bytes, to_head) = (request.to_bytes(), exchange.method == "HEAD");
+        Ok(Ready { bytes, to_head, target, accept: None, rule: Some(exchange) })
     }
 }
 

@@ -4,6 +4,8 @@ mod names;
 mod step;
 mod wire;
 
+use std::collections::BTreeSet;
+
 use super::marked::{At, Keyed, Tried};
 use super::metrics::{self, METRICS, STATS};
 use super::model::{File, Group};
@@ -15,10 +17,16 @@ use names::Names;
 /// More clients than this in one scenario are a slip of the pen.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 
-/// All that is wrong with a scenario.
-pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
+/// All that is wrong with a scenario, and the names in it that only a dialect gives values to; to
+/// which names one does is said.
+pub(crate) fn lint(
+    text: &str,
+    file: &File,
+    given: &dyn Fn(&str) -> bool,
+) -> (Vec<Problem>, BTreeSet<String>) {
     let names = Names::of(file);
-    let mut linter = Linter { text, file, names, problems: Vec::new(), in_repeat: false };
+    let (problems, borrowed) = (Vec::new(), BTreeSet::new());
+    let mut linter = Linter { text, file, given, names, problems, borrowed, in_repeat: false };
     linter.head();
     linter.case();
     linter.vars("scenario", &file.vars, &[]);
@@ -32,14 +40,17 @@ pub(crate) fn lint(text: &str, file: &File) -> Vec<Problem> {
     for (name, stats) in file.thresholds.iter() {
         linter.threshold(name, stats);
     }
-    linter.problems
+    (linter.problems, linter.borrowed)
 }
 
 struct Linter<'a> {
     text: &'a str,
     file: &'a File,
+    /// Whether a dialect gives a value to a name.
+    given: &'a dyn Fn(&str) -> bool,
     names: Names,
     problems: Vec<Problem>,
+    borrowed: BTreeSet<String>,
     /// The step stands in a `repeat`: `$round` has a value.
     in_repeat: bool,
 }

@@ -114,7 +114,7 @@ impl Linter<'_> {
                     && BUILT_IN.contains(&first)
                 {
                     self.no_part(place, first, part);
-                } else if !known().any(|name| name == wanted) {
+                } else if !known().any(|name| name == wanted) && !self.borrows(wanted) {
                     let problem =
                         Problem::new(format!("no variable is called `{wanted}`")).at(place);
                     self.tell(problem.did_you_mean(wanted, known()));
@@ -154,7 +154,7 @@ impl Linter<'_> {
                 (Some(part), None) if self.is_plain(first, who) => {
                     self.no_part(place, first, part);
                 }
-                (Some(_), None) if !known.contains(first) => {
+                (Some(_), None) if !known.contains(first) && !self.borrows(first) => {
                     let problem = Problem::new(format!("no client is called `{first}`")).at(place);
                     let groups = self.file.clients.keys();
                     let problem = problem.did_you_mean(first, groups);
@@ -163,6 +163,15 @@ impl Linter<'_> {
                 _ => self.variable(place, &hole, first, &known, in_stream),
             }
         }
+    }
+
+    /// Whether a name has its value from the dialect; that is noted.
+    fn borrows(&mut self, name: &str) -> bool {
+        let given = (self.given)(name);
+        if given {
+            self.borrowed.insert(name.to_owned());
+        }
+        given
     }
 
     /// Whether a name's value is known to be a text, a number or a truth: there is nothing inside.
@@ -210,7 +219,7 @@ impl Linter<'_> {
     ) {
         let wanted = hole.argument.as_deref().unwrap_or(first);
         let counted = (in_stream && wanted == "n") || (self.in_repeat && wanted == "round");
-        if known.contains(wanted) || counted {
+        if known.contains(wanted) || counted || self.borrows(wanted) {
             return;
         }
         let problem = Problem::new(match wanted {

@@ -237,7 +237,14 @@ impl Linter<'_> {
     }
 
     fn http(&mut self, http: &At<Http>, who: &str) {
+        if let Some(named) = &http.request {
+            self.named(http, named);
+        }
+        for (_, value) in http.with.iter() {
+            self.wire_value(value, who);
+        }
         match http.requests().as_slice() {
+            _ if http.request.is_some() => {}
             [(_, path)] => {
                 let begins = ["/", "$", "http://", "https://"];
                 if !begins.iter().any(|begin| path.starts_with(begin)) {
@@ -254,6 +261,10 @@ impl Linter<'_> {
             [_, (_, second), ..] => {
                 self.tell(Problem::new("one request a step").at(second.place));
             }
+        }
+        if let Some((name, _)) = http.with.iter().next().filter(|_| http.request.is_none()) {
+            let problem = Problem::new("`with` is for a `request` of the dialect").at(name.place);
+            self.tell(problem.help("e.g. `http: { request: publish, with: { event: news } }`"));
         }
         for (_, value) in http.headers.iter() {
             let texts = At { value: Value::from(value.0.clone()), place: value.place };
@@ -274,6 +285,19 @@ impl Linter<'_> {
         }
         if let [_, second, ..] = bodies.as_slice() {
             self.tell(Problem::new("`json`, `form` or `body`: a request has one").at(*second));
+        }
+    }
+
+    /// A request of the dialect has all that it needs there.
+    fn named(&mut self, http: &At<Http>, named: &At<String>) {
+        let path = http.requests().first().map(|(_, path)| path.place);
+        let form = http.form.as_ref().map(|form| form.place);
+        let json = http.json.as_ref().map(|json| json.place);
+        let body = http.body.as_ref().map(|body| body.place);
+        if let Some(place) = path.or(form).or(json).or(body) {
+            let message = format!("`{}` is the whole request", **named);
+            let help = "beside `request` there can be `with` and `headers`";
+            self.tell(Problem::new(message).at(place).help(help));
         }
     }
 

@@ -5,6 +5,7 @@
 mod chat;
 mod events;
 mod project;
+mod pusher;
 mod rooms;
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use protocol::{ConnId, Dialect, Ending, Frame, Incoming, Limits, Reason};
+use protocol::{ConnId, Dialect, Ending, Frame, Incoming, Limits, Opening, Reason};
 use serde_json::Value;
 
 use crate::faulty::{Fault, What};
@@ -28,8 +29,8 @@ type Verdict = Result<(), String>;
 enum Does {
     /// It connects, and names a room or none. Nothing, if it is connected.
     Opens(Option<&'static str>),
-    /// It sends this text; `$3` stands for the code that client 3 was last told of. It connects first
-    /// if it has to.
+    /// It sends this text; `$3` stands for the code that client 3 was last told of, in `pusher` for the
+    /// id of its connection. It connects first if it has to.
     Says(String),
     /// It sends these bytes.
     Bytes(Vec<u8>),
@@ -68,7 +69,7 @@ struct Game {
     judge: fn(&[Happened]) -> Verdict,
 }
 
-const GAMES: [Game; 4] = [project::GAME, events::GAME, rooms::GAME, chat::GAME];
+const GAMES: [Game; 5] = [project::GAME, events::GAME, rooms::GAME, chat::GAME, pusher::GAME];
 
 struct Run {
     server: Server,
@@ -110,12 +111,19 @@ impl Run {
         match &mut does {
             Does::Opens(room) => {
                 let conn = ConnId(self.ended.len() as u64 * 10 + who as u64 + 1);
-                self.server.open_as(self.dialect, *room, conn);
+                let opening = match self.dialect {
+                    Dialect::Pusher => pusher::OPENING,
+                    _ => Opening::named(*room),
+                };
+                assert_eq!(self.server.try_open(self.dialect, opening, conn), None);
                 self.conns[who] = Some(conn);
             }
             Does::Says(text) => {
                 for (client, code) in self.codes.iter().enumerate() {
                     *text = text.replace(&format!("${client}"), code);
+                }
+                if self.dialect == Dialect::Pusher {
+                    *text = pusher::signed(text, &self.codes[who]);
                 }
                 closed = self.server.send(self.conn(who), Incoming::Text(text));
             }
@@ -123,6 +131,14 @@ impl Run {
                 closed = self.server.send(self.conn(who), Incoming::Binary(bytes));
             }
             Does::Ends(reason) => self.server.end(self.conn(who), *reason),
+            Does::Publishes(_, body) if self.dialect == Dialect::Pusher => {
+                for (client, code) in self.codes.iter().enumerate() {
+                    *body = body.replace(&format!("${client}"), code);
+                }
+                // Who has never been there has an id that nobody has.
+                *body = body.replace("ZZZZZZ", "0.0");
+                told = Some(pusher::publish(self.server.now(), body, &self.server.world));
+            }
             Does::Publishes(channel, body) => {
                 let now = self.server.now();
                 let result = protocol::events::publish(now, channel, body, &self.server.world);
@@ -152,6 +168,9 @@ impl Run {
                 let frame: Value = serde_json::from_str(text).unwrap_or_default();
                 if let Some(code) = frame["room_code"].as_str() {
                     code.clone_into(&mut self.codes[who]);
+                }
+                if let Some(id) = pusher::socket_id(&frame) {
+                    self.codes[who] = id;
                 }
             }
             got.push(texts);
@@ -260,6 +279,7 @@ fn the_histories_come_to_all_that_is_judged() {
         (events::GAME, events::COMES_TO),
         (rooms::GAME, rooms::COMES_TO),
         (chat::GAME, chat::COMES_TO),
+        (pusher::GAME, pusher::COMES_TO),
     ] {
         let mut seen = String::new();
         for steps in samples(game, 60) {
@@ -289,6 +309,12 @@ fn every_fault_is_caught() {
             &[What::SameIds, What::KeepLess, What::KeepNothing],
         ),
         (chat::GAME, chat::TYPES, &["chat", "room_joined"], &[What::SameIds]),
+        (
+            pusher::GAME,
+            pusher::TYPES,
+            &["client-x", "said", "pusher_internal:member_added"],
+            &[What::SameIds],
+        ),
     ] {
         let each = types.iter().flat_map(|&on| EACH.map(|what| Fault { what, on, after: 1 }));
         let corrupt = corrupt.iter().map(|&on| Fault { what: What::Corrupt, on, after: 1 });
