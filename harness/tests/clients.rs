@@ -55,6 +55,11 @@ fn clients_come_and_are_sent_away() {
 }
 
 #[test]
+fn one_among_a_crowd() {
+    node("crowd.test.mjs");
+}
+
+#[test]
 fn laravel_echo() {
     node("echo.test.mjs");
 }
