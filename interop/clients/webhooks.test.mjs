@@ -62,7 +62,7 @@ story('to another secret, or changed, or for another key, it is none', async (t)
   assert.equal(sdk.webhook(changed).isValid(), false);
 });
 
-story('a channel is occupied before its first member is there, and only the first of a user counts', async (t) => {
+story('a channel is occupied before its first member is there, who is told of once', async (t) => {
   const { server, backend: it } = await told(t);
   await on(t, server, 'presence-a', 'ada');
   await on(t, server, 'presence-a', 'ada');
