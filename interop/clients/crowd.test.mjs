@@ -9,8 +9,8 @@ import { connected, roundTrip, subscribed } from './support/clients.mjs';
 import { own, shared } from './support/server.mjs';
 import { Inbox, story } from './support/wait.mjs';
 
-/** How many the crowd is: CLIENTS, or as many as in the scenario. */
-const CLIENTS = Number(process.env.CLIENTS ?? 5000);
+/** How many the crowd is: as it is said, or as many as in the scenario. */
+const CLIENTS = Number(process.env.CLIENTS ?? process.env.CROWD ?? 5000);
 const ROOMS = Math.max(1, Math.round(CLIENTS / 100));
 /** The mark in a text: the run, who says it, its number among the speaker's, its number in the room. */
 const MARK = /^~H\d+\.(?<voice>\d+)\.(?<number>\d+)\.\d+\.\d+~/;

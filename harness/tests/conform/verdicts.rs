@@ -120,6 +120,26 @@ fn a_case_for_other_servers_is_left_out_and_says_why() {
 }
 
 #[test]
+fn a_case_that_says_more_than_the_server_takes_is_not_held_against_it() {
+    let text = "scenario: long\nabout: Something long is said.\nrequires: [MINI-3]\n\
+                clients: { alice: {} }\nsteps:\n  - { as: alice, open: {} }\n  \
+                - { as: alice, say: { size: 2KiB } }\n";
+    let profile = "profile: mini\ndialect: mini\nlimits: { text_bytes: 1000 }\n";
+    let suite = OnDisk::new()
+        .with("conformance/common/loud/long.yaml", text)
+        .with("conformance/mini/loud/long.yaml", text)
+        .with("profiles/mini.yaml", profile);
+    let fake = Fake::start(Habit::Right);
+    let judged = suite.run(&["--target", &at(&fake)]);
+    judged.assert(0, "passed");
+    assert_eq!(judged.case("mini/loud/long")["outcome"], "unsupported", "{judged}");
+    let left = &judged.json["left_out"][0];
+    assert_eq!(left["case"], "mini/common-loud/long", "{judged}");
+    let why = left["why"].as_str().unwrap_or_default();
+    assert!(why.contains("takes at most 1,000 bytes in a message; one has 2,048"), "{why}");
+}
+
+#[test]
 fn a_baseline_excuses_what_it_names_and_fails_when_it_is_stale() {
     let suite = OnDisk::new();
     let baseline = |class: &str, until: &str| {
@@ -292,7 +312,7 @@ fn the_reference_server_is_started_and_passes_a_case_of_each_kind() {
     let judged = Judged::of(conform(&only).end());
     judged.assert(0, "passed");
     assert_eq!(judged.json["targets"][0]["name"], "reference-server");
-    assert_eq!(judged.json["targets"].as_array().map(Vec::len), Some(5), "each dialect: {judged}");
+    assert_eq!(judged.json["targets"].as_array().map(Vec::len), Some(6), "each dialect: {judged}");
     let ended = &judged.case("native/common-closing/close-is-answered")["ended"];
     assert_eq!((&ended["by"], &ended["code"]), (&"client".into(), &1000.into()), "{judged}");
 }

@@ -350,7 +350,8 @@ fn what_the_server_says_of_itself_is_read() {
         match ending.code {
             4100.. => assert_eq!(error.kind, EventKind::Other, "{ending:?}"),
             code => {
-                assert_eq!((error.kind, &error.fields["code"]), (EventKind::Error, &json!(code)))
+                let told = (error.kind, &error.fields["code"]);
+                assert_eq!(told, (EventKind::Error, &json!(code)));
             }
         }
         let duty = model.bench.file.duty.of(ending.code).expect("every code asks for something");

@@ -32,7 +32,7 @@ fn guarded_it_passes() {
 
 #[test]
 fn a_case_for_what_the_naive_transport_does_not_have_is_unsupported() {
-    let ran = Call::new(&["conform", "--only", "rooms/emptiness/kept-on-disk"])
+    let ran = Call::new(&["conform", "--only", "events/watch/what-the-server-writes"])
         .args(&["--server-args", "--transport naive"])
         .end();
     // Nothing was judged, and nothing went wrong.

@@ -51,6 +51,34 @@ export async function subscribed(pusher, name) {
   return channel;
 }
 
+/** Signs the client in; what the server knows of its user. */
+export async function signedIn(pusher) {
+  pusher.signin();
+  await soon(pusher.user.signinDonePromise, 'the sign-in');
+  if (!pusher.user.user_data) throw new Error('not signed in');
+  return pusher.user.user_data;
+}
+
+/**
+ * What a connected client does when its connection ends: it comes back `at once`, `after a second` or
+ * `never`. Told by the order in which its own timers and one of half a second fire, not by a clock.
+ */
+export function comesBack(pusher) {
+  const { connection } = pusher;
+  const outcome = new Promise((resolve) => {
+    let isLate = false;
+    connection.bind('connecting_in', () => setTimeout(() => { isLate = true; }, 500));
+    connection.bind('connecting', () => resolve(isLate ? 'after a second' : 'at once'));
+    connection.bind('disconnected', () => resolve('never'));
+  });
+  return soon(outcome, 'what the client does');
+}
+
+/** The code of an error: one that the server says in a frame, or one that it closes with. */
+export function code(error) {
+  return (error.error ?? error).data.code;
+}
+
 /** A round trip: whatever the server had sent before it has come when this is over. */
 export async function roundTrip(pusher) {
   const pong = new Promise((resolve) => {
