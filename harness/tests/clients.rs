@@ -36,7 +36,7 @@ fn node(file: &str) {
 
 #[test]
 fn a_backend_publishes_and_asks() {
-    node("backend.test.mjs");
+    node("http.test.mjs");
 }
 
 #[test]
