@@ -1,11 +1,12 @@
 """The clients that people use in Python: pysher, which listens, and the HTTP SDK, which publishes.
 
 TARGET is the URL of a server that speaks Pusher, with its application 1; HARNESS the program of which
-`serve` starts another one, for the story that needs a server with options.
+`serve` starts another one, for stories that need a server's options, or its end.
 """
 
 import http.server
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -34,18 +35,43 @@ def backend(url=None, app_id="1", key=KEY, secret=SECRET):
     """An application's backend, with the SDK."""
     place = urlsplit(url or os.environ["TARGET"])
     return pusher.Pusher(
-        app_id=app_id, key=key, secret=secret, host=place.hostname, port=place.port, ssl=False
+        app_id=app_id, key=key, secret=secret, host=place.hostname, port=place.port, ssl=False,
+        timeout=PATIENCE_S,
     )
+
+
+class Started:
+    """A server of one story; it ends with it."""
+
+    def __init__(self, test, *words, listen="127.0.0.1:0"):
+        program = [os.environ["HARNESS"], "serve", "--listen", listen, "--log", "warn"]
+        self._child = subprocess.Popen(
+            [*program, "--until-stdin-closes", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        test.addCleanup(self.kill)
+        self.url = self._child.stdout.readline().removeprefix("listening on ").strip()
+
+    def kill(self):
+        self._child.kill()
+        self._child.wait()
+        self._child.stdin.close()
+        self._child.stdout.close()
+
+
+def leaves(client):
+    """Has a client close its connection. Its thread is not waited for: it may notice only after 100 seconds."""
+    client.disconnect(0)
 
 
 class Listener:
     """A pysher client on some channels; what it hears waits in a queue, as (channel, event, data)."""
 
-    def __init__(self, test, channels, events, user=None):
-        place = urlsplit(os.environ["TARGET"])
-        self.heard = queue.Queue()
+    def __init__(self, test, channels, events, user=None, url=None, key=KEY, secret=SECRET):
+        place = urlsplit(url or os.environ["TARGET"])
+        self.heard, self.told = queue.Queue(), queue.Queue()
         self.client = pysher.Pusher(
-            KEY, secure=False, custom_host=place.hostname, port=place.port, secret=SECRET, user_data=user
+            key, secure=False, custom_host=place.hostname, port=place.port, secret=secret, user_data=user,
+            reconnect_interval=0.1,
         )
 
         def subscribe(_greeting):
@@ -56,13 +82,24 @@ class Listener:
                     channel.bind(event, self._hear(name, event))
 
         self.client.connection.bind("pusher:connection_established", subscribe)
-        self.client.connection.bind("pusher:error", self._hear(None, "pusher:error"))
+        for event in ("pusher:error", "pusher:ping", "pusher:pong"):
+            self.client.connection.bind(event, self._tell(event))
         self.client.connect()
-        test.addCleanup(self.client.disconnect, PATIENCE_S)
+        test.addCleanup(leaves, self.client)
         self.came = dict(self._entry() for _ in channels)
 
     def _hear(self, channel, event):
         return lambda data: self.heard.put((channel, event, data))
+
+    def _tell(self, event):
+        return lambda data: self.told.put((event, data))
+
+    def is_told(self, wanted):
+        """The data of the next event of that name that is about the connection."""
+        while True:
+            event, data = self.told.get(timeout=PATIENCE_S)
+            if event == wanted:
+                return data
 
     def _entry(self):
         channel, event, data = self.next()
@@ -114,7 +151,7 @@ class Pysher(unittest.TestCase):
         self.assertEqual((event, json.loads(data)["user_id"]), (events[0], "bob"))
         users = backend().users_info(room)["users"]
         self.assertEqual(sorted(user["id"] for user in users), ["ada", "bob"])
-        bob.client.disconnect(PATIENCE_S)
+        leaves(bob.client)
         _, event, data = ada.next()
         self.assertEqual((event, json.loads(data)["user_id"]), (events[1], "bob"))
 
@@ -128,6 +165,44 @@ class Pysher(unittest.TestCase):
         # Whoever speaks does not hear it: the next that ada hears is what the backend says afterwards.
         backend().trigger(room, "said", "over")
         self.assertEqual(ada.next(), (room, "said", "over"))
+
+    def test_a_cache_channel_has_its_last_event(self):
+        channel = own("cache-price")
+        backend().trigger(channel, "price", {"cents": 5})
+        late = Listener(self, [channel], ["price"])
+        self.assertEqual(json.loads(late.next()[2]), {"cents": 5})
+
+    def test_an_idle_client_is_asked_and_stays(self):
+        server = Started(self, "--heartbeat", "pusher=1s/120s")
+        idle = Listener(self, ["idle"], ["said"], url=server.url)
+        socket_id = idle.client.connection.socket_id
+        for _ in range(2):
+            idle.is_told("pusher:ping")
+        backend(server.url).trigger("idle", "said", "still here")
+        self.assertEqual(idle.next()[2], "still here")
+        self.assertEqual(idle.client.connection.socket_id, socket_id)
+
+    def test_an_unknown_key_is_told_and_the_client_stays_away(self):
+        # Its own way to end logs that a thread cannot wait for itself.
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        refused = Listener(self, [], [], key="no-such-key")
+        self.assertEqual(refused.is_told("pusher:error")["code"], 4001)
+        refused.client.connection.join(PATIENCE_S)
+        self.assertFalse(refused.client.connection.is_alive())
+
+    def test_a_server_that_was_killed_is_found_again(self):
+        channels = ["back", "private-back", "presence-back"]
+        server = Started(self)
+        # Its own way to subscribe again shows old signatures: applications do it at each greeting.
+        ada = Listener(self, channels, ["said"], {"user_id": "ada"}, url=server.url)
+        socket_id = ada.client.connection.socket_id
+        server.kill()
+        again = Started(self, listen=urlsplit(server.url).netloc)
+        self.assertEqual([ada.next()[:2] for _ in channels], [(name, SUCCEEDED) for name in channels])
+        self.assertNotEqual(ada.client.connection.socket_id, socket_id)
+        backend(again.url).trigger(channels, "said", "again")
+        self.assertEqual([ada.next() for _ in channels], [(name, "said", "again") for name in channels])
 
 
 class Sdk(unittest.TestCase):
@@ -198,21 +273,9 @@ class Sdk(unittest.TestCase):
         self.addCleanup(hooks.shutdown)
         threading.Thread(target=hooks.serve_forever, daemon=True).start()
         app = f"id=7,key=hooked,secret=sealed,webhook=http://127.0.0.1:{hooks.server_port}/hooks"
-        words = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--until-stdin-closes", "--pusher-app", app]
-        server = subprocess.Popen(
-            [os.environ["HARNESS"], *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.addCleanup(server.wait, PATIENCE_S)
-        self.addCleanup(server.stdin.close)
-        self.addCleanup(server.stdout.close)
-        url = server.stdout.readline().removeprefix("listening on ").strip()
-        client = pysher.Pusher(
-            "hooked", secure=False, custom_host="127.0.0.1", port=urlsplit(url).port, secret="sealed",
-            user_data={"user_id": "ada"},
-        )
-        client.connection.bind("pusher:connection_established", lambda _: client.subscribe("presence-hooked"))
-        client.connect()
-        self.addCleanup(client.disconnect, PATIENCE_S)
+        url = Started(self, "--pusher-app", app).url
+        user = {"user_id": "ada"}
+        Listener(self, ["presence-hooked"], [], user, url=url, key="hooked", secret="sealed")
         sdk = backend(url, "7", "hooked", "sealed")
         events = []
         while len(events) < 2:
