@@ -72,7 +72,8 @@ pub(crate) fn check(apps: &[PusherApp]) -> Result<(), String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     for (place, PusherApp { app, .. }) in apps.iter().enumerate() {
         for (word, name) in [("id", &app.id), ("key", &app.key)] {
-            if name.is_empty() || !name.bytes().all(fits) {
+            // A path of dots alone leads elsewhere (RFC 3986, 5.2.4).
+            if name.is_empty() || matches!(name.as_str(), "." | "..") || !name.bytes().all(fits) {
                 return Err(format!(
                     "{word}={name}: it stands in paths, so it is of letters, digits, `_`, `-` and `.`"
                 ));
@@ -160,6 +161,8 @@ mod tests {
             (&["id=1,key=a", "id=1,key=b"][..], "two applications"),
             (&["id=1,key=a", "id=2,key=b", "id=3,key=a"], "two applications"),
             (&["id=a/b"], "id=a/b"),
+            (&["id=."], "id=."),
+            (&["key=.."], "key=.."),
             (&["key="], "key="),
             (&["secret="], "secret"),
         ] {

@@ -87,7 +87,7 @@ async fn deliver(server: &Server, app: &App, webhooks: &Webhooks, body: &[u8]) -
     let headers = [("X-Pusher-Key", app.key.as_str()), ("X-Pusher-Signature", signature.as_str())];
     let target = &webhooks.target;
     let end = Instant::now() + PERSISTENCE;
-    let mut wait = WAIT;
+    let (mut wait, mut is_last) = (WAIT, false);
     loop {
         let answered = future::or(post(target, &headers, body), async {
             Timer::after(TIMEOUT).await;
@@ -104,10 +104,11 @@ async fn deliver(server: &Server, app: &App, webhooks: &Webhooks, body: &[u8]) -
         } else {
             debug!(app = app.id, %target, why, "a webhook was not taken");
         }
-        if Instant::now() + wait > end {
+        if is_last || Instant::now() + wait > end {
             break;
         }
-        let is_closing = future::or(
+        // A server that stops does not wait any more; it tries once.
+        is_last = future::or(
             async {
                 poll_fn(|cx| webhooks.poll_closing(cx)).await;
                 true
@@ -116,10 +117,8 @@ async fn deliver(server: &Server, app: &App, webhooks: &Webhooks, body: &[u8]) -
                 Timer::after(wait).await;
                 false
             },
-        );
-        if is_closing.await {
-            break;
-        }
+        )
+        .await;
         wait = (wait * 2).min(WAIT_MAX);
     }
     warn!(app = app.id, %target, "a webhook is given up");

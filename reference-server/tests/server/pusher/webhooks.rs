@@ -237,3 +237,19 @@ fn what_waits_when_the_server_stops_is_still_told() {
     server.ended().expect("a clean end");
     assert_eq!(backend.events(2), [occupied("news"), vacated("news")]);
 }
+
+#[test]
+fn what_waits_for_another_try_when_the_server_stops_gets_it_and_so_does_what_waits_behind_it() {
+    // After the fifth refusal it waits for three seconds.
+    let backend = Backend::start(&[500; 5]);
+    let server = serving(&[&backend.app("webhook_delay=1h")]);
+    let mut socket = Socket::open(&server);
+    socket.subscribe("news", None);
+    let tries: Vec<String> = (0..5).map(|_| backend.next().body).collect();
+    socket.subscribe("more", None);
+    server.shutdown.signal();
+    drop(socket);
+    server.ended().expect("a clean end");
+    assert_eq!(backend.next().body, tries[4]);
+    assert_eq!(backend.events(1), [occupied("more")]);
+}
