@@ -41,8 +41,9 @@ start() {
 
 timers=500ms/1500ms
 targets=()
-start reference "$HARNESS" serve --listen 127.0.0.1:0 --publish --admin --heartbeat "$timers"
-for dialect in native project rooms chat events; do
+start reference "$HARNESS" serve --listen 127.0.0.1:0 --publish --admin --heartbeat "$timers" \
+    --pusher-app subscription_count    # as its profile says
+for dialect in native project rooms chat events pusher; do
     # It promises what it always does, under a name that says more than its address.
     printf 'profile: reference-rust\ndialect: %s\n' "$dialect" >"$work/$dialect.yaml"
     targets+=(--target "$work/$dialect.yaml=$url")
