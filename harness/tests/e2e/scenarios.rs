@@ -190,7 +190,7 @@ finds! {
         "timeout-disconnect", "heartbeat", "ping", faults::swallow_pings();
 
     reconnect_finds_a_gap_in_what_was_missed:
-        "reconnect", "delivery", "loss", faults::drop_first_recovered();
+        "reconnect", "recovery", "recovery", faults::drop_first_recovered();
     reconnect_finds_a_server_that_takes_it_up_at_another_place:
         "reconnect", "recovery", "recovery", faults::alter_one("joined", another_place);
     reconnect_finds_what_was_missed_coming_twice:
