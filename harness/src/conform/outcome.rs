@@ -165,6 +165,35 @@ pub fn judge(
     }
 }
 
+/// What a run found that lateness does not excuse: by which check, of which class; the first first,
+/// each once.
+pub fn found(
+    summary: &Summary,
+    patience: Option<Duration>,
+    ended: &[Ended],
+) -> Vec<(&'static str, Class)> {
+    let lateness = Lateness::of(summary, patience, ended);
+    let found = summary.witnesses.iter();
+    let mut standing: Vec<&Witness> = found.filter(|it| !lateness.excuses(it)).collect();
+    standing.sort_by_key(|it| it.finding.at);
+    let seen = standing.iter().map(|it| (it.finding.check, it.finding.class));
+    // Of many findings not each is kept with its witness; those of a kind that none is kept of count.
+    let counted = summary.checks.iter().flat_map(|check| {
+        let classes = check.classes.iter().filter(|(_, n)| *n > 0);
+        classes.map(|(class, _)| (check.name, *class))
+    });
+    let kept = |kind: &(&str, Class)| {
+        summary.witnesses.iter().any(|it| (it.finding.check, it.finding.class) == *kind)
+    };
+    let mut found: Vec<(&'static str, Class)> = Vec::new();
+    for kind in seen.chain(counted.filter(|kind| !kept(kind))) {
+        if !found.contains(&kind) {
+            found.push(kind);
+        }
+    }
+    found
+}
+
 /// For how long the harness may stand still without any step being excused.
 const STEP_STALL: Duration = Duration::from_millis(500);
 

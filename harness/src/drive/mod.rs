@@ -102,6 +102,16 @@ pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
     Ok(Reached { target, greeted })
 }
 
+/// Where a server of our own is, which need not be asked whether it takes connections: how it takes
+/// them may be what is judged.
+///
+/// # Errors
+/// The URL is none, or its host is nowhere. In words for the user.
+pub fn assume(url: &str, tls: &Tls) -> Result<Reached, String> {
+    let (target, _) = probe::locate(url, tls)?;
+    Ok(Reached { target, greeted: None })
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Outcome {
