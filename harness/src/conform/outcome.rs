@@ -10,7 +10,7 @@ use crate::check::{Class, STEPS, TABLE};
 use crate::dialect::Heartbeat;
 use crate::latency::{Metric, STALL_LIMIT};
 use crate::observe::Ending;
-use crate::summary::{Summary, Witness};
+use crate::summary::{NOT_REACHED, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
 /// What came of a case, or of a requirement. The order is that of gravity: of several the greatest
@@ -146,8 +146,11 @@ pub fn judge(
     if summary.interrupted.is_some() {
         return Judged::inconclusive("interrupted");
     }
-    let undone = |verdict| verdict != Verdict::Passed;
-    if let Some(step) = summary.steps.iter().find(|step| undone(step.verdict)) {
+    let undone = |step: &&StepResult| match step.verdict {
+        Verdict::Skipped => step.message == NOT_REACHED,
+        verdict => verdict != Verdict::Passed,
+    };
+    if let Some(step) = summary.steps.iter().find(undone) {
         return Judged::inconclusive(format!("line {} was not reached", step.line));
     }
     let open = |verdict| verdict == Verdict::Inconclusive;

@@ -43,7 +43,7 @@ use crate::dialect::Heartbeat;
 use crate::observe::ClientId;
 use crate::plan::{Action, Plan, Step};
 use crate::scenario::units::heartbeat_text;
-use crate::summary::StepResult;
+use crate::summary::{NOT_REACHED, StepResult};
 use crate::verdict::Verdict;
 
 /// How long what is owed may take at the end of a run.
@@ -374,7 +374,7 @@ fn skip_rest(results: &mut Vec<StepResult>, steps: &[Step]) {
             line: step.place.line,
             label: director::label(step),
             verdict: Verdict::Skipped,
-            message: "not reached".to_owned(),
+            message: NOT_REACHED.to_owned(),
             seconds: 0.0,
         });
     }

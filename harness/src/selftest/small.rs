@@ -18,9 +18,12 @@ pub const NAMES: [&str; 9] = [
     "timeout-disconnect",
 ];
 
-/// What is said otherwise: in which scenario, what stands there, and what instead.
-pub const EDITS: [(&str, &str, &str); 37] = [
-    ("broadcast", "rooms: 50 ", "rooms: 4 "),
+/// What is said otherwise: in which scenario, what stands there, and what instead. The number of rooms
+/// gets another name: a profile may have a limit that is called `rooms`, and its word would stand over
+/// the scenario's.
+pub const EDITS: [(&str, &str, &str); 40] = [
+    ("broadcast", "rooms: 50 ", "halls: 4 "),
+    ("broadcast", "$shard(rooms)", "$shard(halls)"),
     ("broadcast", "clients: 5000\n", "clients: 40\n"),
     ("broadcast", "for: 3s\n", "for: 1s\n"),
     ("broadcast", "for: 20s\n", "for: 2s\n"),
@@ -39,7 +42,8 @@ pub const EDITS: [(&str, &str, &str); 37] = [
     ("one-to-one", "  deliver.latency: { p50: <100ms, p99: <500ms }\n", "\n"),
     ("presence-storm", "clients: 500,", "clients: 20,"),
     ("presence-storm", "for: 10s\n", "for: 2s\n"),
-    ("reconnect", "rooms: 10 ", "rooms: 2 "),
+    ("reconnect", "rooms: 10 ", "halls: 2 "),
+    ("reconnect", "$shard(rooms)", "$shard(halls)"),
     ("reconnect", "clients: 10\n", "clients: 2\n"),
     ("reconnect", "clients: 500\n", "clients: 20\n"),
     ("reconnect", "for: 10s\n", "for: 3s\n"),
@@ -49,7 +53,8 @@ pub const EDITS: [(&str, &str, &str); 37] = [
     ("slow-consumer", "for: 20s\n", "for: 8s\n"),
     ("slow-consumer", "every: 200/s\n", "every: 400/s\n"),
     ("slow-consumer", "  deliver.latency: { p99: <500ms }\n", "\n"),
-    ("storage", "rooms: 5,", "rooms: 2,"),
+    ("storage", "rooms: 5,", "halls: 2,"),
+    ("storage", "$shard(rooms)", "$shard(halls)"),
     ("storage", "clients: 50\n", "clients: 10\n"),
     ("storage", "clients: 5\n", "clients: 2\n"),
     ("storage", "for: 10s\n", "for: 2s\n"),
