@@ -24,6 +24,7 @@ pub mod pacer;
 pub mod plan;
 pub mod report;
 pub mod scenario;
+pub mod selftest;
 pub mod stamp;
 pub mod summary;
 pub mod verdict;

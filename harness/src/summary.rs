@@ -73,6 +73,10 @@ pub struct Generator {
     pub drain_s: f64,
 }
 
+/// What is said of steps that the run did not come to. One that is left out, because servers of this
+/// kind lack what it needs, has a reason of its own.
+pub const NOT_REACHED: &str = "not reached";
+
 /// A step of the scenario that went wrong, or was not carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepResult {

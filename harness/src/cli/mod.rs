@@ -5,6 +5,7 @@ mod conform;
 mod progress;
 mod quick;
 mod run;
+mod selftest;
 mod serve;
 mod summarize;
 mod trial;
@@ -36,6 +37,8 @@ enum Command {
     Conform(conform::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
+    /// Show that mutants of the reference server are found out, and that the good one is not accused
+    Selftest(selftest::Args),
     /// Be the reference server
     Serve(serve::Args),
 }
@@ -55,6 +58,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Selftest(args) => selftest::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

@@ -3,8 +3,8 @@
 mod log;
 mod runner;
 mod servers;
-mod subjects;
-mod tries;
+pub(super) mod subjects;
+pub(super) mod tries;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -159,7 +159,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
 /// The log's name in the report.
 const EVENTS: &str = "events.ndjson";
 
-fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
+/// The suite in a directory, or the one that comes with the program; what is wrong with it is told.
+pub(super) fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
     let files = files_of(directory).map_err(|problems| wrong(&problems))?;
     let (suite, problems) = Suite::read(files);
     match problems.is_empty() {
