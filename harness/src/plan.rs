@@ -22,7 +22,7 @@ pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use wire::{
     AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    Faults, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
