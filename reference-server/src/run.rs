@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::{debug, info};
 
 use crate::{
-    accept,
+    Turn, accept,
     admin::timestamp,
     config::Config,
     connection::Order,
@@ -19,7 +19,7 @@ use crate::{
     shutdown::Shutdown,
     watch::{Change, Watch},
     wheel::{Due, TICK},
-    world::{self, PEERS_AT_ONCE, Turn},
+    world::{self, PEERS_AT_ONCE},
 };
 
 /// The part of the drain over which the Close frames are spread; the rest is for the last of them

@@ -94,9 +94,12 @@ impl AsyncWrite for Socket {
         _: &mut Context<'_>,
         frames: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let length = frames.len();
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        let frames = &*crate::mutants::writes(&self.connection, frames);
         // The task that reads flushes its own queue after each turn.
         self.connection.push(Bytes::copy_from_slice(frames));
-        Poll::Ready(Ok(frames.len()))
+        Poll::Ready(Ok(length))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

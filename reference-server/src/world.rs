@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_io::Timer;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{
     Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room,
@@ -148,6 +149,13 @@ impl Turn {
         Self { server, flush: RefCell::default(), behind: Vec::new() }
     }
 
+    /// Puts whole frames into a peer's queue, to leave when the batch is done.
+    pub(crate) fn send(&self, to: &Arc<Connection>, frames: Bytes) {
+        if to.push(frames) == Pushed::Flush {
+            self.flush.borrow_mut().push(to.clone());
+        }
+    }
+
     /// Writes to some of the peers on the list; says whether that was all of them.
     pub(crate) fn flush_some(&mut self) -> bool {
         let list = self.flush.get_mut();
@@ -203,9 +211,7 @@ impl Outlet for Turn {
     type Peer = Arc<Connection>;
 
     fn push(&self, to: &Arc<Connection>, frame: &Frame) {
-        if to.push(frame.bytes().clone()) == Pushed::Flush {
-            self.flush.borrow_mut().push(to.clone());
-        }
+        self.send(to, frame.bytes().clone());
     }
 }
 
@@ -362,6 +368,6 @@ pub(crate) fn restore<P>(server: &Server, room: &mut Room<P>) -> bool {
 }
 
 /// Ticks a room at its time.
-pub(crate) fn tick_room(now: Now, name: &str, turn: &Turn) {
+pub(crate) fn tick_room(now: Now, name: &str, turn: &crate::Turn) {
     protocol::tick_room(now, name, turn);
 }
