@@ -25,7 +25,7 @@ pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{
     AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    Faults, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
