@@ -17,14 +17,10 @@ pub fn lint(catalogue: &Catalogue, suite: &Suite) -> Vec<Problems> {
         let list = found.entry(entry.source.name.clone());
         list.or_insert_with(|| (entry.source.clone(), Vec::new())).1.push(problem);
     };
-    let (mut ids, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    let mut ids = BTreeSet::new();
     for entry in &catalogue.entries {
         if !ids.insert(entry.id.as_str()) {
             let problem = Problem::new(format!("there is another mutant `{}`", entry.id));
-            tell(entry, problem.at(entry.place));
-        }
-        if !numbers.insert(entry.number) {
-            let problem = Problem::new(format!("there is another mutant {}", entry.number));
             tell(entry, problem.at(entry.place));
         }
         one_entry(entry, suite, &mut |problem| tell(entry, problem));
