@@ -15,7 +15,7 @@ use async_io::Timer;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{
-    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room,
+    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Outlet, RawValue, Room,
     Tally, Time, World,
     pusher::{App, Hook},
 };
@@ -365,9 +365,4 @@ pub(crate) fn restore<P>(server: &Server, room: &mut Room<P>) -> bool {
             false
         }
     }
-}
-
-/// Ticks a room at its time.
-pub(crate) fn tick_room(now: Now, name: &str, turn: &crate::Turn) {
-    protocol::tick_room(now, name, turn);
 }
