@@ -24,8 +24,9 @@ pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{
-    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, Faults, FramePlan, FramesPattern,
+    HttpPlan, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses,
+    TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.

@@ -25,6 +25,7 @@ mod kind;
 mod leakage;
 mod leave;
 mod loss;
+mod message;
 mod mutant;
 mod presence;
 mod reconnect;

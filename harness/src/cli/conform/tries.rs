@@ -169,6 +169,7 @@ impl Bench<'_> {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
             events: outcome.books.events,
+            faults: plan.traffic.faults,
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));

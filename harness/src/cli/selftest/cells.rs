@@ -28,7 +28,7 @@ pub(super) fn run(
     let floor = Floor { lab, catalogue, built, quiet: args.quiet, planned: cells.len() };
     let is_alone = |cell: &&Cell| {
         let mut works = cell.cases.iter().filter_map(|name| lab.work(&cell.dialect, name));
-        works.any(|work| work.alone)
+        works.any(|work| work.thing.alone)
     };
     let queue: Vec<(usize, &Cell)> = (0..).zip(cells.iter().copied()).collect();
     let (alone, beside): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, it)| is_alone(it));
@@ -144,7 +144,7 @@ impl Trial {
         let bench = lab.bench(lab.seed, option);
         for name in &cell.cases {
             let Some(work) = lab.work(&cell.dialect, name) else { continue };
-            self.case = Some(work.id.clone());
+            self.case = Some(work.thing.id.clone());
             let (says, deliveries) = self.ask(lab, &work, (&bench, &host), tries)?;
             if self.account.add(says, deliveries) {
                 break;
