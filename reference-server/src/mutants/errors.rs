@@ -24,14 +24,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
         ..Mutant::new("err-silent", "does not answer what is no JSON")
     },
+    Mutant { outlet: Some(miscode), ..Mutant::new("err-wrong-code", "gives errors other codes") },
     Mutant {
-        outlet: Some(miscode),
-        ..Mutant::new("err-wrong-code", "gives errors other codes")
-    },
-    Mutant {
-        hears: Some(|heard| {
-            if is_wrong(heard) { Take::Close(CUT_OFF) } else { Take::Pass }
-        }),
+        hears: Some(|heard| if is_wrong(heard) { Take::Close(CUT_OFF) } else { Take::Pass }),
         ends: Some(|_, order| if order == Order::Close(CUT_OFF) { Order::Lost } else { order }),
         ..Mutant::new("err-kills-connection", "cuts off whoever sends something that is no JSON")
     },
@@ -178,7 +173,8 @@ mod tests {
             [&[first, length, 0, 0, 0, 0], content].concat()
         };
         let long = [&[0x81, 0xFE, 1, 0, 9, 9, 9, 9][..], &[0x81; 256]].concat();
-        let sent = [masked(0x81, b"\x81\x81"), long, masked(0x89, b""), masked(0x01, b"x")].concat();
+        let sent =
+            [masked(0x81, b"\x81\x81"), long, masked(0x89, b""), masked(0x01, b"x")].concat();
         let mut reading = Reading::default();
         let mut read = sent.clone();
         read.iter_mut().for_each(|byte| reading.next(byte));

@@ -163,7 +163,8 @@ fn remove_early(heard: &Heard<'_>) -> Take {
     let user_of = format!("user {} {channel}", heard.by.id);
     if heard.request.asks == Asks::Join {
         let data = heard.json()["data"]["channel_data"].clone();
-        let data: Value = serde_json::from_str(data.as_str().unwrap_or_default()).unwrap_or_default();
+        let data: Value =
+            serde_json::from_str(data.as_str().unwrap_or_default()).unwrap_or_default();
         if let Some(user) = data["user_id"].as_str() {
             heard.state().set(&user_of, user);
         }
