@@ -15,8 +15,8 @@ use async_io::Timer;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{
-    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Outlet, RawValue, Room,
-    Tally, Time, World,
+    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Outlet, RawValue, Room, Tally,
+    Time, World,
     pusher::{App, Hook},
 };
 use tracing::error;
