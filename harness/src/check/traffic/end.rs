@@ -8,6 +8,20 @@ use super::state::{Flags, NONE, Stand};
 use super::track::WHOLE_ROOM;
 use super::{DELIVERY, Traffic};
 
+/// Copies left out that are judged at the end only; beyond it nobody is accused.
+const LEFT_OUT_MAX: usize = 10_000;
+
+/// A copy that a member did not get.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    at: Time,
+    client: ClientId,
+    room: RoomId,
+    id: MessageId,
+    /// It was sent while the member was away, and the server said that it would follow.
+    away: bool,
+}
+
 /// Pairs of message and member looked at to name who lost what; beyond it losses are counted only.
 const NAMED_MAX: usize = 5_000_000;
 
@@ -27,6 +41,14 @@ impl Traffic {
             // What was owed is judged already, unless nothing could be.
             let below = if state.owed && decided && !cut { state.from } else { u32::MAX };
             self.holes(end.at, member, below, found);
+        }
+        for missing in std::mem::take(&mut self.left_out) {
+            let message = self.ticket(missing.id);
+            let message = message.map(|(room, ticket)| &self.rooms[room].messages[ticket]);
+            if decided && !cut && message.is_some_and(|m| m.counts() && !m.is_doubtful()) {
+                self.sums.owed += 1;
+                self.lose(missing, "it got later ones, but not this", found);
+            }
         }
         // What is on its way, or was when the target died, is neither received nor lost.
         self.sums.owed = self.sums.owed.saturating_sub(self.outstanding);
@@ -72,8 +94,8 @@ impl Traffic {
             let state = &self.members[member];
             let owed = state.owed && state.from <= ticket && state.voice != id.voice.0;
             if owed && !self.has(member, ticket) {
-                let client = state.client;
-                self.lose(at, client, RoomId(room), id, "it never came", found);
+                let missing = self.missing(at, state.client, RoomId(room), id);
+                self.lose(missing, "it never came", found);
             }
         }
     }
@@ -125,8 +147,8 @@ impl Traffic {
                 let message = &self.rooms[room].messages[ticket];
                 let certain = stream != WHOLE_ROOM || message.is_strict();
                 let other = message.id.voice.0 != own && ticket < below;
-                if certain && other && message.counts() && !message.is_doubtful() {
-                    lost.push(message.id);
+                if certain && other && message.counts() {
+                    lost.push((message.id, message.flags.has(Flags::SEEN | Flags::ACKED)));
                 }
             }
         }
@@ -134,30 +156,33 @@ impl Traffic {
         let state = &mut self.members[member];
         state.faulty = false;
         let client = state.client;
-        for id in lost {
-            self.sums.owed += 1;
-            self.lose(at, client, RoomId(room), id, "it got later ones, but not this", found);
+        for (id, taken) in lost {
+            let missing = self.missing(at, client, RoomId(room), id);
+            if taken {
+                self.sums.owed += 1;
+                self.lose(missing, "it got later ones, but not this", found);
+            } else if self.left_out.len() < LEFT_OUT_MAX {
+                // The server may have refused it, and its sender does not know that yet.
+                self.left_out.push(missing);
+            }
         }
     }
 
-    /// A copy is lost for certain.
-    pub(super) fn lose(
-        &mut self,
-        at: Time,
-        client: ClientId,
-        room: RoomId,
-        id: MessageId,
-        detail: &str,
-        found: &mut Findings,
-    ) {
-        self.sums.lost += 1;
-        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
-            return;
-        }
+    fn missing(&self, at: Time, client: ClientId, room: RoomId, id: MessageId) -> Missing {
         let ticket = self.ticket(id).map_or(NONE, |(_, ticket)| ticket);
         let away = self
             .member_of(client, room.0)
             .is_some_and(|member| ticket < self.members[member].away_until);
+        Missing { at, client, room, id, away }
+    }
+
+    /// A copy is lost for certain.
+    fn lose(&mut self, missing: Missing, detail: &str, found: &mut Findings) {
+        let Missing { at, client, room, id, away } = missing;
+        self.sums.lost += 1;
+        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
+            return;
+        }
         let (check, class) = if away && self.recovery {
             (crate::check::RECOVERY, Class::Recovery)
         } else {

@@ -1,0 +1,96 @@
+//! In which order it came: is there an order of the room that everybody saw?
+
+use std::collections::BTreeMap;
+
+use harness::check::Class;
+use harness::observe::{ClientId, MessageId, RoomId};
+use harness::plan::{Echo, Ordering};
+
+use super::delivery::{Got, Promise};
+use super::past::Opinion;
+
+const ORDER: &str = "order";
+
+/// What one receiver got in one stay, each message once, in the order got.
+type Line = Vec<MessageId>;
+
+fn lines(all: &[Got], promise: Promise) -> BTreeMap<RoomId, Vec<Line>> {
+    let mut lines: BTreeMap<(RoomId, ClientId, usize), Line> = BTreeMap::new();
+    for it in all.iter().filter(|it| it.first) {
+        let own = promise.echo == Echo::Once && promise.ordering != Ordering::TotalAmongOthers;
+        if let Some(stay) = it.stay.filter(|_| !it.own || own) {
+            lines.entry((it.room, it.client, stay)).or_default().push(it.id);
+        }
+    }
+    let mut rooms: BTreeMap<RoomId, Vec<Line>> = BTreeMap::new();
+    for ((room, ..), line) in lines {
+        rooms.entry(room).or_default().push(line);
+    }
+    rooms
+}
+
+/// "one sender's messages out of their order": a later one came before this.
+fn comes_late(line: &[MessageId], at: usize) -> bool {
+    line[..at].iter().any(|other| other.voice == line[at].voice && other.seq > line[at].seq)
+}
+
+/// Whether some order of the room holds all the lines: nothing comes before itself.
+fn has_one_order(lines: &[Line]) -> bool {
+    let mut ids: Vec<MessageId> = lines.iter().flatten().copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let at = |id: &MessageId| ids.binary_search(id).expect("it is among them");
+    let mut before = vec![0_usize; ids.len()];
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); ids.len()];
+    for pair in lines.iter().flat_map(|line| line.windows(2)) {
+        after[at(&pair[0])].push(at(&pair[1]));
+        before[at(&pair[1])] += 1;
+    }
+    // Take away what nothing comes before, until nothing is left, or nothing can be taken.
+    let mut left = ids.len();
+    let mut free: Vec<usize> = (0..ids.len()).filter(|it| before[*it] == 0).collect();
+    while let Some(it) = free.pop() {
+        left -= 1;
+        for next in &after[it] {
+            before[*next] -= 1;
+            if before[*next] == 0 {
+                free.push(*next);
+            }
+        }
+    }
+    left == 0
+}
+
+/// Whether two got two messages directly one after the other, in both orders.
+fn neighbours_disagree(lines: &[Line]) -> bool {
+    let pairs = || lines.iter().flat_map(|line| line.windows(2));
+    pairs().any(|one| pairs().any(|other| one[0] == other[1] && one[1] == other[0]))
+}
+
+pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
+    for lines in lines(all, promise).values() {
+        let late = |line: &Line| (0..line.len()).any(|at| comes_late(line, at));
+        if lines.iter().any(late) {
+            opinion.must.insert((ORDER, Class::Reorder));
+        }
+        if promise.ordering == Ordering::PerSender || has_one_order(lines) {
+            continue;
+        }
+        // "two receivers saw two orders". What came after a later one of its sender is called
+        // that, and not this as well.
+        let rest: Vec<Line> = lines
+            .iter()
+            .map(|line| {
+                (0..line.len()).filter(|at| !comes_late(line, *at)).map(|at| line[at]).collect()
+            })
+            .collect();
+        let certain = match promise.ordering {
+            Ordering::TotalAmongOthers => neighbours_disagree(&rest),
+            _ => !has_one_order(&rest),
+        };
+        match certain {
+            true => opinion.must.insert((ORDER, Class::Disorder)),
+            false => opinion.may.insert((ORDER, Class::Disorder)),
+        };
+    }
+}
