@@ -17,6 +17,13 @@ pub(super) struct Promise {
     pub recovery: bool,
 }
 
+impl Promise {
+    /// A sender's own copies have their place in what it gets.
+    pub(super) fn own_in_order(self) -> bool {
+        self.echo == Echo::Once && self.ordering != Ordering::TotalAmongOthers
+    }
+}
+
 /// A message that came to somebody who may get it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Got {
@@ -182,7 +189,8 @@ fn has(past: &Past<'_>, all: &[Got], client: ClientId, id: MessageId, at: Place)
 }
 
 /// Whether the server is known to have taken a message, from what was seen up to this place:
-/// somebody got it, or it was confirmed, or its sender was in the room and its connection held.
+/// somebody got it, or it was confirmed, or its sender was in the room, its connection held, and it
+/// read: it would know of a refusal.
 fn is_taken(past: &Past<'_>, all: &[Got], id: MessageId, at: Place) -> bool {
     let said = past.said[&id];
     let known = past.acked(id).is_some_and(|acked| acked < at)
@@ -190,7 +198,8 @@ fn is_taken(past: &Past<'_>, all: &[Got], id: MessageId, at: Place) -> bool {
     let inside = past.stay_at(said.client, said.room, said.at);
     let inside = inside.is_some_and(|s| past.stays(said.client, said.room)[s].is_inside(said.at));
     let ended = past.first(said.client, said.at, |what| matches!(what, What::Closed(_)));
-    known || (inside && ended.is_none_or(|ended| ended > at))
+    let reads = past.reads(said.client, at);
+    known || (inside && reads && ended.is_none_or(|ended| ended > at))
 }
 
 /// What never came, judged when all has come that was on its way.
@@ -234,8 +243,10 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
     let end = past.seen.len();
     for (client, room) in past.members() {
         for (number, stay) in past.stays(client, room).iter().enumerate() {
-            let over = stay.over.map(|(at, _)| at).or(stay.leaving.map(|_| end));
-            let Some(over) = over.filter(|_| stay.entered.is_some()) else { continue };
+            if stay.entered.is_none() {
+                continue;
+            }
+            let over = stay.over.map_or(end, |(at, _)| at);
             let first = past.first_of(client, room, number);
             let mine: Vec<Got> = all
                 .iter()
@@ -253,14 +264,14 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                 let owed = from.is_some_and(|from| said.ticket >= from);
                 let lost = match promise.ordering {
                     Ordering::PerSender => between_of_sender(&mine, *id, owed),
-                    _ => between_at_others(all, &mine, *id, owed),
+                    _ => between_at_others(promise, all, &mine, *id, owed),
                 };
                 if !lost {
                     continue;
                 }
                 // Of what nobody has got, and of what nobody got in the same order, nothing is
                 // certain.
-                let certain = is_taken(past, all, *id, end) && promise.ordering == Ordering::PerSender;
+                let certain = is_taken(past, all, *id, end);
                 let away = stay.goes_on() && promise.recovery;
                 let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets) {
                     true => ("recovery", Class::Recovery),
@@ -281,11 +292,12 @@ fn between_of_sender(mine: &[Got], id: MessageId, owed: bool) -> bool {
 }
 
 /// Somebody got it between two that this one got, or (owed) before one that this one got.
-fn between_at_others(all: &[Got], mine: &[Got], id: MessageId, owed: bool) -> bool {
-    let had = |other: &Got| mine.iter().any(|it| it.id == other.id);
+fn between_at_others(promise: Promise, all: &[Got], mine: &[Got], id: MessageId, owed: bool) -> bool {
+    let in_order = |it: &&Got| it.first && (!it.own || promise.own_in_order());
+    let had = |other: &Got| mine.iter().filter(in_order).any(|it| it.id == other.id);
     let of_stay = |a: &Got, b: &Got| (a.client, a.room, a.stay) == (b.client, b.room, b.stay);
-    all.iter().filter(|it| it.id == id && it.first).any(|it| {
-        let same = || all.iter().filter(|other| other.first && of_stay(it, other));
+    all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
+        let same = || all.iter().filter(in_order).filter(|other| of_stay(it, other));
         same().any(|other| other.at > it.at && had(other))
             && (owed || same().any(|other| other.at < it.at && had(other)))
     })

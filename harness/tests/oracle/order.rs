@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::check::Class;
 use harness::observe::{ClientId, MessageId, RoomId};
-use harness::plan::{Echo, Ordering};
+use harness::plan::Ordering;
 
 use super::delivery::{Got, Promise};
 use super::past::Opinion;
@@ -17,8 +17,7 @@ type Line = Vec<MessageId>;
 fn lines(all: &[Got], promise: Promise) -> BTreeMap<RoomId, Vec<Line>> {
     let mut lines: BTreeMap<(RoomId, ClientId, usize), Line> = BTreeMap::new();
     for it in all.iter().filter(|it| it.first) {
-        let own = promise.echo == Echo::Once && promise.ordering != Ordering::TotalAmongOthers;
-        if let Some(stay) = it.stay.filter(|_| !it.own || own) {
+        if let Some(stay) = it.stay.filter(|_| !it.own || promise.own_in_order()) {
             lines.entry((it.room, it.client, stay)).or_default().push(it.id);
         }
     }
@@ -73,7 +72,15 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
         if lines.iter().any(late) {
             opinion.must.insert((ORDER, Class::Reorder));
         }
-        if promise.ordering == Ordering::PerSender || has_one_order(lines) {
+        if promise.ordering == Ordering::PerSender {
+            continue;
+        }
+        if has_one_order(lines) {
+            // Where nobody hears himself, the check's log is put together from what several tell:
+            // what one of them lost may get a wrong place in it, and the loss that name as well.
+            if promise.ordering == Ordering::TotalAmongOthers && opinion.has(Class::Loss) {
+                opinion.may.insert((ORDER, Class::Disorder));
+            }
             continue;
         }
         // "two receivers saw two orders". What came after a later one of its sender is called

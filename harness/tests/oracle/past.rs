@@ -25,6 +25,11 @@ impl Opinion {
     pub(super) fn tell(&mut self, told: Told) {
         self.must.insert(told);
     }
+
+    /// Whether some check must find this.
+    pub(super) fn has(&self, class: Class) -> bool {
+        self.must.iter().any(|(_, told)| *told == class)
+    }
 }
 
 /// Where a history stands, as a place in the list.

@@ -6,6 +6,7 @@ use harness::check::{Class, End, Judge, Profile};
 use harness::observe::Observation;
 use harness::plan::Ordering;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use super::delivery::{self, Promise};
@@ -119,6 +120,28 @@ fn shapes(fault: Fault) -> impl Strategy<Value = (u64, Shape)> {
 /// Plays so many histories of a fault.
 fn play(fault: Fault, cases: u32, tally: &RefCell<Tally>) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("SURVEY").is_some() {
+        let mut runner = TestRunner::new(config.clone());
+        let mut kinds: std::collections::BTreeMap<String, (u32, String)> = Default::default();
+        for _ in 0..cases * 10 {
+            let (seed, shape) = shapes(fault).new_tree(&mut runner).unwrap().current();
+            if let Err(why) = check(&shape, seed, &mut tally.borrow_mut()) {
+                let kind = why.split("}: ").nth(1).unwrap_or_default();
+                let kind = kind.lines().next().unwrap_or_default().to_owned();
+                let kind = format!("{:?} {:?} {} {kind}", shape.ordering, shape.echo, shape.confirmed);
+                let row = kinds.entry(kind).or_insert((0, why.clone()));
+                row.0 += 1;
+                if why.len() < row.1.len() {
+                    row.1 = why;
+                }
+            }
+        }
+        for (kind, (n, why)) in kinds {
+            eprintln!("{fault:?} {kind}: {n}");
+            std::fs::write(format!("/tmp/survey/{fault:?}-{}", kind.replace(['"', ' ', ',', '(', ')', '[', ']'], "")), why).unwrap();
+        }
+        return;
+    }
     let outcome = TestRunner::new(config).run(&shapes(fault), |(seed, shape)| {
         check(&shape, seed, &mut tally.borrow_mut()).map_err(TestCaseError::fail)
     });

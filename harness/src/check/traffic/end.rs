@@ -4,7 +4,7 @@ use crate::check::{Class, End, Finding, Findings, KEPT};
 use crate::observe::{ClientId, MessageId, RoomId, Time};
 use crate::plan::Delivery;
 
-use super::state::{Flags, NONE, Stand};
+use super::state::{Flags, Message, NONE, Stand};
 use super::track::WHOLE_ROOM;
 use super::{DELIVERY, Traffic};
 
@@ -45,7 +45,7 @@ impl Traffic {
         for missing in std::mem::take(&mut self.left_out) {
             let message = self.ticket(missing.id);
             let message = message.map(|(room, ticket)| &self.rooms[room].messages[ticket]);
-            if decided && !cut && message.is_some_and(|m| m.counts() && !m.is_doubtful()) {
+            if decided && !cut && message.is_some_and(|m| self.can_be_missed(m)) {
                 self.sums.owed += 1;
                 self.lose(missing, "it got later ones, but not this", found);
             }
@@ -69,6 +69,10 @@ impl Traffic {
                 .collect();
             for (ticket, id, due) in open {
                 self.outstanding -= u64::from(due);
+                if !self.can_be_missed(&self.rooms[room].messages[ticket]) {
+                    self.sums.owed -= u64::from(due);
+                    continue;
+                }
                 if found.kept().len() < KEPT && budget > 0 {
                     budget = budget.saturating_sub(self.rooms[room].members.len());
                     self.lost_by_name(at, room, ticket, id, found);
@@ -80,6 +84,16 @@ impl Traffic {
                 }
             }
         }
+    }
+
+    /// Whether a message was to come at all: a sender that reads would know of a refusal.
+    fn can_be_missed(&self, message: &Message) -> bool {
+        let sender = self.voices.find(message.id.voice.0).and_then(Option::as_ref);
+        let deaf = sender
+            .and_then(|voice| self.clients.find(voice.client.0))
+            .is_some_and(|client| client.stuck);
+        let known = message.flags.has(Flags::SEEN | Flags::ACKED);
+        message.counts() && !message.is_doubtful() && (known || !deaf)
     }
 
     fn lost_by_name(

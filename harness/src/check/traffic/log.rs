@@ -39,6 +39,38 @@ impl Traffic {
         if !self.total() {
             return self.order_pair(seen, found);
         }
+        if self.own_in_log() {
+            return self.order_in_log(seen, found);
+        }
+        let before = self.sums.disordered;
+        self.order_in_log(seen, found);
+        let contradicts = self.contradicts_neighbours(seen);
+        if contradicts && self.sums.disordered == before {
+            self.out_of_order(seen, Class::Disorder, found);
+        }
+    }
+
+    /// Where senders do not hear themselves the log may stay short of a place. Even so two
+    /// receivers that got the same two messages, one directly after the other, must have got them
+    /// in the same order.
+    fn contradicts_neighbours(&mut self, seen: Seen) -> bool {
+        let state = &mut self.members[seen.member];
+        let last = std::mem::replace(&mut state.last, seen.ticket);
+        let messages = &mut self.rooms[state.room].messages;
+        let Some(before) = messages.find(last) else { return false };
+        if before.behind.contains(&seen.ticket) {
+            return before.id.voice != messages[seen.ticket].id.voice;
+        }
+        let behind = &mut messages[seen.ticket].behind;
+        if !behind.contains(&last)
+            && let Some(free) = behind.iter_mut().find(|it| **it == NONE)
+        {
+            *free = last;
+        }
+        false
+    }
+
+    fn order_in_log(&mut self, seen: Seen, found: &mut Findings) {
         let state = &self.members[seen.member];
         let place = self.rooms[state.room].messages[seen.ticket].place;
         if place != NOWHERE && state.pending.is_empty() {

@@ -59,13 +59,16 @@ pub(super) struct Message {
     pub(super) flags: Flags,
     /// How many requests to join there were when everybody had it.
     pub(super) done: u32,
+    /// What came directly before it at its receivers, where they do not hear themselves: one thing
+    /// at most of them, and another at the sender of that.
+    pub(super) behind: [u32; 2],
 }
 
 impl Message {
     /// A ticket that was drawn by somebody whose sending is not observed yet.
     pub(super) fn announced() -> Self {
         let id = MessageId { voice: VoiceId(NONE), seq: 0 };
-        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE }
+        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE, behind: [NONE; 2] }
     }
 
     pub(super) fn is_placed(&self) -> bool {
@@ -214,6 +217,8 @@ pub(super) struct Member {
     /// The first ticket that it may have missed while nothing was owed.
     pub(super) since: u32,
     pub(super) track: Track,
+    /// What it got last.
+    pub(super) last: u32,
     /// The highest certain place got, plus one.
     pub(super) strict_next: i64,
     /// The track of its stay before this one.
@@ -243,6 +248,7 @@ impl Member {
             early_next: 0,
             since: 0,
             track: Track::default(),
+            last: NONE,
             strict_next: NOWHERE,
             before: Track::default(),
             pending: VecDeque::new(),
