@@ -4,6 +4,7 @@ use harness::check::Class;
 use harness::observe::{ClientId, MessageId, RoomId, What, Who};
 use harness::plan::{Echo, Ordering};
 
+use super::order;
 use super::past::{Opinion, Over, Past, Place, Receipt};
 
 const DELIVERY: &str = "delivery";
@@ -13,6 +14,8 @@ const DELIVERY: &str = "delivery";
 pub(super) struct Promise {
     pub ordering: Ordering,
     pub echo: Echo,
+    /// The server confirms that somebody is in.
+    pub confirmed: bool,
     /// What was missed while away is an account of its own.
     pub recovery: bool,
 }
@@ -262,16 +265,21 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                     continue;
                 }
                 let owed = from.is_some_and(|from| said.ticket >= from);
-                let lost = match promise.ordering {
-                    Ordering::PerSender => between_of_sender(&mine, *id, owed),
-                    _ => between_at_others(promise, all, &mine, *id, owed),
+                let (lost, believed) = match promise.ordering {
+                    Ordering::PerSender => (between_of_sender(&mine, *id, owed), true),
+                    // One receiver may be wrong: two must say the same, and none another order. And
+                    // they must have got it before this one got what comes after it: else this one
+                    // may be the first to say what comes after what.
+                    _ => {
+                        let witnesses = between_at_others(promise, all, &mine, *id, owed);
+                        let before = witnesses.iter().filter(|(at, next)| at < next).count();
+                        (!witnesses.is_empty(), before > 1 && order::is_one(all, promise, room))
+                    }
                 };
                 if !lost {
                     continue;
                 }
-                // Of what nobody has got, and of what nobody got in the same order, nothing is
-                // certain.
-                let certain = is_taken(past, all, *id, end);
+                let certain = believed && is_taken(past, all, *id, end);
                 let away = stay.goes_on() && promise.recovery;
                 let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets) {
                     true => ("recovery", Class::Recovery),
@@ -291,16 +299,25 @@ fn between_of_sender(mine: &[Got], id: MessageId, owed: bool) -> bool {
     of_sender().any(|seq| seq > id.seq) && (owed || of_sender().any(|seq| seq < id.seq))
 }
 
-/// Somebody got it between two that this one got, or (owed) before one that this one got.
-fn between_at_others(promise: Promise, all: &[Got], mine: &[Got], id: MessageId, owed: bool) -> bool {
+/// Who got it between two that this one got, or (owed) before one that this one got: where they
+/// got it, and where this one got the next.
+fn between_at_others(
+    promise: Promise,
+    all: &[Got],
+    mine: &[Got],
+    id: MessageId,
+    owed: bool,
+) -> Vec<(Place, Place)> {
     let in_order = |it: &&Got| it.first && (!it.own || promise.own_in_order());
-    let had = |other: &Got| mine.iter().filter(in_order).any(|it| it.id == other.id);
+    let had = |other: &Got| mine.iter().filter(in_order).find(|it| it.id == other.id);
     let of_stay = |a: &Got, b: &Got| (a.client, a.room, a.stay) == (b.client, b.room, b.stay);
-    all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
+    let witness = |it: &Got| {
         let same = || all.iter().filter(in_order).filter(|other| of_stay(it, other));
-        same().any(|other| other.at > it.at && had(other))
-            && (owed || same().any(|other| other.at < it.at && had(other)))
-    })
+        let next = same().filter(|other| other.at > it.at).filter_map(had).map(|it| it.at).min()?;
+        let earlier = same().any(|other| other.at < it.at && had(other).is_some());
+        (owed || earlier).then_some((it.at, next))
+    };
+    all.iter().filter(|it| it.id == id).filter(in_order).filter_map(witness).collect()
 }
 
 /// What carries no message of this run.

@@ -60,6 +60,11 @@ fn has_one_order(lines: &[Line]) -> bool {
     left == 0
 }
 
+/// Whether all who got something in a room can have seen one order.
+pub(super) fn is_one(all: &[Got], promise: Promise, room: RoomId) -> bool {
+    lines(all, promise).get(&room).is_none_or(|lines| has_one_order(lines))
+}
+
 /// Whether two got two messages directly one after the other, in both orders.
 fn neighbours_disagree(lines: &[Line]) -> bool {
     let pairs = || lines.iter().flat_map(|line| line.windows(2));
@@ -76,9 +81,9 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
             continue;
         }
         if has_one_order(lines) {
-            // Where nobody hears himself, the check's log is put together from what several tell:
-            // what one of them lost may get a wrong place in it, and the loss that name as well.
-            if promise.ordering == Ordering::TotalAmongOthers && opinion.has(Class::Loss) {
+            // The order of a room is what those say who got each message first. One of them may
+            // have lost one: those who got it contradict it, and the loss has that name as well.
+            if opinion.has(Class::Loss) {
                 opinion.may.insert((ORDER, Class::Disorder));
             }
             continue;
@@ -91,9 +96,11 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
                 (0..line.len()).filter(|at| !comes_late(line, *at)).map(|at| line[at]).collect()
             })
             .collect();
+        // Where senders do not hear themselves or entries are not confirmed, the place of a message
+        // may stay unknown to the end: certain is what two neighbours say.
         let certain = match promise.ordering {
-            Ordering::TotalAmongOthers => neighbours_disagree(&rest),
-            _ => !has_one_order(&rest),
+            Ordering::Total if promise.confirmed => !has_one_order(&rest),
+            _ => neighbours_disagree(&rest),
         };
         match certain {
             true => opinion.must.insert((ORDER, Class::Disorder)),

@@ -26,9 +26,9 @@ impl Opinion {
         self.must.insert(told);
     }
 
-    /// Whether some check must find this.
+    /// Whether some check must or may find this.
     pub(super) fn has(&self, class: Class) -> bool {
-        self.must.iter().any(|(_, told)| *told == class)
+        self.must.iter().chain(&self.may).any(|(_, told)| *told == class)
     }
 }
 

@@ -48,8 +48,8 @@ const FAULTS: [(Fault, &[(&str, Class)]); 23] = [
 
 fn opinion(shape: &Shape, history: &[Observation]) -> Opinion {
     let past = Past::new(history);
-    let promise =
-        Promise { ordering: shape.ordering, echo: shape.echo, recovery: shape.recovers };
+    let Shape { ordering, echo, confirmed, recovers: recovery, .. } = *shape;
+    let promise = Promise { ordering, echo, confirmed, recovery };
     let mut opinion = Opinion::default();
     let all = delivery::got(&past, promise, &mut opinion);
     delivery::missing(&past, &all, promise, &mut opinion);

@@ -39,9 +39,6 @@ impl Traffic {
         if !self.total() {
             return self.order_pair(seen, found);
         }
-        if self.own_in_log() {
-            return self.order_in_log(seen, found);
-        }
         let before = self.sums.disordered;
         self.order_in_log(seen, found);
         let contradicts = self.contradicts_neighbours(seen);
@@ -50,9 +47,9 @@ impl Traffic {
         }
     }
 
-    /// Where senders do not hear themselves the log may stay short of a place. Even so two
-    /// receivers that got the same two messages, one directly after the other, must have got them
-    /// in the same order.
+    /// The log may stay short of a place: where senders do not hear themselves, or joins are not
+    /// confirmed. Even so two receivers that got the same two messages, one directly after the
+    /// other, must have got them in the same order.
     fn contradicts_neighbours(&mut self, seen: Seen) -> bool {
         let state = &mut self.members[seen.member];
         let last = std::mem::replace(&mut state.last, seen.ticket);

@@ -59,8 +59,8 @@ pub(super) struct Message {
     pub(super) flags: Flags,
     /// How many requests to join there were when everybody had it.
     pub(super) done: u32,
-    /// What came directly before it at its receivers, where they do not hear themselves: one thing
-    /// at most of them, and another at the sender of that.
+    /// What came directly before it at its receivers: one message at most of them, and where
+    /// senders do not hear themselves another at the sender of that.
     pub(super) behind: [u32; 2],
 }
 
