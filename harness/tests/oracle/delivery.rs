@@ -273,7 +273,10 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                     _ => {
                         let witnesses = between_at_others(promise, all, &mine, *id, owed);
                         let before = witnesses.iter().filter(|(at, next)| at < next).count();
-                        (!witnesses.is_empty(), before > 1 && order::is_one(all, promise, room))
+                        let known = promise.ordering == Ordering::Total
+                            && promise.confirmed
+                            && order::is_one(all, promise, room);
+                        (!witnesses.is_empty(), before > 1 && known)
                     }
                 };
                 if !lost {

@@ -81,9 +81,10 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
             continue;
         }
         if has_one_order(lines) {
-            // The order of a room is what those say who got each message first. One of them may
-            // have lost one: those who got it contradict it, and the loss has that name as well.
-            if opinion.has(Class::Loss) {
+            // The order of a room is what those say who got each message first. If one of them has
+            // lost one, or one came that was refused, others contradict that: so these faults may
+            // have this name as well.
+            if opinion.has(Class::Loss) || opinion.has(Class::Phantom) {
                 opinion.may.insert((ORDER, Class::Disorder));
             }
             continue;

@@ -6,13 +6,11 @@ use harness::check::{Class, End, Judge, Profile};
 use harness::observe::Observation;
 use harness::plan::Ordering;
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 
 use super::delivery::{self, Promise};
 use super::past::{Opinion, Past, story};
 use super::tally::{Tally, found};
-use super::{hearing, order};
+use super::{hearing, order, play};
 use crate::PROMISES;
 use crate::world::{Fault, Shape, World, plan};
 
@@ -20,10 +18,11 @@ use crate::world::{Fault, Shape, World, plan};
 const AT_FIRST: u32 = 40;
 
 /// What each fault is made for. What is found in a history is the oracle's to say.
-const FAULTS: [(Fault, &[(&str, Class)]); 23] = [
+const FAULTS: [(Fault, &[(&str, Class)]); 25] = [
     (Fault::None, &[]),
     (Fault::SwapSame, &[("order", Class::Reorder)]),
     (Fault::SwapOther, &[("order", Class::Disorder)]),
+    (Fault::Later, &[("order", Class::Reorder)]),
     (Fault::Fork, &[("order", Class::Disorder)]),
     (Fault::Drop, &[("delivery", Class::Loss)]),
     (Fault::DropLast, &[("delivery", Class::Loss)]),
@@ -44,6 +43,7 @@ const FAULTS: [(Fault, &[(&str, Class)]); 23] = [
     (Fault::NoEcho, &[("delivery", Class::Echo)]),
     (Fault::EchoTwice, &[("delivery", Class::Echo)]),
     (Fault::Deaf, &[("hearing", Class::Loss)]),
+    (Fault::Hole, &[("recovery", Class::Recovery)]),
 ];
 
 fn opinion(shape: &Shape, history: &[Observation]) -> Opinion {
@@ -117,47 +117,15 @@ fn shapes(fault: Fault) -> impl Strategy<Value = (u64, Shape)> {
     )
 }
 
-/// Plays so many histories of a fault.
-fn play(fault: Fault, cases: u32, tally: &RefCell<Tally>) {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    if std::env::var_os("SURVEY").is_some() {
-        let mut runner = TestRunner::new(config.clone());
-        let mut kinds: std::collections::BTreeMap<String, (u32, String)> = Default::default();
-        for _ in 0..cases * 10 {
-            let (seed, shape) = shapes(fault).new_tree(&mut runner).unwrap().current();
-            if let Err(why) = check(&shape, seed, &mut tally.borrow_mut()) {
-                let kind = why.split("}: ").nth(1).unwrap_or_default();
-                let kind = kind.lines().next().unwrap_or_default().to_owned();
-                let kind = format!("{:?} {:?} {} {kind}", shape.ordering, shape.echo, shape.confirmed);
-                let row = kinds.entry(kind).or_insert((0, why.clone()));
-                row.0 += 1;
-                if why.len() < row.1.len() {
-                    row.1 = why;
-                }
-            }
-        }
-        for (kind, (n, why)) in kinds {
-            eprintln!("{fault:?} {kind}: {n}");
-            std::fs::write(format!("/tmp/survey/{fault:?}-{}", kind.replace(['"', ' ', ',', '(', ')', '[', ']'], "")), why).unwrap();
-        }
-        return;
-    }
-    let outcome = TestRunner::new(config).run(&shapes(fault), |(seed, shape)| {
-        check(&shape, seed, &mut tally.borrow_mut()).map_err(TestCaseError::fail)
-    });
-    match outcome {
-        Ok(()) => {}
-        Err(TestError::Fail(why, _)) => panic!("{why}"),
-        Err(TestError::Abort(why)) => panic!("{fault:?}: {why}"),
-    }
-}
-
 #[test]
 fn messages_get_the_same_verdict_from_both() {
     let tally = RefCell::new(Tally::default());
     for (fault, made_for) in FAULTS {
         let before: Vec<u32> = made_for.iter().map(|told| tally.borrow().of(*told)).collect();
-        play(fault, AT_FIRST * if fault == Fault::None { 10 } else { 2 }, &tally);
+        let cases = AT_FIRST * if fault == Fault::None { 10 } else { 2 };
+        play(&format!("{fault:?}"), cases, &shapes(fault), |shape, seed| {
+            check(shape, seed, &mut tally.borrow_mut())
+        });
         let after: Vec<u32> = made_for.iter().map(|told| tally.borrow().of(*told)).collect();
         eprintln!("{fault:?}: {before:?} {after:?}");
     }

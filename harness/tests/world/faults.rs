@@ -86,6 +86,7 @@ impl World {
                 inbox.push_back(frame);
                 self.again = Some((3, frame));
             }
+            Fault::Later => self.again = Some((3, frame)),
             Fault::Phantom => {
                 let id = MessageId { seq: id.seq + 1_000, ..id };
                 inbox.extend([frame, Frame::Message { id, room, place, hash: 0 }]);

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a model of a test, with numbers of its own making")]
 
 mod faults;
+pub(crate) mod house;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +44,8 @@ pub(crate) enum Fault {
     DropLast,
     Twice,
     TwiceLate,
+    /// A message comes some messages later.
+    Later,
     Phantom,
     Sender,
     Corrupt,

@@ -36,27 +36,32 @@ impl Traffic {
     /// Judges where in the order a first receipt stands.
     pub(super) fn order(&mut self, seen: Seen, found: &mut Findings) {
         self.ordered += u64::from(self.ordering.is_some());
+        self.blamed.clear();
         if !self.total() {
             return self.order_pair(seen, found);
         }
-        let before = self.sums.disordered;
         self.order_in_log(seen, found);
-        let contradicts = self.contradicts_neighbours(seen);
-        if contradicts && self.sums.disordered == before {
-            self.out_of_order(seen, Class::Disorder, found);
+        if let Some(class) = self.beside_the_last(seen)
+            && !self.blamed.contains(&(seen.member, seen.ticket))
+        {
+            self.out_of_order(seen, class, found);
         }
     }
 
     /// The log may stay short of a place: where senders do not hear themselves, or joins are not
     /// confirmed. Even so two receivers that got the same two messages, one directly after the
     /// other, must have got them in the same order.
-    fn contradicts_neighbours(&mut self, seen: Seen) -> bool {
+    fn beside_the_last(&mut self, seen: Seen) -> Option<Class> {
         let state = &mut self.members[seen.member];
         let last = std::mem::replace(&mut state.last, seen.ticket);
         let messages = &mut self.rooms[state.room].messages;
-        let Some(before) = messages.find(last) else { return false };
+        let before = messages.find(last)?;
+        let id = messages[seen.ticket].id;
+        if before.id.voice == id.voice {
+            return (before.id.seq > id.seq).then_some(Class::Reorder);
+        }
         if before.behind.contains(&seen.ticket) {
-            return before.id.voice != messages[seen.ticket].id.voice;
+            return Some(Class::Disorder);
         }
         let behind = &mut messages[seen.ticket].behind;
         if !behind.contains(&last)
@@ -64,7 +69,7 @@ impl Traffic {
         {
             *free = last;
         }
-        false
+        None
     }
 
     fn order_in_log(&mut self, seen: Seen, found: &mut Findings) {

@@ -49,6 +49,8 @@ pub(super) struct Traffic {
     faults: Faults,
     /// Copies left out of messages that the server may have refused: the end decides.
     left_out: Vec<Missing>,
+    /// Who was found to have got what out of order, by the receipt at hand.
+    blamed: Vec<(u32, u32)>,
     /// Members whose waiting messages may have got a place.
     awake: Vec<u32>,
     stays: u32,
@@ -137,6 +139,7 @@ impl Traffic {
             pairs: HashMap::default(),
             faults: Faults::default(),
             left_out: Vec::new(),
+            blamed: Vec::new(),
             awake: Vec::new(),
             stays: 0,
             joins: 0,

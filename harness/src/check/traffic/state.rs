@@ -59,16 +59,16 @@ pub(super) struct Message {
     pub(super) flags: Flags,
     /// How many requests to join there were when everybody had it.
     pub(super) done: u32,
-    /// What came directly before it at its receivers: one message at most of them, and where
-    /// senders do not hear themselves another at the sender of that.
-    pub(super) behind: [u32; 2],
+    /// What came directly before it at its receivers: one message at most of them, where senders
+    /// do not hear themselves another at the sender of that, and some more where there are faults.
+    pub(super) behind: [u32; 4],
 }
 
 impl Message {
     /// A ticket that was drawn by somebody whose sending is not observed yet.
     pub(super) fn announced() -> Self {
         let id = MessageId { voice: VoiceId(NONE), seq: 0 };
-        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE, behind: [NONE; 2] }
+        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE, behind: [NONE; 4] }
     }
 
     pub(super) fn is_placed(&self) -> bool {
@@ -146,11 +146,13 @@ impl Room {
 }
 
 /// A member, in one of its stays, got a message before the one at the fence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) member: u32,
     pub(super) stay: u32,
     pub(super) fence: i64,
+    /// What else of the same sender it got before the fence.
+    pub(super) along: Vec<u32>,
 }
 
 /// One client speaking in one room.
