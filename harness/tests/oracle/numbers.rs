@@ -19,7 +19,6 @@ enum Event {
 #[derive(Clone, Debug)]
 struct Numbered {
     at: Place,
-    client: ClientId,
     room: RoomId,
     /// The life of the room, and which of its entries this was after.
     epoch: Option<Arc<str>>,
@@ -53,7 +52,7 @@ fn all(past: &Past<'_>) -> Vec<Numbered> {
             What::Entered(entry) => entry.epoch.clone(),
             _ => None,
         });
-        all.push(Numbered { at, client: it.client, room, epoch, entry, number, event, confirms });
+        all.push(Numbered { at, room, epoch, entry, number, event, confirms });
     }
     // What comes to somebody who is not in the room is another check's matter.
     all.retain(|it| it.entry.is_some());

@@ -1,6 +1,5 @@
 //! What a room holds: presences, and its storage.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use harness::check::Class;
@@ -84,27 +83,37 @@ fn followed(
     opinion: &mut Opinion,
 ) {
     let all = sets(past, room, who);
-    // The newest state seen of each of its stays, by its place among all.
-    let mut newest: BTreeMap<Option<usize>, usize> = BTreeMap::new();
+    // The newest state seen, and the newest of an earlier stay, by their places among all.
+    let mut newest: Option<usize> = None;
+    let mut earlier = 0;
     for (at, state, listed) in told(past, client, room, stay, who) {
         let said: Vec<(usize, &Set<'_>)> =
             all.iter().enumerate().filter(|(_, set)| set.at < at).collect();
         let class = if listed { Class::Snapshot } else { Class::Presence };
-        // The same state may come up again: it is taken for the earliest that is no step back, of
-        // the latest stay where there is one.
-        let fits = |(n, set): &&(usize, &Set<'_>)| {
-            set.state == state && newest.get(&set.stay).is_none_or(|seen| n >= seen)
-        };
-        let latest = said.iter().filter(fits).map(|(_, set)| set.stay).max();
-        let found = said.iter().filter(fits).find(|(_, set)| Some(set.stay) == latest);
-        let Some((n, set)) = found else {
+        // The same state may come up again: it is taken for the earliest that is no step back. Or
+        // it is of an earlier stay, over another connection: then it has an order of its own.
+        let is_it = |set: &Set<'_>| set.state == state;
+        let last_stay = newest.map(|n| all[n].stay);
+        let forward =
+            said.iter().find(|(n, set)| is_it(set) && newest.is_none_or(|newest| *n >= newest));
+        let back = said
+            .iter()
+            .find(|(n, set)| is_it(set) && *n >= earlier && last_stay.is_some_and(|it| set.stay < it));
+        let Some((n, set)) = forward else {
             // Of one that never set anything, whatever it is may be the server's own.
-            if !said.is_empty() {
-                opinion.tell(("presence", class));
+            match back {
+                Some((n, _)) => earlier = *n,
+                None if said.is_empty() => {}
+                None => opinion.tell(("presence", class)),
             }
             continue;
         };
-        let before = newest.insert(set.stay, *n);
+        let goes_on = last_stay == Some(set.stay);
+        let before = newest.replace(*n);
+        if !goes_on {
+            earlier = before.unwrap_or(0);
+        }
+        let before = before.filter(|_| goes_on);
         let took = past.seen[at].at.0 - past.seen[set.at].at.0;
         let last = n + 1 == said.len();
         // Late: of one whose presence it had seen already, and that it had not changed since.
@@ -122,8 +131,8 @@ fn followed(
     let current = past.stay_at(who, room, end);
     let last = all.iter().enumerate().rfind(|(_, set)| set.stay == current);
     if let Some((n, set)) = last.filter(|_| here && who != client && inside(who)) {
-        let seen = newest.get(&current);
-        if past.seen[set.at].at.0 < end_us - WITHIN_US && seen.is_some_and(|seen| *seen < n) {
+        let seen = newest.filter(|seen| all[*seen].stay == current);
+        if past.seen[set.at].at.0 < end_us - WITHIN_US && seen.is_some_and(|seen| seen < n) {
             opinion.tell(("presence", Class::Presence));
         }
     }
