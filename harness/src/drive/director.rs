@@ -299,8 +299,18 @@ impl Director<'_> {
         class: Class,
         detail: impl AsRef<str>,
     ) -> Failed {
+        self.fail_so(place, client, self.plan.called(place, class), detail)
+    }
+
+    /// The same, where the class stands whatever the scenario calls a breach of the step.
+    fn fail_so(
+        &self,
+        place: Place,
+        client: ClientId,
+        class: Class,
+        detail: impl AsRef<str>,
+    ) -> Failed {
         let now = self.shared.now();
-        let class = self.plan.called(place, class);
         self.shared.lock().books.step_failed(now, client, place, class, detail.as_ref());
         Failed
     }
