@@ -45,7 +45,8 @@ use self::{
 
 pub(crate) use self::{
     seams::{
-        answered, asked, ending, ends, framing, heartbeat, leaves, lives, opening, received, writes,
+        answered, asked, ending, ends, framing, heartbeat, leaves, lives, opened, opening,
+        queue_bytes, reads, received, writes,
     },
     state::State,
     turn::Turn,
