@@ -67,6 +67,9 @@ pub struct Plan {
     pub ignore: Vec<Value>,
     /// With less seen than this the run is inconclusive.
     pub traffic: Minimum,
+    /// At the end, gives up what is owed when nothing of it has come for so long; none: not before
+    /// the end of the time that the scenario gives it.
+    pub patience: Option<Duration>,
 }
 
 /// Where a scenario came from.

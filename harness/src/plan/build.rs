@@ -142,6 +142,7 @@ impl Plan {
             },
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
+            patience: None,
         };
         plan.checks.fit(&plan.dialect, file);
         if below {

@@ -7,7 +7,7 @@ use protocol::{Dialect, Frame, Outlet};
 use serde_json::Value;
 
 use super::{
-    Asks, Kind,
+    Asks, Kind, Request,
     acting::{self, Acting},
     kind::{self, Said},
     state::{Held, State},
@@ -96,6 +96,17 @@ impl<'a> At<'a> {
     /// The room in which it is said, as the world calls it, if it is said under a room's lock.
     pub(super) fn room(&self) -> Option<&str> {
         self.acting.room.as_deref()
+    }
+
+    /// What its receiver has asked for, if it is answered or caused by that.
+    pub(super) fn request(&self) -> Option<Request> {
+        let text = self.acting.text.as_deref().filter(|_| self.is_own())?;
+        Some(kind::request(self.dialect, text))
+    }
+
+    /// Whether something is said or shown: not who comes, goes, or is answered.
+    pub(super) fn is_content(&self) -> bool {
+        matches!(self.kind(), Kind::Message | Kind::Stored | Kind::Presence)
     }
 
     /// Whether it is a turn for a fault: every Nth frame of the kind that this receiver gets.

@@ -266,6 +266,15 @@ fn asked_in_pusher(value: &Value) -> Request {
     Request { asks, room }
 }
 
+/// The user that a request to subscribe to a presence channel of `pusher` is for.
+pub(super) fn user_of(said: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(said).ok()?;
+    let data = text(&value, "/data").and_then(|data| serde_json::from_str(&data).ok());
+    let user = text(&data.unwrap_or(value), "/data/channel_data")?;
+    let user = serde_json::from_str::<Value>(&user).ok()?;
+    text(&user, "/user_id")
+}
+
 /// A control frame: what it is, and what it carries.
 pub(super) fn control(bytes: &[u8]) -> (Kind, Cow<'_, [u8]>) {
     let kind = match bytes.first().map(|first| first & 0xF) {

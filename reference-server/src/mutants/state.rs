@@ -1,7 +1,7 @@
 //! What a wrong server remembers: who is who, who is where, what has been counted and held back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
 };
 
@@ -31,6 +31,7 @@ struct Known {
     members: BTreeMap<String, Vec<Weak<Connection>>>,
     counts: BTreeMap<String, u64>,
     notes: BTreeMap<String, String>,
+    marks: BTreeMap<String, BTreeSet<u64>>,
     frames: BTreeMap<String, Frame>,
     held: BTreeMap<u64, Vec<Held>>,
 }
@@ -135,6 +136,28 @@ impl State {
     /// Forgets what was noted.
     pub(super) fn unset(&self, name: &str) -> Option<String> {
         self.known.lock().notes.remove(name)
+    }
+
+    /// Marks a connection with this.
+    pub(super) fn mark(&self, with: &str, connection: u64) {
+        self.known.lock().marks.entry(with.to_owned()).or_default().insert(connection);
+    }
+
+    pub(super) fn unmark(&self, with: &str, connection: u64) -> bool {
+        let mut known = self.known.lock();
+        known.marks.get_mut(with).is_some_and(|marked| marked.remove(&connection))
+    }
+
+    pub(super) fn is_marked(&self, with: &str, connection: u64) -> bool {
+        let known = self.known.lock();
+        known.marks.get(with).is_some_and(|marked| marked.contains(&connection))
+    }
+
+    /// Every connection that is marked so, and still there.
+    pub(super) fn marked(&self, with: &str) -> Vec<Arc<Connection>> {
+        let known = self.known.lock();
+        let marked = known.marks.get(with).into_iter().flatten();
+        marked.filter_map(|id| known.connections.get(id)?.upgrade()).collect()
     }
 
     /// Keeps a frame under this name; gives what stood there before.

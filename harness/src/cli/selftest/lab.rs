@@ -54,7 +54,7 @@ impl<'a> Lab<'a> {
     /// What tries have in common that have this seed, at servers with these options.
     pub(super) fn bench(&self, seed: u64, server_args: Vec<String>) -> Bench<'_> {
         let Self { capacity, interrupt, tls, .. } = self;
-        Bench { seed, capacity: *capacity, server_args, interrupt, tls }
+        Bench { seed, capacity: *capacity, server_args, patience: None, interrupt, tls }
     }
 
     /// A case by its name without the dialect's, or a scenario, where it is for this dialect.
