@@ -209,6 +209,7 @@ fn a_check_has_the_merit_of_what_no_other_finds() {
     let merit = |name: &str| merits.iter().find(|it| it.name == name).expect("a check");
     assert_eq!(merit("delivery").kills, ["a", "b"]);
     assert_eq!(merit("delivery").only_it, ["a"]);
+    // Of `b` and `c` another class was expected, or the other check.
     assert_eq!(merit("order").kills, ["c"]);
     assert!(merit("order").only_it.is_empty());
     assert_eq!(merits.len(), TABLE.len());
