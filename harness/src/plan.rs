@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::proxy::Rule;
 use crate::scenario::Scenario;
 
 pub(crate) use build::mix;
@@ -212,6 +213,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// These faults of the network befall frames from now on, and no others.
+    Network(Vec<Rule>),
     /// Nothing: servers of this kind lack what the step needs. Why.
     LeftOut(String),
 }
@@ -481,6 +484,7 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::Network(_) => "network",
             Self::LeftOut(_) => "left out",
         }
     }

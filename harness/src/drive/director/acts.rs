@@ -68,6 +68,7 @@ impl Director<'_> {
             | Action::Repeat { .. }
             | Action::Together(_)
             | Action::Phase { .. }
+            | Action::Network(_)
             | Action::Settle(_) => Ok(()),
         }
     }
