@@ -64,6 +64,25 @@ pub struct Plan {
     pub traffic: Minimum,
 }
 
+impl Plan {
+    /// All rules about the network that its timeline ever sets.
+    pub fn network(&self) -> impl Iterator<Item = &Rule> {
+        self.steps.iter().flat_map(Step::network)
+    }
+}
+
+impl Step {
+    fn network(&self) -> Vec<&Rule> {
+        match &self.action {
+            Action::Network(rules) => rules.iter().collect(),
+            Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+                steps.iter().flat_map(Self::network).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// Where a scenario came from.
 #[derive(Clone, Debug, Default)]
 pub struct Source {

@@ -10,6 +10,11 @@ use crate::plan::Vars;
 use crate::scenario::template::pieces;
 
 impl Dialect {
+    /// Whether a client can ask for this.
+    pub fn asks(&self, verb: Verb) -> bool {
+        self.send.contains_key(&verb)
+    }
+
     /// The request that a client's frame is, and what stands in its holes; none when it is not like
     /// any. Of several frames that are one request together, each is it.
     pub fn asked(&self, text: &str) -> Option<(Verb, Vars)> {
@@ -19,9 +24,9 @@ impl Dialect {
                 Frames::Each(templates) => templates.as_slice(),
                 Frames::Of(_) => &[],
             });
-            let bound = templates.filter(|it| it.says_something()).find_map(|template| {
-                template.loosened().settled(&self.params).matched(&value)
-            });
+            let bound = templates
+                .filter(|it| it.says_something())
+                .find_map(|template| template.loosened().settled(&self.params).matched(&value));
             bound.map(|vars| (*verb, vars))
         })
     }

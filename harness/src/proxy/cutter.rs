@@ -6,7 +6,7 @@
 use crate::craft::Crafted;
 
 /// A longer message is not gathered: it passes, and no rule touches it.
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// A longer head of HTTP is none.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -146,6 +146,12 @@ impl Cutter {
     fn head(&mut self, bytes: &[u8], out: &mut impl FnMut(Piece<'_>)) -> usize {
         let before = self.header.len();
         self.header.extend_from_slice(bytes);
+        if self.header.first().is_some_and(|first| !first.is_ascii_uppercase()) {
+            // Neither a method nor a version begins so: this is TLS, or anything.
+            self.state = State::Raw;
+            out(Piece::Pass(&std::mem::take(&mut self.header)));
+            return bytes.len();
+        }
         // The empty line may have begun in what came before.
         let from = before.saturating_sub(3);
         let end = memchr::memmem::find(self.header.get(from..).unwrap_or_default(), b"\r\n\r\n");
@@ -368,7 +374,7 @@ mod tests {
                 let mut whole = None;
                 let taken = cutter.feed(part, ALL, &mut |piece| match piece {
                     Piece::Head(head) => whole = Some(head),
-                    other => panic!("{other:?}"),
+                    Piece::Pass(_) | Piece::Whole(_) => {}
                 });
                 if let Some(whole) = whole {
                     head = whole;

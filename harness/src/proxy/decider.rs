@@ -245,7 +245,7 @@ impl Decider {
             active.affected.remove(&id);
             if conn.who == Who::default() {
                 let key = conn.who.key(id);
-                Way::BOTH.into_iter().for_each(|way| drop(active.chances.remove(&(key, way))));
+                active.chances.retain(|(whose, _), _| *whose != key);
             }
         }
     }

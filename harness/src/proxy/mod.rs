@@ -20,7 +20,9 @@ mod written;
 pub use cutter::{Cutter, Frame, Piece};
 pub use decider::{Decider, Ending};
 pub use deed::{Deed, Story};
-pub use rule::{After, At, Chance, Corruption, Cut, FAULTS, Fault, Reach, Rule, Senders, Told, Way};
+pub use rule::{
+    After, At, Chance, Corruption, Cut, FAULTS, Fault, Reach, Rule, Senders, Told, Way,
+};
 pub use rule::{CONDITIONS, When};
 pub use who::{ConnId, Who};
 pub use words::parse;

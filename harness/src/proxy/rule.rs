@@ -33,16 +33,36 @@ impl Way {
 /// Every fault: its word, what can be said behind it, and what it does.
 pub const FAULTS: [(&str, &str, &str); 13] = [
     ("drop", "", "the frame does not arrive"),
-    ("duplicate", "nothing, `3` or `200ms`", "it arrives twice: at once, or again behind so many more messages or after so long"),
-    ("swap", "`any`, `one-sender` or `two-senders`", "it changes places with the message behind it, of the same room where that is known"),
+    (
+        "duplicate",
+        "nothing, `3` or `200ms`",
+        "it arrives twice: at once, or again behind so many more messages or after so long",
+    ),
+    (
+        "swap",
+        "`any`, `one-sender` or `two-senders`",
+        "it changes places with the message behind it, of the same room where that is known",
+    ),
     ("delay", "`200ms`", "it and all behind it arrive later, in order"),
     ("hold", "`3` or `200ms`", "it is overtaken: by so many messages, or by all that come so long"),
-    ("corrupt", "`text`, `bytes` or `header`", "a letter of what it says is another; a bit of it is; a reserved bit of its header is set"),
+    (
+        "corrupt",
+        "`text`, `bytes` or `header`",
+        "a letter of what it says is another; a bit of it is; a reserved bit of its header is set",
+    ),
     ("truncate", "nothing or `10B`", "only its first bytes arrive (half of it), as a whole frame"),
     ("inject", "a text", "a text frame that nobody sent comes behind it"),
-    ("misroute", "`copy` or `instead`", "it arrives at another connection too, or only there: at one in another room, where that is known"),
+    (
+        "misroute",
+        "`copy` or `instead`",
+        "it arrives at another connection too, or only there: at one in another room, where that is known",
+    ),
     ("stall", "`2s`", "nothing passes for so long; then all of it, in order"),
-    ("cut", "`rst`, `fin`, `inside` or a close code", "the connection ends at both sides: by reset, in order without a Close frame, by reset inside the frame, or with a Close frame that the other side did not send"),
+    (
+        "cut",
+        "`rst`, `fin`, `inside` or a close code",
+        "the connection ends at both sides: by reset, in order without a Close frame, by reset inside the frame, or with a Close frame that the other side did not send",
+    ),
     ("half_open", "", "nothing passes any more, and neither side is told of the other's end"),
     ("throttle", "`64KiB/s`", "no more than so many bytes a second pass"),
 ];
@@ -50,10 +70,16 @@ pub const FAULTS: [(&str, &str, &str); 13] = [
 /// Every condition: its word, and what it means.
 pub const CONDITIONS: [(&str, &str); 8] = [
     ("to", "`client` or `server`: which way the frame goes; else both"),
-    ("event", "an event of the dialect (to the client) or a request (to the server), such as `message`"),
+    (
+        "event",
+        "an event of the dialect (to the client) or a request (to the server), such as `message`",
+    ),
     ("frame", "a pattern that the frame is like"),
     ("opcode", "`text`, `binary`, `close`, `ping`, `pong` or a number up to 15"),
-    ("at", "whose connection: a client's name (`*` at its end stands for anything), a group of the scenario, one of its members (`crowd/3`), the number of a connection; or a list"),
+    (
+        "at",
+        "whose connection: a client's name (`*` at its end stands for anything), a group of the scenario, one of its members (`crowd/3`), the number of a connection; or a list",
+    ),
     ("rate", "`1/500`: each such frame with this chance, drawn from the seed"),
     ("after", "so many such frames are spared first"),
     ("times", "at most so often"),

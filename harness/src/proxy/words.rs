@@ -169,21 +169,54 @@ mod tests {
     fn mistakes_have_a_place_a_fact_and_a_remedy() {
         for (text, told) in [
             ("", "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop: {}`)"),
-            ("to=client", "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop: {}`)"),
-            ("dorp to=client", "--fault:1:1: `dorp` is no fault, and has no value (did you mean `drop`?)"),
-            ("drop swap=any", "--fault:1:6: two faults in one rule: `drop` and `swap` (begin another rule (`- `) for each fault)"),
+            (
+                "to=client",
+                "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop: {}`)",
+            ),
+            (
+                "dorp to=client",
+                "--fault:1:1: `dorp` is no fault, and has no value (did you mean `drop`?)",
+            ),
+            (
+                "drop swap=any",
+                "--fault:1:11: two faults in one rule: `drop` and `swap` (begin another rule (`- `) for each fault)",
+            ),
             ("drop rate=2", "--fault:1:11: `2` is not a chance (write it like 1/500)"),
             ("drop rate=1/0", "--fault:1:11: `1/0` is not a chance (write it like 1/500)"),
-            ("drop to=clients", "--fault:1:9: `clients` is not a direction (write it like client or server)"),
-            ("drop event=mesage", "--fault:1:12: no event is called `mesage` (did you mean `message`?)"),
-            ("drop to=server event=message", "--fault:1:22: no client asks for `message` (a server tells it: `to: client`)"),
-            ("drop to=client event=say", "--fault:1:22: no server tells `say` (a client asks for it: `to: server`)"),
+            (
+                "drop to=clients",
+                "--fault:1:9: `clients` is not a direction (write it like client or server)",
+            ),
+            (
+                "drop event=mesage",
+                "--fault:1:12: no event is called `mesage` (did you mean `message`?)",
+            ),
+            (
+                "drop to=server event=message",
+                "--fault:1:22: no client asks for `message` (a server tells it: `to: client`)",
+            ),
+            (
+                "drop to=client event=say",
+                "--fault:1:22: no server tells `say` (a client asks for it: `to: server`)",
+            ),
             ("drop ever=1", "--fault:1:6: no key is called `ever` here"),
             ("hold=0", "--fault:1:6: who overtakes it? zero others do not (e.g. `hold: 3`)"),
-            ("delay=soon", "--fault:1:7: `soon` is not a duration (write it like 250ms, 30s or 1m30s)"),
-            ("throttle=fast", "--fault:1:10: `fast` is not a rate in bytes (write it like 64KiB/s)"),
-            ("cut=often", "--fault:1:5: `often` is not an end (write it like rst, fin, inside, or a close code such as 1011)"),
-            ("swap=none", "--fault:1:6: `none` is not whose messages (write it like any or one-sender or two-senders)"),
+            (
+                "delay=soon",
+                "--fault:1:7: `soon` is not a duration (write it like 250ms, 30s or 1m30s)",
+            ),
+            (
+                "throttle=fast",
+                "--fault:1:10: `fast` is not a rate in bytes (write it like 64KiB/s)",
+            ),
+            (
+                "cut=often",
+                "--fault:1:5: `often` is not an end (write it like rst, fin, inside, or a close code such as 1011)",
+            ),
+            (
+                "swap=none",
+                "--fault:1:6: `none` is not whose messages (write it like any or one-sender or two-senders)",
+            ),
         ] {
             let problems = parse(text).expect_err(text).to_string();
             assert!(problems.starts_with(told), "{text}\n{problems}\n{told}");

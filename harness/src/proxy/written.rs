@@ -293,7 +293,8 @@ impl FromStr for After {
         }
         let span = text.parse::<Length>().ok().map(|length| length.0);
         let span = span.filter(|span| *span > Duration::ZERO);
-        span.map(Self::Time).ok_or_else(|| not_one(text, "so many messages or so long", "3 or 200ms"))
+        span.map(Self::Time)
+            .ok_or_else(|| not_one(text, "so many messages or so long", "3 or 200ms"))
     }
 }
 

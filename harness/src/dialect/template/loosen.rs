@@ -22,7 +22,8 @@ impl Template {
             Self::Function(_) | Self::ListOf { .. } => Self::Hole("_".to_owned()),
             Self::List(list) => Self::List(list.iter().map(Self::loosened).collect()),
             Self::Mapping(entries) => {
-                let loose = |entry: &Entry| Entry { value: entry.value.loosened(), ..entry.clone() };
+                let loose =
+                    |entry: &Entry| Entry { value: entry.value.loosened(), ..entry.clone() };
                 Self::Mapping(entries.iter().map(loose).collect())
             }
             Self::Json(inner) => Self::Json(Box::new(inner.loosened())),
