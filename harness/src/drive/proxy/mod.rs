@@ -329,7 +329,6 @@ impl Middle {
         let now = self.now();
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
-            self.decider.expire(now, id);
             self.work.insert(id);
         }
     }
@@ -342,6 +341,8 @@ impl Middle {
         while let Some(id) = todo.pop_first() {
             let now = self.now();
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
+            // What is due by now has no other time to wait for.
+            self.decider.expire(now, id);
             let mut hands = pair::Hands {
                 now,
                 decider: &mut self.decider,

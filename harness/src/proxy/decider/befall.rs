@@ -43,6 +43,10 @@ impl Decider {
         }
         let key = conn.who.key(id);
         let lane = conn.lane(way);
+        if matches!(active.rule.fault, Fault::Swap(_)) && lane.first.is_some() {
+            // One at a time changes places.
+            return false;
+        }
         if lane.armed == Some(nth) {
             lane.armed = None;
             return true;
