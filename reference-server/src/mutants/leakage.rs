@@ -1,5 +1,7 @@
 //! Servers that send something to somebody whom it is not for.
 
+use protocol::Dialect;
+
 use super::{Asks, At, Kind, Mutant, Take, message::asked_room};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -36,7 +38,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         every: 10,
         outlet: Some(|at| {
             at.pass();
-            if at.is_turn(Kind::Message) {
+            if at.is_message() && at.state().is_turn("all") {
                 at.spread(at.strangers());
             }
         }),
@@ -45,7 +47,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         outlet: Some(|at| {
             at.pass();
-            if matches!(at.kind(), Kind::Presence | Kind::Typing | Kind::Came) {
+            // Where users are told of, their coming is their presence.
+            let comes = at.is(Kind::Came) && at.dialect == Dialect::Pusher;
+            if comes || matches!(at.kind(), Kind::Presence | Kind::Typing) {
                 at.spread(at.strangers());
             }
         }),
