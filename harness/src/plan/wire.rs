@@ -311,3 +311,22 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rare_fault_takes_so_many_deliveries_that_hardly_any_run_misses_it() {
+        assert_eq!(Faults::of(1).needed, 1);
+        assert_eq!(Faults::of(2).needed, 20);
+        assert_eq!(Faults::of(1000).needed, 13_809);
+        for one_in in [2, 3, 10, 77, 1000, 1_000_000] {
+            let right: f64 = 1.0 - 1.0 / one_in as f64;
+            let missed = |deliveries: u64| right.powf(deliveries as f64);
+            let needed = Faults::of(one_in).needed;
+            assert!(missed(needed) <= MISS * 1.000_001, "1/{one_in}");
+            assert!(missed(needed - 1) > MISS * 0.999_999, "1/{one_in}: no more than it takes");
+        }
+    }
+}

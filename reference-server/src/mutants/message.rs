@@ -182,3 +182,29 @@ pub(super) fn asked_room(
     let request = kind::request(dialect, text?);
     request.room.filter(|_| request.asks == asks)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_found_and_changed_in_all_dialects() {
+        let insert = json!({ "Insert": { "key": "said", "value": "hi" } });
+        for (dialect, message) in [
+            (Dialect::Native, json!({ "type": "chat", "text": "hi" })),
+            (Dialect::Rooms, json!({ "StorageUpdated": { "operations": [insert] } })),
+            (Dialect::Chat, json!({ "type": "chat", "content": "hi" })),
+            (Dialect::Events, json!({ "type": "event", "data": { "text": "hi" } })),
+            (Dialect::Pusher, json!({ "event": "client-a", "data": { "text": "hi" } })),
+            (Dialect::Pusher, json!({ "event": "a", "data": json!({ "text": "hi" }).to_string() })),
+        ] {
+            let mut changed = message.clone();
+            change(dialect, &mut changed, &mut |text| *text = spoilt(text));
+            let expected = message.to_string().replace("hi", "h!");
+            assert_eq!(changed.to_string(), expected, "{dialect:?}");
+        }
+        assert_ne!(spoilt("h!"), "h!");
+    }
+}
