@@ -101,14 +101,14 @@ const fn is_flow(flow: Flow, may_live: bool) -> Flow {
     }
 }
 
-/// Ends a connection that has not answered its ping by a quarter of the interval.
+/// Ends a connection that has not answered its ping within a small part of the interval.
 fn hurry(at: &At<'_>) {
     if !at.is(Kind::Ping) {
         return;
     }
     let connection: Arc<Connection> = at.to.clone();
     let pinged = connection.server.now().time;
-    let patience = connection.server.config.heartbeat(at.dialect).interval / 4;
+    let patience = connection.server.config.heartbeat(at.dialect).interval / 16;
     async_std::task::spawn(async move {
         Timer::after(patience).await;
         if connection.last_seen() < pinged {

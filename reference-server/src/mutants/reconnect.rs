@@ -10,6 +10,8 @@ use crate::connection::{Connection, Order};
 
 /// For how long everybody waits for one who does not read, at each frame.
 const WAITED: Duration = Duration::from_millis(60);
+/// For how long a new connection waits for the end of the one before it.
+const NOTICED: Duration = Duration::from_millis(40);
 /// How much of a limit is left of it.
 const LESS: usize = 8;
 
@@ -100,8 +102,12 @@ fn left_by(connection: &Connection) -> String {
 fn remember(heard: &Heard<'_>) -> Take {
     if matches!(heard.request.asks, Asks::Join | Asks::Name) {
         let before = heard.state().note(&said_by(heard.by.id)).unwrap_or_default();
-        let text = heard.text.replace('\n', " ");
-        heard.state().set(&said_by(heard.by.id), format!("{before}{text}\n"));
+        let mut asked = heard.json();
+        // Nobody is answered who has not asked.
+        if let Some(fields) = asked.as_object_mut() {
+            fields.remove("id");
+        }
+        heard.state().set(&said_by(heard.by.id), format!("{before}{asked}\n"));
     }
     Take::Pass
 }
@@ -109,12 +115,15 @@ fn remember(heard: &Heard<'_>) -> Take {
 /// Where one has been the next one is.
 fn bequeath(connection: &Connection) {
     let state = &connection.server.mutants;
-    if let Some(said) = state.unset(&said_by(connection.id)) {
+    let said = state.unset(&said_by(connection.id));
+    if let Some(said) = said.filter(|_| !state.rooms_of(connection.id).is_empty()) {
         state.set(&left_by(connection), said);
     }
 }
 
 fn inherit(state: &State, connection: &Connection, id: &str) -> Vec<String> {
+    // Who comes back at once may be here before its end is known.
+    thread::sleep(NOTICED);
     let said = state.unset(&left_by(connection)).unwrap_or_default();
     said.lines().map(|text| signed_anew(connection, text, id)).collect()
 }

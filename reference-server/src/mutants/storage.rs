@@ -3,7 +3,7 @@
 //! A version that is told wrong is told wrong to all, and wherever it is told: what is wrong is then the
 //! history and not a single frame.
 
-use protocol::Dialect;
+use protocol::{Dialect, Frame};
 use serde_json::{Value, json};
 
 use super::{Asks, At, Kind, Mutant};
@@ -128,7 +128,7 @@ fn misremember(at: &At<'_>) {
     let is_snapshot = at.is_own() && at.asked() == Some(Asks::Join);
     let mut value = at.json();
     if is_snapshot && let Some(entries) = value.pointer_mut("/storage/entries") {
-        entries["never"] = "written".into();
+        entries["never"] = at.to.id.into();
     } else if is_snapshot
         && let Some(Value::Array(writes)) = value.pointer_mut("/StorageUpdated/operations")
     {
@@ -140,25 +140,42 @@ fn misremember(at: &At<'_>) {
 }
 
 fn refuse(at: &At<'_>) {
-    let Some(version) = version(at).filter(|_| at.is_own() && at.asked() != Some(Asks::Join))
-    else {
-        return at.pass();
-    };
-    let why = "it was refused, and made";
-    match at.dialect {
-        Dialect::Rooms => {
-            if is_turn(at, version) {
-                at.send_json(&json!({ "Error": { "code": "storage_error", "message": why } }));
-            }
-            at.pass();
-        }
-        _ if at.is(Kind::Ok) && is_turn(at, version) => {
+    if at.dialect == Dialect::Rooms {
+        return make_refused(at);
+    }
+    match version(at).filter(|version| at.is(Kind::Ok) && is_turn(at, *version)) {
+        Some(_) => {
             let ok = at.json();
             at.send_json(&json!({
-                "type": "error", "re": ok["re"], "code": "version_conflict", "message": why,
-                "room": ok["room"],
+                "type": "error", "re": ok["re"], "code": "version_conflict",
+                "message": "it was refused, and made", "room": ok["room"],
             }));
         }
-        _ => at.pass(),
+        None => at.pass(),
+    }
+}
+
+/// What is refused there makes a version as well, and moves all that come after it.
+fn make_refused(at: &At<'_>) {
+    let state = at.state();
+    let Some(room) = state.rooms_of(at.to.id).into_iter().next() else { return at.pass() };
+    let number = |name: &str| state.note(name).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    let (made, last) = (format!("made {room}"), format!("last {room}"));
+    if let Some(version) = version(at) {
+        let version = version + number(&made);
+        state.set(&last, version.to_string());
+        return tell(at, version);
+    }
+    at.pass();
+    let asked = at.acting.text.as_deref().map(serde_json::from_str::<Value>);
+    let asked = asked.and_then(Result::ok).filter(|_| at.is(Kind::Error));
+    if let Some(write) = asked.as_ref().and_then(|asked| asked.get("UpdateStorage")) {
+        state.set(&made, (number(&made) + 1).to_string());
+        let version = number(&last) + 1;
+        state.set(&last, version.to_string());
+        let told = json!({ "StorageUpdated": { "version": version, "operations": [write] } });
+        for member in state.members(&room) {
+            at.send_to(&member, &Frame::json(&told));
+        }
     }
 }

@@ -150,8 +150,13 @@ impl Director<'_> {
         });
         let end = match found.await {
             Some(Ok(())) => return Ok(()),
-            Some(Err(Ended { how, .. })) => format!("the connection ended first: {how}"),
-            None => "it did not come in time".to_owned(),
+            Some(Err(Ended { class, how })) => {
+                let wanted = craft::shown(&payload);
+                let detail =
+                    format!("expected a pong with `{wanted}`: the connection ended first: {how}");
+                return Err(self.fail_so(frame.step.place, id, class, detail));
+            }
+            None => "it did not come in time",
         };
         let others: Vec<String> = self
             .shared
@@ -264,11 +269,13 @@ pub(super) struct Ended {
 }
 
 /// What the end of a connection is that must not have ended. Some codes say what its server took it for:
-/// for somebody who is silent, or whose message is too long.
+/// for somebody who is silent, or whose message is too long. Without a Close it died of something.
 pub(super) const fn unforeseen(ending: &Ending) -> Class {
     match ending.code {
-        Some(4000 | 4201 | 4202) if !ending.asked => Class::Timeout,
-        Some(1009) if !ending.asked => Class::Limit,
-        _ => Class::Close,
+        _ if ending.asked => Class::Close,
+        Some(4000 | 4201 | 4202) if ending.clean => Class::Timeout,
+        Some(1009) if ending.clean => Class::Limit,
+        _ if ending.clean => Class::Close,
+        _ => Class::Killed,
     }
 }
