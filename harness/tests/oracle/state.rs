@@ -149,7 +149,15 @@ fn life(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Life {
         What::Entered(entry) if entry.room == room => Some(entry.epoch.clone()),
         _ => None,
     });
-    (room, last.take(1).next().flatten())
+    let own = last.take(1).next();
+    // Who was never told that it is in reads of the life in which others are.
+    let others = || {
+        past.seen[..at].iter().rev().find_map(|it| match &it.what {
+            What::Entered(entry) if entry.room == room => Some(entry.epoch.clone()),
+            _ => None,
+        })
+    };
+    (room, own.or_else(others).flatten())
 }
 
 struct Write<'a> {
@@ -215,8 +223,8 @@ fn version_before(past: &Past<'_>, writes: &[Write<'_>], write: &Write<'_>) -> O
     })?
 }
 
-/// Confirmations: each names a version of its own, after all that were confirmed when the write
-/// was asked for, and the write that was asked for comes with it to somebody who is there.
+/// Confirmations: each names a version of its own, after all that were confirmed and after all that
+/// the writer had seen when it asked, and the write that was asked for comes with it to somebody who is there.
 fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
     struct Ack<'a> {
         at: Place,
@@ -224,6 +232,7 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
         life: Life,
         version: u64,
         ops: &'a Value,
+        client: ClientId,
     }
     let asked = |client: ClientId, room: RoomId, number: u32, before: Place| {
         past.seen[..before].iter().enumerate().rev().find_map(|(at, it)| match &it.what {
@@ -240,7 +249,8 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
         .filter_map(|(at, it)| match it.what {
             What::StoreAcked { room, request, version: Some(version) } => {
                 let (asked, ops) = asked(it.client, room, request, at)?;
-                Some(Ack { at, asked, life: life(past, it.client, room, at), version, ops })
+                let (client, life) = (it.client, life(past, it.client, room, at));
+                Some(Ack { at, asked, life, version, ops, client })
             }
             _ => None,
         })
@@ -249,6 +259,11 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
     acks.iter().any(|ack| {
         let of_life = || acks.iter().filter(|other| other.life == ack.life);
         let earlier = of_life().any(|other| other.at < ack.asked && other.version >= ack.version);
+        let held = |client, at| {
+            let none = Write { at, client, life: ack.life.clone(), version: 0, ops: ack.ops };
+            version_before(past, writes, &none)
+        };
+        let back = ack.version <= held(ack.client, ack.asked).unwrap_or(0);
         let twice = of_life().any(|other| other.at != ack.at && other.version == ack.version);
         let mut came =
             writes.iter().filter(|it| (&it.life, it.version) == (&ack.life, ack.version));
@@ -259,12 +274,10 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
                 let inside = stay.is_some_and(|it| it.entered.is_some() && it.over.is_none());
                 let here =
                     inside && past.reads(client, end) && life(past, client, room, end) == ack.life;
-                let none =
-                    Write { at: end, client, life: ack.life.clone(), version: 0, ops: ack.ops };
-                here && version_before(past, writes, &none).is_some_and(|has| has < ack.version)
+                here && held(client, end).is_some_and(|has| has < ack.version)
             });
         let other = came.clone().any(|it| it.ops != ack.ops);
-        earlier || twice || other || (came.next().is_none() && awaited)
+        earlier || back || twice || other || (came.next().is_none() && awaited)
     })
 }
 
