@@ -3,6 +3,7 @@
 use crate::check::{CheckResult, Deliveries, Finding, Findings};
 use crate::latency::{Held, Measured};
 use crate::observe::Time;
+use crate::plan::Faults;
 use crate::verdict::{Exit, Verdict};
 
 /// Frames shown before and after a finding, at the client that saw it.
@@ -125,6 +126,8 @@ pub struct Summary {
     pub expectations: u64,
     /// What was seen too little of for a verdict to mean anything, in words.
     pub too_little: Option<String>,
+    /// How rare faults may be that it finds, where it is for such, and how many deliveries that takes.
+    pub faults: Option<Faults>,
     /// The steps, in order.
     pub steps: Vec<StepResult>,
     /// What came of the checks.

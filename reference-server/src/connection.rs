@@ -186,6 +186,10 @@ impl Connection {
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        if let Some(bytes) = crate::mutants::queue_bytes(self) {
+            return bytes;
+        }
         self.server.config.limits.queue_bytes
     }
 

@@ -48,6 +48,8 @@ impl Speaks {
                 match Session::open(dialect, now, opening, connection.clone(), turn) {
                     Ok(session) => {
                         connection.tell_id(session.id());
+                        #[cfg(all(feature = "mutants", debug_assertions))]
+                        let session = crate::mutants::opened(session, now, connection, turn);
                         Handler::Session(Box::new(session))
                     }
                     Err(ending) => {

@@ -58,6 +58,8 @@ impl Socket {
         let got = self.connection.stream.read(shared)?;
         self.connection.server.metrics.bytes_in.inc_by(got.bytes as u64);
         self.is_drained = got.is_all;
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        crate::mutants::reads(&self.connection, shared.get_mut(..got.bytes));
         let mut fresh = shared.get(..got.bytes).unwrap_or_default();
         let taken = fresh.read(buffer)?;
         self.rest.extend_from_slice(fresh);

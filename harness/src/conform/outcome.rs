@@ -10,6 +10,7 @@ use crate::check::{Class, STEPS, TABLE};
 use crate::dialect::Heartbeat;
 use crate::latency::{Metric, STALL_LIMIT};
 use crate::observe::Ending;
+use crate::plan::Faults;
 use crate::summary::{NOT_REACHED, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
@@ -76,6 +77,9 @@ pub struct Traffic {
     pub frames: u64,
     /// Frames that the dialect knows.
     pub events: u64,
+    /// How rare faults may be that the case finds, and how many deliveries that takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
 }
 
 /// What is said of a case.

@@ -29,7 +29,8 @@ pub struct Catalogue {
 pub struct Entry {
     /// Its name, for ever.
     pub id: String,
-    /// Its number in the list that the catalogue was made from.
+    /// Its number in the list that the catalogue was made from; those that do the same more rarely, or
+    /// in another way, have the same.
     pub number: u32,
     /// What it does wrong, in a sentence.
     pub about: String,

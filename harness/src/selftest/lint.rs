@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalogue::{Catalogue, Cell, Entry, SCENARIO};
-use super::small;
+use super::catalogue::{Catalogue, Cell, Entry};
+use super::shelf::{Absent, Shelf};
 use crate::check::{CLASSES, STEPS, TABLE};
-use crate::conform::suite::{Case, Suite};
+use crate::conform::suite::Suite;
 use crate::plan::Source;
 use crate::scenario::problem::{Problem, Problems, nearest};
 
@@ -17,22 +17,22 @@ pub fn lint(catalogue: &Catalogue, suite: &Suite) -> Vec<Problems> {
         let list = found.entry(entry.source.name.clone());
         list.or_insert_with(|| (entry.source.clone(), Vec::new())).1.push(problem);
     };
-    let (mut ids, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    let shelf = match Shelf::new(suite, &suite.dialect_names()) {
+        Ok(shelf) => shelf,
+        Err(problems) => return vec![problems],
+    };
+    let mut ids = BTreeSet::new();
     for entry in &catalogue.entries {
         if !ids.insert(entry.id.as_str()) {
             let problem = Problem::new(format!("there is another mutant `{}`", entry.id));
             tell(entry, problem.at(entry.place));
         }
-        if !numbers.insert(entry.number) {
-            let problem = Problem::new(format!("there is another mutant {}", entry.number));
-            tell(entry, problem.at(entry.place));
-        }
-        one_entry(entry, suite, &mut |problem| tell(entry, problem));
+        one_entry(entry, (suite, &shelf), &mut |problem| tell(entry, problem));
     }
     found.into_values().map(|(source, list)| Problems::new(source, list)).collect()
 }
 
-fn one_entry(entry: &Entry, suite: &Suite, tell: &mut impl FnMut(Problem)) {
+fn one_entry(entry: &Entry, (suite, shelf): (&Suite, &Shelf<'_>), tell: &mut impl FnMut(Problem)) {
     let dialects = suite.dialect_names();
     let everywhere = dialects.iter().all(|name| entry.cells.iter().any(|it| it.dialect == *name));
     if !everywhere && entry.elsewhere.is_empty() {
@@ -50,12 +50,14 @@ fn one_entry(entry: &Entry, suite: &Suite, tell: &mut impl FnMut(Problem)) {
             continue;
         }
         expected(cell, tell);
-        cases(cell, suite, &mut used, tell);
+        cases(cell, shelf, &mut used, tell);
     }
     let shared = entry.cells.iter().filter(|cell| cell.shared && cell.left_out.is_none());
     let shared: BTreeSet<&str> = shared.flat_map(|it| &it.cases).map(String::as_str).collect();
     for name in shared.into_iter().filter(|name| !used.contains(name)) {
-        tell(no_case(name, "", suite, entry.cells.iter()).at(entry.place));
+        let dialects = entry.cells.iter().map(|cell| cell.dialect.as_str());
+        let known: Vec<String> = dialects.flat_map(|dialect| shelf.names(dialect)).collect();
+        tell(no_case(name, &known).at(entry.place));
     }
 }
 
@@ -84,7 +86,7 @@ fn expected(cell: &Cell, tell: &mut impl FnMut(Problem)) {
 /// A row has cases that are there.
 fn cases<'c>(
     cell: &'c Cell,
-    suite: &Suite,
+    shelf: &Shelf<'_>,
     used: &mut BTreeSet<&'c str>,
     tell: &mut impl FnMut(Problem),
 ) {
@@ -93,15 +95,20 @@ fn cases<'c>(
     }
     let mut there = 0;
     for name in &cell.cases {
-        let known = match name.strip_prefix(SCENARIO) {
-            Some(scenario) => small::NAMES.contains(&scenario),
-            None => case(suite, &cell.dialect, name).is_some(),
-        };
-        if known {
-            there += 1;
-            used.insert(name.as_str());
-        } else if !cell.shared {
-            tell(no_case(name, &cell.dialect, suite, [cell].into_iter()).at(cell.place));
+        match shelf.find(&cell.dialect, name) {
+            Ok(_) => {
+                there += 1;
+                used.insert(name.as_str());
+            }
+            Err(_) if cell.shared => {}
+            Err(Absent::Unknown) => {
+                let known = shelf.names(&cell.dialect);
+                tell(no_case(name, &known).at(cell.place));
+            }
+            Err(Absent::Unfit(why)) => {
+                let problem = Problem::new(format!("`{name}` is not for `{}`", cell.dialect));
+                tell(problem.at(cell.place).help(why));
+            }
         }
     }
     if there == 0 {
@@ -110,27 +117,9 @@ fn cases<'c>(
     }
 }
 
-/// A case by its name without the dialect's, and its id.
-pub fn case<'s>(suite: &'s Suite, dialect: &str, name: &str) -> Option<(String, &'s Case)> {
-    let full = format!("{dialect}/{name}");
-    let cases = suite.cases_of(dialect).into_iter();
-    cases.into_iter().find(|(id, _)| *id == full || *id == name)
-}
-
-fn no_case<'c>(
-    name: &str,
-    dialect: &str,
-    suite: &Suite,
-    cells: impl Iterator<Item = &'c Cell>,
-) -> Problem {
-    let ids: Vec<String> = cells
-        .flat_map(|cell| suite.cases_of(&cell.dialect))
-        .filter_map(|(id, _)| id.split_once('/').map(|(_, name)| name.to_owned()))
-        .chain(small::NAMES.iter().map(|name| format!("{SCENARIO}{name}")))
-        .collect();
-    let place = if dialect.is_empty() { String::new() } else { format!(" in `{dialect}`") };
-    let problem = Problem::new(format!("no case is called `{name}`{place}"));
-    match nearest(name, ids.iter().map(String::as_str)) {
+fn no_case(name: &str, known: &[String]) -> Problem {
+    let problem = Problem::new(format!("no case is called `{name}`"));
+    match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem
             .help("cases are named as `harness conform --list` has them, without the dialect"),

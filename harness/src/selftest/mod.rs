@@ -13,4 +13,5 @@ pub mod good;
 pub mod lint;
 pub mod outcome;
 pub mod results;
+pub mod shelf;
 pub mod small;

@@ -7,7 +7,7 @@ use protocol::{Dialect, Frame, Outlet};
 use serde_json::Value;
 
 use super::{
-    Kind, Request,
+    Asks, Kind, Request,
     acting::{self, Acting},
     kind::{self, Said},
     state::{Held, State},
@@ -85,6 +85,12 @@ impl<'a> At<'a> {
     /// Whether its receiver's own session causes it.
     pub(super) fn is_own(&self) -> bool {
         self.acting.by == Some(self.to.id)
+    }
+
+    /// What the request asks for that causes it.
+    pub(super) fn asked(&self) -> Option<Asks> {
+        let text = self.acting.text.as_deref()?;
+        Some(kind::request(self.dialect, text).asks)
     }
 
     /// The room in which it is said, as the world calls it, if it is said under a room's lock.

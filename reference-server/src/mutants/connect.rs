@@ -4,7 +4,7 @@ use protocol::{Dialect, Ids};
 use serde_json::{Value, json};
 use tide::{StatusCode, http};
 
-use super::{At, Kind, Mutant, Phase, acting};
+use super::{At, Kind, Mutant, Phase, acting, kind::inner};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -86,11 +86,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ..Mutant::new("conn-unknown-app-key", "takes an unknown application for its own")
     },
 ];
-
-/// The JSON that stands in the string `data`.
-fn inner(event: &Value) -> Option<Value> {
-    serde_json::from_str(event.get("data")?.as_str()?).ok()
-}
 
 fn greet_late(at: &At<'_>) {
     if at.is_turn(Kind::Greeting) {

@@ -70,6 +70,11 @@ pub(super) fn read(dialect: Dialect, frame: &Frame) -> Said {
     }
 }
 
+/// The JSON that stands in the string `data`.
+pub(super) fn inner(event: &Value) -> Option<Value> {
+    serde_json::from_str(event.get("data")?.as_str()?).ok()
+}
+
 fn text(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer)?.as_str().map(str::to_owned)
 }

@@ -25,6 +25,7 @@ mod kind;
 mod leakage;
 mod leave;
 mod loss;
+mod message;
 mod mutant;
 mod presence;
 mod reconnect;
@@ -44,7 +45,8 @@ use self::{
 
 pub(crate) use self::{
     seams::{
-        answered, asked, ending, ends, framing, heartbeat, leaves, lives, opening, received, writes,
+        answered, asked, ending, ends, framing, heartbeat, leaves, lives, opened, opening,
+        queue_bytes, reads, received, writes,
     },
     state::State,
     turn::Turn,

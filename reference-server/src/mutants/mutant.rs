@@ -26,6 +26,9 @@ pub(super) struct Mutant {
     pub(super) hears: Option<fn(&Heard<'_>) -> Take>,
     /// Received: what becomes of the connection after it.
     pub(super) flows: Option<fn(&Heard<'_>, Flow) -> Flow>,
+    /// Received: what a session hears as soon as it is opened, before its client says anything; with
+    /// the id that it was told.
+    pub(super) opens: Option<fn(&State, &Connection, &str) -> Vec<String>>,
     /// Received: why a session ends, as it is told; or none, and it never hears of it.
     pub(super) leaves: Option<fn(&Turn, Reason) -> Option<Reason>>,
 
@@ -58,6 +61,9 @@ pub(super) struct Mutant {
     pub(super) asks: Option<fn(&State, &mut http::Request)>,
     /// Transport: what is made of its answer.
     pub(super) answers: Option<fn(&State, &Handshake, http::Response) -> http::Response>,
+    /// Transport: what is made of bytes as they are read, and whether a binary message is a text.
+    pub(super) reads: Option<fn(&Connection, &mut [u8])>,
+    pub(super) bytes_are_text: bool,
     /// Transport: how frames are read.
     pub(super) framing: Option<fn(WebSocketConfig) -> WebSocketConfig>,
     /// Transport: what is made of the frames that answer pings and Close frames.
@@ -77,6 +83,7 @@ pub(super) const NONE: Mutant = Mutant {
     every: 1,
     hears: None,
     flows: None,
+    opens: None,
     leaves: None,
     room: None,
     make: None,
@@ -93,6 +100,8 @@ pub(super) const NONE: Mutant = Mutant {
     outlet: None,
     asks: None,
     answers: None,
+    reads: None,
+    bytes_are_text: false,
     framing: None,
     writes: None,
     ends: None,

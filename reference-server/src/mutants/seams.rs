@@ -18,6 +18,35 @@ pub(crate) fn opening(connection: &Arc<Connection>) -> Guard {
     Guard::of(Phase::Opening, connection.id, None)
 }
 
+/// A session has been opened.
+pub(crate) fn opened(
+    mut session: Session<Arc<Connection>>,
+    now: Now,
+    connection: &Connection,
+    turn: &Turn,
+) -> Session<Arc<Connection>> {
+    let opens = turn.state().mutant().opens;
+    let texts = opens.map(|opens| opens(turn.state(), connection, session.id()));
+    for text in texts.into_iter().flatten() {
+        let _acting = Guard::of(Phase::Receiving, connection.id, Some(&text));
+        // It is heard as if the client had said it: it may go on whatever that asked for.
+        let _: Flow = session.received(now, Incoming::Text(&text), turn);
+    }
+    session
+}
+
+/// Bytes have been read.
+pub(crate) fn reads(connection: &Connection, read: Option<&mut [u8]>) {
+    if let (Some(reads), Some(read)) = (connection.server.mutants.mutant().reads, read) {
+        reads(connection, read);
+    }
+}
+
+/// How many bytes wait for a reader before it is cut off, if others than should.
+pub(crate) fn queue_bytes(connection: &Connection) -> Option<usize> {
+    connection.server.mutants.limits.as_ref().map(|limits| limits.queue_bytes)
+}
+
 /// A session is about to end.
 pub(crate) fn ending(connection: &Connection) -> Guard {
     Guard::of(Phase::Ending, connection.id, None)
@@ -31,16 +60,18 @@ pub(crate) fn received(
     connection: &Connection,
     turn: &Turn,
 ) -> Flow {
+    let mutant = turn.state().mutant();
     let text = match message {
-        Message::Text(text) => text.as_str(),
+        Message::Text(text) => Cow::Borrowed(text.as_str()),
+        Message::Binary(bytes) if mutant.bytes_are_text => String::from_utf8_lossy(bytes),
         Message::Binary(bytes) => {
             let _acting = Guard::of(Phase::Receiving, connection.id, None);
             return session.received(now, Incoming::Binary(bytes), turn);
         }
         _ => return Flow::Continue,
     };
+    let text = &*text;
     let _acting = Guard::of(Phase::Receiving, connection.id, Some(text));
-    let mutant = turn.state().mutant();
     let by = turn.state().connection(connection.id);
     let (Some(by), true) = (&by, mutant.hears.is_some() || mutant.flows.is_some()) else {
         return session.received(now, Incoming::Text(text), turn);

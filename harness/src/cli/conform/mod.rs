@@ -130,7 +130,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let timers = server_timers(args.common.heartbeat, &subjects);
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
-    let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
+    let patience = None;
+    let bench = Bench { seed, capacity, server_args, patience, interrupt: &interrupt, tls: &tls };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;

@@ -1,6 +1,6 @@
 //! One try of one case: planned, run against its server, judged.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -25,6 +25,9 @@ pub(in crate::cli) struct Bench<'a> {
     pub(in crate::cli) capacity: Capacity,
     /// More options for servers that are started.
     pub(in crate::cli) server_args: Vec<String>,
+    /// Gives up what is owed when nothing of it has come for so long: for servers that are known to
+    /// be wrong.
+    pub(in crate::cli) patience: Option<Duration>,
     pub(in crate::cli) interrupt: &'a Interrupt,
     pub(in crate::cli) tls: &'a Tls,
 }
@@ -152,7 +155,7 @@ impl Bench<'_> {
             target,
             reached: None,
             tls: self.tls,
-            wait: std::time::Duration::ZERO,
+            wait: Duration::ZERO,
             heartbeat,
             interrupt: self.interrupt,
             say: &|_| {},
@@ -169,6 +172,7 @@ impl Bench<'_> {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
             events: outcome.books.events,
+            faults: plan.traffic.faults,
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
@@ -216,6 +220,7 @@ impl Bench<'_> {
             // A refusal is no traffic.
             plan.traffic = Minimum::default();
         }
+        plan.patience = self.patience;
         plan.server.args.extend(self.server_args.iter().cloned());
         Ok(plan)
     }

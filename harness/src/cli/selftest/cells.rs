@@ -3,7 +3,7 @@
 //! more by itself.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -17,6 +17,11 @@ use crate::selftest::catalogue::{Catalogue, Cell};
 use crate::selftest::outcome::{Account, Fate, Found, Judged, Says};
 use crate::selftest::results::Tally;
 
+/// How long nothing of what is owed may come before it is given up: most mutants keep it for ever.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many rows are tried side by side whose cases disturb others, or measure.
+const HEAVY: usize = 3;
+
 /// Tries all rows; those that the signal came too early for are missing.
 pub(super) fn run(
     lab: &Lab<'_>,
@@ -28,17 +33,25 @@ pub(super) fn run(
     let floor = Floor { lab, catalogue, built, quiet: args.quiet, planned: cells.len() };
     let is_alone = |cell: &&Cell| {
         let mut works = cell.cases.iter().filter_map(|name| lab.work(&cell.dialect, name));
-        works.any(|work| work.alone)
+        works.any(|work| work.thing.alone)
     };
     let queue: Vec<(usize, &Cell)> = (0..).zip(cells.iter().copied()).collect();
-    let (alone, beside): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, it)| is_alone(it));
-    let done = Mutex::new(Vec::new());
-    floor.beside(beside, &done, usize::from(args.jobs));
-    let mut done = done.into_inner();
-    let (again, mut done): (Vec<_>, Vec<_>) =
-        done.drain(..).partition(|(_, tally): &(usize, Tally)| is_open(tally));
-    let again = again.into_iter().filter_map(|(place, _)| Some((place, *cells.get(place)?)));
-    for (place, cell) in alone.into_iter().chain(again) {
+    let (heavy, light): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, it)| is_alone(it));
+    let jobs = usize::from(args.jobs);
+    let mut again = Vec::new();
+    let mut done = Vec::new();
+    let all = cells;
+    for (cells, jobs, heavy) in [(light, jobs, false), (heavy, jobs.min(HEAVY), true)] {
+        for (place, tally) in floor.beside(cells, jobs) {
+            // What disturbs each other is not believed when it says something else than expected.
+            let doubtful = heavy && matches!(tally.judged.fate, Fate::Other | Fate::Survived);
+            match all.get(place).filter(|_| doubtful || is_open(&tally)) {
+                Some(cell) => again.push((place, *cell)),
+                None => done.push((place, tally)),
+            }
+        }
+    }
+    for (place, cell) in again {
         let tally = floor.one(cell, TRIES_MAX);
         floor.progress(done.len() + 1, cell);
         done.extend(tally.map(|tally| (place, tally)));
@@ -62,8 +75,10 @@ struct Floor<'a> {
 }
 
 impl Floor<'_> {
-    fn beside(&self, cells: Vec<(usize, &Cell)>, done: &Mutex<Vec<(usize, Tally)>>, jobs: usize) {
+    /// Tries rows side by side, each once.
+    fn beside(&self, cells: Vec<(usize, &Cell)>, jobs: usize) -> Vec<(usize, Tally)> {
         let jobs = jobs.min(cells.len());
+        let done = Mutex::new(Vec::new());
         let queue = Mutex::new(VecDeque::from(cells));
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -80,6 +95,7 @@ impl Floor<'_> {
                 });
             }
         });
+        done.into_inner()
     }
 
     fn progress(&self, done: usize, cell: &Cell) {
@@ -141,10 +157,11 @@ impl Trial {
     fn run(&mut self, lab: &Lab<'_>, cell: &Cell, tries: u32) -> Option<()> {
         let option = vec!["--mutant".to_owned(), cell.option()];
         let host = Host::new(lab, &option);
-        let bench = lab.bench(lab.seed, option);
+        let mut bench = lab.bench(lab.seed, option);
+        bench.patience = Some(PATIENCE);
         for name in &cell.cases {
             let Some(work) = lab.work(&cell.dialect, name) else { continue };
-            self.case = Some(work.id.clone());
+            self.case = Some(work.thing.id.clone());
             let (says, deliveries) = self.ask(lab, &work, (&bench, &host), tries)?;
             if self.account.add(says, deliveries) {
                 break;

@@ -109,7 +109,7 @@ type Task<'a> = (GoodRun, Work<'a>);
 
 impl<'a> Course<'a> {
     fn new(lab: &'a Lab<'a>, args: &'a Args) -> Self {
-        let things = lab.everything();
+        let things = lab.shelf.everything();
         let mut runs = runs(lab.seed, things.len(), args.runs());
         runs.retain(|run| args.only_run.is_none_or(|only| only == run.number));
         Self { lab, args, things, runs }
@@ -128,7 +128,8 @@ impl<'a> Course<'a> {
     /// nothing.
     fn all(&self, runs: &[GoodRun], told: &(dyn Fn(&Ran) + Sync)) -> Vec<Ran> {
         let tasks = runs.iter().filter_map(|run| Some((*run, self.work(run)?)));
-        let (alone, beside): (Vec<Task<'_>>, Vec<_>) = tasks.partition(|(_, work)| work.alone);
+        let (alone, beside): (Vec<Task<'_>>, Vec<_>) =
+            tasks.partition(|(_, work)| work.thing.alone);
         let host = Host::new(self.lab, &[]);
         let jobs = usize::from(self.args.jobs).min(beside.len());
         let queue = Mutex::new(VecDeque::from(beside));
@@ -193,7 +194,7 @@ impl<'a> Course<'a> {
         let GoodRun { number, seed, strain, .. } = *run;
         Ran {
             number,
-            what: work.id.clone(),
+            what: work.thing.id.clone(),
             strain,
             seed,
             outcome: tried.judged.outcome,
@@ -208,9 +209,9 @@ impl<'a> Course<'a> {
 
     /// The command that repeats a run.
     fn again(&self, run: &GoodRun, work: &Work<'_>) -> String {
-        let dialect = work.id.split('/').next().unwrap_or_default();
-        if run.strain == Strain::None && !work.id.contains(SCENARIO) {
-            let (id, seed) = (&work.id, run.seed);
+        let dialect = work.thing.id.split('/').next().unwrap_or_default();
+        if run.strain == Strain::None && !work.thing.id.contains(SCENARIO) {
+            let (id, seed) = (&work.thing.id, run.seed);
             return format!("harness conform --dialect {dialect} --only {id} --seed {seed}");
         }
         let dialects = self.args.dialect.iter().map(|name| format!(" --dialect {}", quoted(name)));

@@ -2,6 +2,8 @@
 //!
 //! Plain text without colour: it reads the same in a terminal, a log and a mail.
 
+use std::collections::BTreeMap;
+
 use super::{is_bad, killer, totals};
 use crate::report::words::{self, counted, number};
 use crate::selftest::catalogue::Cell;
@@ -24,10 +26,13 @@ pub fn render(results: &Results) -> String {
     let took = words::micros(results.duration_s * 1_000_000.0);
     put(&mut text, 2, &format!("selftest     {verdict}  {took} · seed {}", results.seed));
     let few = results.rows() <= FEW as u64;
-    let shown = |it: &&Tally| few || is_bad(it.judged.fate);
+    // What was not even begun is told in one line.
+    let begun = |it: &&Tally| it.attempts > 0 || it.judged.fate != Fate::Error;
+    let shown = |it: &&Tally| begun(it) && (few || is_bad(it.judged.fate));
     for it in results.tallies.iter().filter(shown).take(SHOWN) {
         row(&mut text, it);
     }
+    not_begun(&mut text, results.tallies.iter().filter(|it| !begun(it)));
     for ran in results.alarms().take(SHOWN) {
         put(&mut text, 0, "");
         let class = ran.class.as_deref().unwrap_or("-");
@@ -65,6 +70,18 @@ pub fn list(cells: &[&Cell]) -> String {
 fn put(text: &mut String, indent: usize, line: &str) {
     text.push_str(format!("{:indent$}{line}", "").trim_end());
     text.push('\n');
+}
+
+/// Rows that could not be tried at all, by the reason.
+fn not_begun<'t>(text: &mut String, rows: impl Iterator<Item = &'t Tally>) {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for it in rows {
+        let list = reasons.entry(it.judged.message.as_str()).or_default();
+        list.push(format!("{} in {}", it.cell.id, it.cell.dialect));
+    }
+    for (reason, list) in reasons {
+        put(text, 2, &format!("error         {}: {}", words::brief(reason), list.join(", ")));
+    }
 }
 
 fn row(text: &mut String, it: &Tally) {
