@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Frame, Limits, Room};
+use tracing::warn;
 
 use super::{
     Chosen, Kind,
@@ -52,6 +53,9 @@ impl State {
             change(&mut changed);
             changed
         });
+        if let Some(Chosen { mutant, every }) = chosen {
+            warn!(id = mutant.id, every, "wrong on purpose: {}", mutant.does);
+        }
         Self { chosen, limits, known: Mutex::default() }
     }
 
