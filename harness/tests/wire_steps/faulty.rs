@@ -178,10 +178,16 @@ fn frames_are_looked_for_while_a_connection_lasts() {
     // Nobody waits for what cannot come any more.
     let begun = std::time::Instant::now();
     let ran = upgraded(say_nothing_and_end, &expect("frame: one"));
-    ran.failed("close", "the connection ended first");
+    ran.failed("killed", "the connection ended first");
     assert!(begun.elapsed().as_secs() < 50, "it waited for a connection that was gone");
     let ran = upgraded(say_nothing_and_end, &expect("next: one"));
-    ran.failed("close", "the connection ended first");
+    ran.failed("killed", "the connection ended first");
+    // The code of a Close says what its server took the client for.
+    for (code, class) in [(1009_u16, "limit"), (4000, "timeout"), (1001, "close")] {
+        let close = frame(8, &code.to_be_bytes());
+        let ran = upgraded(move |stream| polite(stream, &close), &expect("frame: one"));
+        ran.failed(class, &format!("the connection ended first: closed with {code}"));
+    }
 }
 
 #[test]
