@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::check::Class;
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::proxy::Rule;
 use crate::scenario::Scenario;
 
 pub(crate) use build::mix;
@@ -70,6 +71,25 @@ pub struct Plan {
     /// At the end, gives up what is owed when nothing of it has come for so long; none: not before
     /// the end of the time that the scenario gives it.
     pub patience: Option<Duration>,
+}
+
+impl Plan {
+    /// All rules about the network that its timeline ever sets.
+    pub fn network(&self) -> impl Iterator<Item = &Rule> {
+        self.steps.iter().flat_map(Step::network)
+    }
+}
+
+impl Step {
+    fn network(&self) -> Vec<&Rule> {
+        match &self.action {
+            Action::Network(rules) => rules.iter().collect(),
+            Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+                steps.iter().flat_map(Self::network).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Where a scenario came from.
@@ -221,6 +241,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// These faults of the network befall frames from now on, and no others.
+    Network(Vec<Rule>),
     /// Nothing: servers of this kind lack what the step needs. Why.
     LeftOut(String),
 }
@@ -393,6 +415,7 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::Network(_) => "network",
             Self::LeftOut(_) => "left out",
         }
     }

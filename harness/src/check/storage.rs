@@ -258,10 +258,11 @@ impl Check for Storage {
             What::Entered(entry) => self.entered(client, entry),
             What::Storing { room, request, ops } => {
                 let at = self.clock;
+                let has = self.replica(*room, client).version.unwrap_or_default();
                 let shelf = self.shelf(*room, client);
                 let hash = hash_value(ops);
                 shelf.tally.entry(hash).or_default().sent += 1;
-                let request_of = Request { ops: hash, after: shelf.acked_max, at };
+                let request_of = Request { ops: hash, after: shelf.acked_max.max(has), at };
                 self.requests.insert((*room, client, *request), request_of);
             }
             What::StoreAcked { room, request, version } => {

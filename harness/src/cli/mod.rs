@@ -3,6 +3,7 @@
 mod check;
 mod conform;
 mod progress;
+mod proxy;
 mod quick;
 mod run;
 mod selftest;
@@ -39,6 +40,8 @@ enum Command {
     Check(check::Args),
     /// Show that mutants of the reference server are found out, and that the good one is not accused
     Selftest(selftest::Args),
+    /// Stand between any client and any server, and do wrong what rules say
+    Proxy(proxy::Args),
     /// Be the reference server
     Serve(serve::Args),
 }
@@ -59,6 +62,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
         Command::Selftest(args) => selftest::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
         late,
         measured,
         generator,
+        network: outcome.network,
         ..blank
     };
     summary.judged(checks, deliveries, books.judge.findings());
@@ -114,6 +115,7 @@ pub(super) fn failure(
         measured: Measured::default(),
         late: false,
         generator: Generator::default(),
+        network: Vec::new(),
     }
 }
 

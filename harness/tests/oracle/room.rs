@@ -67,7 +67,7 @@ fn check(plot: &Plot, seed: u64, tally: &mut Tally) -> Result<(), String> {
 }
 
 fn plots(wrong: Option<(Kind, Deed)>) -> impl Strategy<Value = (u64, Plot)> {
-    (any::<u64>(), 2_usize..5, 1_usize..3, 30_usize..160, 0_u32..12).prop_map(
+    (any::<u64>(), 2_usize..5, 1_usize..3, 40_usize..300, 0_u32..12).prop_map(
         move |(seed, clients, rooms, steps, lag)| {
             (seed, Plot { clients, rooms, steps, lag, wrong })
         },

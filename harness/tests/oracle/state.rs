@@ -96,9 +96,9 @@ fn followed(
         let last_stay = newest.map(|n| all[n].stay);
         let forward =
             said.iter().find(|(n, set)| is_it(set) && newest.is_none_or(|newest| *n >= newest));
-        let back = said.iter().find(|(n, set)| {
-            is_it(set) && *n >= earlier && last_stay.is_some_and(|it| set.stay < it)
-        });
+        let back = said
+            .iter()
+            .find(|(n, set)| is_it(set) && *n >= earlier && last_stay.is_some_and(|it| set.stay < it));
         let Some((n, set)) = forward else {
             // Of one that never set anything, whatever it is may be the server's own.
             match back {
@@ -127,8 +127,7 @@ fn followed(
         let last = past.stays(client, room).last();
         last.filter(|it| it.over.is_none() && it.entered.is_some()).is_some()
     };
-    let here =
-        stay + 1 == past.stays(client, room).len() && inside(client) && past.reads(client, end);
+    let here = stay + 1 == past.stays(client, room).len() && inside(client) && past.reads(client, end);
     let current = past.stay_at(who, room, end);
     let last = all.iter().enumerate().rfind(|(_, set)| set.stay == current);
     if let Some((n, set)) = last.filter(|_| here && who != client && inside(who)) {
@@ -149,7 +148,15 @@ fn life(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Life {
         What::Entered(entry) if entry.room == room => Some(entry.epoch.clone()),
         _ => None,
     });
-    (room, last.take(1).next().flatten())
+    let own = last.take(1).next();
+    // Who was never told that it is in reads of the life in which others are.
+    let others = || {
+        past.seen[..at].iter().rev().find_map(|it| match &it.what {
+            What::Entered(entry) if entry.room == room => Some(entry.epoch.clone()),
+            _ => None,
+        })
+    };
+    (room, own.or_else(others).flatten())
 }
 
 struct Write<'a> {
@@ -215,8 +222,8 @@ fn version_before(past: &Past<'_>, writes: &[Write<'_>], write: &Write<'_>) -> O
     })?
 }
 
-/// Confirmations: each names a version of its own, after all that were confirmed when the write
-/// was asked for, and the write that was asked for comes with it to somebody who is there.
+/// Confirmations: each names a version of its own, after all that were confirmed and after all that
+/// the writer had seen when it asked, and the write that was asked for comes with it to somebody who is there.
 fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
     struct Ack<'a> {
         at: Place,
@@ -224,6 +231,7 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
         life: Life,
         version: u64,
         ops: &'a Value,
+        client: ClientId,
     }
     let asked = |client: ClientId, room: RoomId, number: u32, before: Place| {
         past.seen[..before].iter().enumerate().rev().find_map(|(at, it)| match &it.what {
@@ -240,7 +248,8 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
         .filter_map(|(at, it)| match it.what {
             What::StoreAcked { room, request, version: Some(version) } => {
                 let (asked, ops) = asked(it.client, room, request, at)?;
-                Some(Ack { at, asked, life: life(past, it.client, room, at), version, ops })
+                let (client, life) = (it.client, life(past, it.client, room, at));
+                Some(Ack { at, asked, life, version, ops, client })
             }
             _ => None,
         })
@@ -249,22 +258,22 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
     acks.iter().any(|ack| {
         let of_life = || acks.iter().filter(|other| other.life == ack.life);
         let earlier = of_life().any(|other| other.at < ack.asked && other.version >= ack.version);
+        let held = |client, at| {
+            let none = Write { at, client, life: ack.life.clone(), version: 0, ops: ack.ops };
+            version_before(past, writes, &none)
+        };
+        let back = ack.version <= held(ack.client, ack.asked).unwrap_or(0);
         let twice = of_life().any(|other| other.at != ack.at && other.version == ack.version);
-        let mut came =
-            writes.iter().filter(|it| (&it.life, it.version) == (&ack.life, ack.version));
+        let mut came = writes.iter().filter(|it| (&it.life, it.version) == (&ack.life, ack.version));
         // Somebody who is still there, and had not got so far, would have got it.
-        let awaited =
-            past.members().filter(|(_, room)| *room == ack.life.0).any(|(client, room)| {
-                let stay = past.stays(client, room).last();
-                let inside = stay.is_some_and(|it| it.entered.is_some() && it.over.is_none());
-                let here =
-                    inside && past.reads(client, end) && life(past, client, room, end) == ack.life;
-                let none =
-                    Write { at: end, client, life: ack.life.clone(), version: 0, ops: ack.ops };
-                here && version_before(past, writes, &none).is_some_and(|has| has < ack.version)
-            });
+        let awaited = past.members().filter(|(_, room)| *room == ack.life.0).any(|(client, room)| {
+            let stay = past.stays(client, room).last();
+            let inside = stay.is_some_and(|it| it.entered.is_some() && it.over.is_none());
+            let here = inside && past.reads(client, end) && life(past, client, room, end) == ack.life;
+            here && held(client, end).is_some_and(|has| has < ack.version)
+        });
         let other = came.clone().any(|it| it.ops != ack.ops);
-        earlier || twice || other || (came.next().is_none() && awaited)
+        earlier || back || twice || other || (came.next().is_none() && awaited)
     })
 }
 

@@ -135,7 +135,7 @@ impl House {
             reads: true,
         };
         let victim = rng.random_range(0..plot.clients);
-        let countdown = rng.random_range(1..6);
+        let countdown = rng.random_range(1..4);
         Self {
             clients: (0..plot.clients).map(client).collect(),
             rooms: (0..plot.rooms).map(|_| Room::new(1)).collect(),
