@@ -64,8 +64,9 @@ pub struct Cell {
     /// Why it is not tried, if it is not: it counts as not found.
     pub left_out: Option<String>,
     /// The cases are the entry's, not the dialect's own: not each needs to be there.
-    pub(super) shared: bool,
-    pub(super) place: Place,
+    pub shared: bool,
+    /// Where it stands.
+    pub place: Place,
 }
 
 impl Cell {

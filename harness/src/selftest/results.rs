@@ -142,7 +142,10 @@ impl Results {
 
     fn merit(&self, name: &'static str) -> Merit {
         let right = || self.tallies.iter().filter(|it| it.judged.fate == Fate::Right);
-        let by_it = |it: &&Tally| it.judged.killed_by.as_ref().is_some_and(|by| by.check == name);
+        let by_it = |it: &&Tally| {
+            let found = it.judged.found.iter();
+            found.filter(|found| it.cell.expected.is(found)).any(|found| found.check == name)
+        };
         let mut kills: Vec<String> = right().filter(by_it).map(|it| it.cell.id.clone()).collect();
         kills.dedup();
         let alone = |id: &&String| {

@@ -19,7 +19,7 @@ use crate::selftest::results::Tally;
 
 /// How long nothing of what is owed may come before it is given up: most mutants keep it for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many rows are tried side by side whose cases disturb others, or measure.
+/// How many rows are tried at once, beside all others, whose cases disturb or measure.
 const HEAVY: usize = 3;
 
 /// Tries all rows; those that the signal came too early for are missing.
@@ -38,17 +38,20 @@ pub(super) fn run(
     let queue: Vec<(usize, &Cell)> = (0..).zip(cells.iter().copied()).collect();
     let (heavy, light): (Vec<_>, Vec<_>) = queue.into_iter().partition(|(_, it)| is_alone(it));
     let jobs = usize::from(args.jobs);
-    let mut again = Vec::new();
-    let mut done = Vec::new();
-    let all = cells;
-    for (cells, jobs, heavy) in [(light, jobs, false), (heavy, jobs.min(HEAVY), true)] {
-        for (place, tally) in floor.beside(cells, jobs) {
-            // What disturbs each other is not believed when it says something else than expected.
-            let doubtful = heavy && matches!(tally.judged.fate, Fate::Other | Fate::Survived);
-            match all.get(place).filter(|_| doubtful || is_open(&tally)) {
-                Some(cell) => again.push((place, *cell)),
-                None => done.push((place, tally)),
-            }
+    let (light, heavy) = std::thread::scope(|scope| {
+        let heavy = scope.spawn(|| floor.beside(heavy, jobs.min(HEAVY)));
+        let light = floor.beside(light, jobs);
+        (light, heavy.join().unwrap_or_default())
+    });
+    // What disturbs each other is not believed when it says something else than expected.
+    let doubtful = |it: &Tally| matches!(it.judged.fate, Fate::Other | Fate::Survived);
+    let heavy = heavy.into_iter().map(|(place, it)| (place, is_open(&it) || doubtful(&it), it));
+    let light = light.into_iter().map(|(place, it)| (place, is_open(&it), it));
+    let (mut again, mut done) = (Vec::new(), Vec::new());
+    for (place, open, tally) in light.chain(heavy) {
+        match cells.get(place).filter(|_| open) {
+            Some(cell) => again.push((place, *cell)),
+            None => done.push((place, tally)),
         }
     }
     for (place, cell) in again {

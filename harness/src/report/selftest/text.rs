@@ -120,6 +120,6 @@ fn foot(text: &mut String, results: &Results) {
         put(text, 2, &format!("good server  {strain:<13} {runs}, {alarms}, {open} inconclusive"));
     }
     for reason in results.reasons() {
-        put(text, 2, &format!("why          {reason}"));
+        put(text, 2, &format!("why          {}", words::brief(&reason)));
     }
 }
