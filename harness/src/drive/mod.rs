@@ -151,11 +151,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else those that our server was given, else
-    // the dialect's.
-    let started = child.as_ref().and(plan.server.heartbeat);
-    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
-    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
+    let heartbeat = timers(job, greeted, child.is_some());
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let middle =
@@ -215,6 +211,15 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
         peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
     })
+}
+
+/// The target's timers: the user's word, else the target's own, else those that our server was given,
+/// else the dialect's.
+fn timers(job: &Job<'_>, greeted: Option<Heartbeat>, is_ours: bool) -> Option<Heartbeat> {
+    let plan = job.plan;
+    let started = plan.server.heartbeat.filter(|_| is_ours);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat))
 }
 
 /// This program's memory at its peak. What `getrusage` says is also that of the program which became
