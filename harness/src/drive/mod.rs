@@ -46,7 +46,7 @@ use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Plan, Step};
 use crate::proxy::Story;
 use crate::scenario::units::heartbeat_text;
-use crate::summary::StepResult;
+use crate::summary::{NOT_REACHED, StepResult};
 use crate::verdict::Verdict;
 
 /// How long what is owed may take at the end of a run.
@@ -103,6 +103,16 @@ impl Reached {
 pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
     let (target, greeted) = probe::probe(url, job)?;
     Ok(Reached { target, greeted })
+}
+
+/// Where a server of our own is, which need not be asked whether it takes connections: how it takes
+/// them may be what is judged.
+///
+/// # Errors
+/// The URL is none, or its host is nowhere. In words for the user.
+pub fn assume(url: &str, tls: &Tls) -> Result<Reached, String> {
+    let (target, _) = probe::locate(url, tls)?;
+    Ok(Reached { target, greeted: None })
 }
 
 /// What a run came to.
@@ -191,15 +201,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     }
     drop(child);
     let stall = metronome.stop();
-    // A load that was cut short notices within a nap.
-    let patience = Instant::now() + GOODBYE;
-    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
-        std::thread::sleep(BEAT);
-    }
-    let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let shared = alone(shared).ok_or("a thread of the run is still alive")?;
+    let (cpu_s, peak_rss_bytes) = used()?;
     Ok(Outcome {
         target: url,
         steps: played.steps,
@@ -208,9 +211,29 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         end: End { stall, ..played.end },
         took: played.took,
         network,
-        cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
-        peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
+        cpu_s,
+        peak_rss_bytes,
     })
+}
+
+/// What the threads of the run shared, when they have let go of it.
+fn alone(shared: Arc<Shared>) -> Option<Shared> {
+    // A load that was cut short notices within a nap.
+    let patience = Instant::now() + GOODBYE;
+    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
+        std::thread::sleep(BEAT);
+    }
+    Arc::into_inner(shared)
+}
+
+/// The processor time that this program has used, in seconds, and its memory at its peak.
+fn used() -> Result<(f64, u64), String> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
+    let peak = peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024);
+    Ok((cpu_s, peak))
 }
 
 /// The target's timers: the user's word, else the target's own, else those that our server was given,
@@ -381,7 +404,7 @@ fn skip_rest(results: &mut Vec<StepResult>, steps: &[Step]) {
             line: step.place.line,
             label: director::label(step),
             verdict: Verdict::Skipped,
-            message: "not reached".to_owned(),
+            message: NOT_REACHED.to_owned(),
             seconds: 0.0,
         });
     }
