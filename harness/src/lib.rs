@@ -24,6 +24,7 @@ pub mod pacer;
 pub mod plan;
 pub mod report;
 pub mod scenario;
+pub mod shrink;
 pub mod stamp;
 pub mod summary;
 pub mod verdict;

@@ -6,6 +6,7 @@ mod progress;
 mod quick;
 mod run;
 mod serve;
+mod shrink;
 mod summarize;
 mod trial;
 

@@ -37,6 +37,8 @@ pub(super) struct Subject {
     pub(super) server: usize,
     /// The dialect as this server speaks it.
     pub(super) dialect: Dialect,
+    /// How a command names it.
+    pub(super) dialect_word: String,
     pub(super) profile: Profile,
     /// Its timers, where they are known better than from its greeting.
     pub(super) heartbeat: Option<Heartbeat>,
@@ -143,6 +145,8 @@ impl Finder<'_> {
         let (profile, source) = self.find(word)?;
         let dialect = Dialect::parse(&source.name, &source.text)?;
         let name = dialect.name.clone();
+        let shipped = files::shipped_dialect(&name).is_some_and(|it| it.name == source.name);
+        let dialect_word = if shipped { name.clone() } else { source.name.clone() };
         let fits = |it: &&Profile| it.dialect == name || it.dialect == source.name;
         let given = || self.given.iter().find(fits).cloned();
         let default = self.suite.default_profile(&name);
@@ -168,7 +172,7 @@ impl Finder<'_> {
             profile: profile.name.clone(),
             again: self.again(target, word),
         };
-        Ok(Subject { entry, server: 0, dialect, profile, heartbeat })
+        Ok(Subject { entry, server: 0, dialect, dialect_word, profile, heartbeat })
     }
 
     /// A dialect's file, and the profile if the word means one.

@@ -121,6 +121,11 @@ fn cannot(reason: &str) -> bool {
 }
 
 impl Bench<'_> {
+    /// The seed of a case.
+    pub(super) fn seed_of(&self, id: &str) -> u64 {
+        mix(self.seed ^ u64::from(stamp::hash(id.as_bytes())))
+    }
+
     /// Plans, runs and judges.
     pub(super) fn attempt(&self, it: Try<'_>) -> Tried {
         let begun = Instant::now();
@@ -139,7 +144,7 @@ impl Bench<'_> {
         let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
         let heartbeat = said.map(|word| word.0).or(it.subject.heartbeat);
         let mut options = Options::now();
-        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
+        options.seed = Some(self.seed_of(it.id));
         options.heartbeat = heartbeat;
         options.refusal = it.refusal;
         let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);

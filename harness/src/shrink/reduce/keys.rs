@@ -1,0 +1,105 @@
+//! What a scenario says besides: checks, limits, settings, and names that nothing uses any more.
+
+use super::super::tree::{Seg, Tree, last_key};
+use super::Edit;
+
+/// Keys of the file without which it may be the same.
+const OF_THE_FILE: [&str; 6] = ["needs", "thresholds", "checks", "ignore", "server", "own_server"];
+/// Keys of groups and steps without which they may be the same.
+const OF_PARTS: [&str; 9] =
+    ["ramp", "name", "vars", "pongs", "discard", "within", "needs", "headers", "jitter"];
+
+/// Keys away: all that can be missing at once, then one by one.
+pub(super) fn away(tree: &Tree) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let mut all = tree.clone();
+    for key in ["needs", "thresholds", "ignore"] {
+        all.remove(key);
+    }
+    edits.push(Edit { what: "without what it says besides".to_owned(), tree: all });
+    for key in OF_THE_FILE {
+        edits.extend(without(tree, &[Seg::Key(key.to_owned())]));
+    }
+    for outer in ["checks", "thresholds", "server"] {
+        for (key, _) in tree.get(outer).map(Tree::entries).unwrap_or_default() {
+            edits.extend(without(tree, &[Seg::Key(outer.to_owned()), Seg::Key(key.clone())]));
+        }
+    }
+    let parts = tree.find(|path, _| {
+        let inside = [Some(&Seg::Key("clients".to_owned())), Some(&Seg::Key("steps".to_owned()))];
+        let is_part = path.len() > 2 && inside.contains(&path.first());
+        // What a phase is called must be said.
+        let of_phase = path.iter().rev().nth(1) == Some(&Seg::Key("phase".to_owned()));
+        is_part && !of_phase && last_key(path).is_some_and(|key| OF_PARTS.contains(&key))
+    });
+    edits.extend(parts.iter().filter_map(|path| without(tree, path)));
+    edits.retain(|edit| edit.tree != *tree);
+    edits
+}
+
+fn without(tree: &Tree, path: &[Seg]) -> Option<Edit> {
+    let (Seg::Key(key), around) = path.split_last()? else { return None };
+    let mut tree = tree.clone();
+    let map = tree.at_mut(around)?;
+    let what = format!("without {key} of {}", map.line());
+    if !map.remove(key) {
+        return None;
+    }
+    if map.is_empty() && around.len() == 1 {
+        // An empty `checks: {}` says nothing either.
+        if let Some(Seg::Key(outer)) = around.first() {
+            tree.remove(outer);
+        }
+    }
+    Some(Edit { what, tree })
+}
+
+/// Variables away that nothing uses, and one room instead of the first of one.
+pub(super) fn unused(tree: &Tree) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let mut all = tree.clone();
+    let used = |tree: &Tree, name: &str| {
+        let mut found = false;
+        tree.walk(&mut |_, value| {
+            found |= value.word().is_some_and(|text| {
+                text.contains(&format!("${name}")) || text.contains(&format!("({name})"))
+            });
+        });
+        found
+    };
+    if let Some(vars) = tree.get("vars") {
+        for (name, value) in vars.entries() {
+            if value.whole() == Some(1) {
+                edits.push(Edit { what: format!("no shard of {name}"), tree: first(tree, name) });
+            }
+        }
+        let gone: Vec<&String> =
+            vars.entries().iter().map(|(name, _)| name).filter(|name| !used(tree, name)).collect();
+        for name in gone {
+            edits.extend(without(tree, &[Seg::Key("vars".to_owned()), Seg::Key(name.clone())]));
+            if let Some(vars) = all.get_mut("vars") {
+                vars.remove(name);
+            }
+        }
+        if all.get("vars").is_some_and(Tree::is_empty) {
+            all.remove("vars");
+        }
+        edits.insert(0, Edit { what: "without what nothing uses".to_owned(), tree: all });
+    }
+    edits.retain(|edit| edit.tree != *tree);
+    edits
+}
+
+/// The only shard is the first.
+fn first(tree: &Tree, name: &str) -> Tree {
+    let mut changed = tree.clone();
+    let shard = format!("$shard({name})");
+    for path in tree.find(|_, value| value.word().is_some_and(|text| text.contains(&shard))) {
+        let text = tree.at(&path).and_then(Tree::word).unwrap_or_default();
+        let plain = text.replace(&format!("-{shard}"), "").replace(&shard, "0");
+        if let Some(slot) = changed.at_mut(&path) {
+            *slot = Tree::text(plain);
+        }
+    }
+    changed
+}

@@ -1,0 +1,186 @@
+//! The search for the smallest scenario that still fails: a state machine that proposes candidates
+//! and is told what came of each.
+//!
+//! It goes through the passes of [`super::reduce`] in their order, keeps what fails in the same way
+//! in all of [`RUNS`] runs, and ends with a round in which nothing more could be taken away.
+
+use std::collections::HashSet;
+use std::mem::take;
+
+use super::reduce::{Edit, Pass, passes};
+use super::tree::Tree;
+
+/// So often in a row a candidate must fail in the same way to be believed.
+pub const RUNS: u32 = 3;
+
+/// What came of a run of a candidate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Came {
+    /// It failed in the same way.
+    Same,
+    /// It failed in another way, or would fail at a right server, too.
+    Other,
+    /// It did not fail.
+    Passed,
+    /// It is no scenario, or none that can be run here.
+    Invalid,
+}
+
+/// What may be taken away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// Anything.
+    All,
+    /// Nothing without which a step could fail at a right server: what a step waits for may be what
+    /// another step does.
+    Careful,
+}
+
+/// How the candidates fared.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Candidates that were run.
+    pub candidates: u32,
+    /// Runs.
+    pub runs: u32,
+    /// Those that failed in the same way each time.
+    pub kept: u32,
+    /// Those that failed in the same way, but not each time.
+    pub sometimes: u32,
+    /// Those that failed in another way.
+    pub other: u32,
+    /// Those that did not fail.
+    pub passed: u32,
+}
+
+/// The search.
+#[derive(Debug)]
+pub struct Search {
+    best: Tree,
+    /// The best has failed in all of its runs, not only in the one that began it all.
+    proven: bool,
+    passes: Vec<Pass>,
+    pass: usize,
+    queue: std::vec::IntoIter<Edit>,
+    current: Option<Edit>,
+    same: u32,
+    /// Something was taken away in this round.
+    progressed: bool,
+    /// The scenario as it is has been proposed, too: nothing smaller failed.
+    as_it_is: bool,
+    /// What was tried in vain since the best was found.
+    vain: HashSet<String>,
+    tried: HashSet<String>,
+    tally: Tally,
+}
+
+impl Search {
+    /// Begins with a scenario that has failed once.
+    pub fn new(tree: Tree, scope: Scope) -> Self {
+        let passes = passes(scope);
+        let first = passes.first().map(|pass| (pass.edits)(&tree)).unwrap_or_default();
+        Self {
+            tried: HashSet::from([tree.yaml()]),
+            best: tree,
+            proven: false,
+            passes,
+            pass: 0,
+            queue: first.into_iter(),
+            current: None,
+            same: 0,
+            progressed: false,
+            as_it_is: false,
+            vain: HashSet::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The candidate to be run next; none: nothing more can be taken away.
+    pub fn propose(&mut self) -> Option<&Tree> {
+        if self.current.is_none() {
+            self.current = self.next_edit();
+            self.same = 0;
+        }
+        self.current.as_ref().map(|edit| &edit.tree)
+    }
+
+    /// What the candidate does to the best so far, in words.
+    pub fn what(&self) -> &str {
+        self.current.as_ref().map_or("", |edit| &edit.what)
+    }
+
+    /// Takes in what came of the candidate.
+    pub fn told(&mut self, came: Came) {
+        let Some(edit) = &self.current else { return };
+        if came != Came::Invalid {
+            self.tally.runs += 1;
+            self.tally.candidates += u32::from(self.same == 0);
+        }
+        match came {
+            Came::Same => {
+                self.same += 1;
+                if self.same == RUNS {
+                    self.keep();
+                }
+                return;
+            }
+            Came::Other | Came::Passed if self.same > 0 => self.tally.sometimes += 1,
+            Came::Other => self.tally.other += 1,
+            Came::Passed => self.tally.passed += 1,
+            Came::Invalid => {}
+        }
+        self.vain.insert(edit.what.clone());
+        self.current = None;
+    }
+
+    /// The smallest that failed in all of its runs; none: not even the scenario as it is did.
+    pub fn found(&self) -> Option<&Tree> {
+        self.proven.then_some(&self.best)
+    }
+
+    /// How the candidates fared.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn keep(&mut self) {
+        let Some(edit) = take(&mut self.current) else { return };
+        self.tally.kept += 1;
+        self.proven = true;
+        if self.best == edit.tree {
+            return;
+        }
+        self.best = edit.tree;
+        self.progressed = true;
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        let edits = self.passes.get(self.pass).map(|pass| (pass.edits)(&self.best));
+        self.queue = edits.unwrap_or_default().into_iter();
+    }
+
+    fn next_edit(&mut self) -> Option<Edit> {
+        loop {
+            for edit in self.queue.by_ref() {
+                if !self.vain.contains(&edit.what) && self.tried.insert(edit.tree.yaml()) {
+                    return Some(edit);
+                }
+            }
+            self.pass += 1;
+            if self.pass < self.passes.len() {
+                self.refill();
+            } else if take(&mut self.progressed) {
+                // What was in vain before may be possible now.
+                self.pass = 0;
+                self.vain.clear();
+                self.refill();
+            } else if !self.proven && !self.as_it_is {
+                self.as_it_is = true;
+                return Some(Edit { what: "as it is".to_owned(), tree: self.best.clone() });
+            } else {
+                return None;
+            }
+        }
+    }
+}
