@@ -13,7 +13,7 @@ use crate::conform::outcome::{Outcome, ended, judge, patience};
 use crate::conform::requirement::Level;
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Cut, Interrupt, Job, Tls};
-use crate::plan::{Built, Capacity, Options, Plan, Source};
+use crate::plan::{Action, Built, Capacity, Options, Plan, Source, Step};
 use crate::report::write::Place;
 use crate::scenario::units::heartbeat_text;
 use crate::scenario::{Problems, Scenario, users};
@@ -24,6 +24,9 @@ use crate::summary::Summary;
 
 /// Tries of a candidate of which nothing can be said, because the harness itself was late.
 const TRIES_MAX: u32 = 3;
+
+/// How long what is owed may take at the end of a candidate, where it does not say so itself.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Whether, and for how long.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -208,6 +211,7 @@ impl Bench<'_> {
             }
         };
         plan.server.args.extend(server_args.iter().cloned());
+        be_impatient(&mut plan);
         let job = Job {
             plan: &plan,
             target,
@@ -277,5 +281,16 @@ impl Bench<'_> {
         }
         words.extend(failed.trust.iter().cloned());
         words.join(" ")
+    }
+}
+
+/// What is owed and does not come keeps each run waiting: less than a run by itself.
+fn be_impatient(plan: &mut Plan) {
+    let Some(last) = plan.steps.last() else { return };
+    if !matches!(last.action, Action::Settle(_)) {
+        let place = last.place;
+        let (note, who, within, needs) = (None, None, None, Vec::new());
+        let action = Action::Settle(SETTLE);
+        plan.steps.push(Step { place, note, who, within, needs, action });
     }
 }

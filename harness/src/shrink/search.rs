@@ -163,7 +163,8 @@ impl Search {
     fn next_edit(&mut self) -> Option<Edit> {
         loop {
             for edit in self.queue.by_ref() {
-                if !self.vain.contains(&edit.what) && self.tried.insert(edit.tree.yaml()) {
+                let new = is_something(&edit.tree) && !self.vain.contains(&edit.what);
+                if new && self.tried.insert(edit.tree.yaml()) {
                     return Some(edit);
                 }
             }
@@ -183,4 +184,9 @@ impl Search {
             }
         }
     }
+}
+
+/// Whether there is somebody left, and something to do.
+fn is_something(tree: &Tree) -> bool {
+    ["clients", "steps"].into_iter().all(|key| tree.get(key).is_some_and(|part| !part.is_empty()))
 }

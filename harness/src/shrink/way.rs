@@ -2,7 +2,7 @@
 
 use super::size::action;
 use super::tree::Tree;
-use crate::check::STEPS;
+use crate::check::{NUMBERING, STEPS};
 use crate::scenario::tree::{Kind, Node, parse};
 use crate::summary::{Summary, Witness};
 use crate::verdict::Verdict;
@@ -27,7 +27,13 @@ impl Way {
     /// The way in which a run of this text failed; none: it did not.
     pub fn of(summary: &Summary, text: &str) -> Option<Self> {
         let first = summary.witnesses.iter().min_by_key(|witness| witness.finding.at);
-        if let Some(witness) = first {
+        // Of what came first, the check that holds whatever the scenario does and the server counts.
+        let class = first.map(|first| first.finding.class);
+        let same = |witness: &&Witness| Some(witness.finding.class) == class;
+        let others = [STEPS, NUMBERING];
+        let sound = |witness: &&Witness| !others.contains(&witness.finding.check);
+        let sound = summary.witnesses.iter().filter(same).find(sound);
+        if let Some(witness) = sound.or(first) {
             let finding = &witness.finding;
             return Some(Self {
                 check: finding.check.to_owned(),

@@ -155,7 +155,16 @@ fn is_bare(text: &str, alone: bool) -> bool {
         && !text.ends_with(' ')
         && text.len() <= 200
         && (rest.chars().all(inside) || text == "$_")
-        && parse(text).is_ok_and(|node| matches!(node.kind, Kind::Text(read) if read == text))
+        && (!is_doubtful(text)
+            || parse(text).is_ok_and(|it| matches!(it.kind, Kind::Text(read) if read == text)))
+}
+
+/// Whether a text may be taken for a number, a truth or nothing: then the reader is asked.
+fn is_doubtful(text: &str) -> bool {
+    let letters = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    let words = ["true", "false", "null", "yes", "no", "on", "off", "inf", "nan"];
+    let word = text.len() < 3 || words.contains(&text.to_ascii_lowercase().as_str());
+    word || !(letters || text.starts_with(['$', '<', '>', '/', '_']))
 }
 
 fn quoted(text: &str) -> String {

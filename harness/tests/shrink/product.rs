@@ -1,1 +1,152 @@
-//! The whole product.
+//! The whole product: what fails at a server that does wrong is made small, and what is written fails
+//! in the same way when its own command runs it.
+
+use harness::shrink::{Size, Tree};
+
+use super::proxy::{Fault, Frame, Hop, Proxy, Way};
+use super::runs::{Call, Ran, Server};
+
+/// What was written, and what came of running it by its command.
+struct Shrunk {
+    text: String,
+    size: Size,
+    again: Ran,
+}
+
+/// Runs a scenario that must fail, has it made small, and runs what is left by the command printed.
+fn shrink(scenario: &str, args: &[&str]) -> Shrunk {
+    let call = Call::own("whole.yaml", scenario).args(&["--shrink"]).args(args);
+    let first = call.end();
+    assert_eq!(first.code, Some(1), "{first}");
+    let path = first.report.path().join("report/shrunk.yaml");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("none written: {first}"));
+    println!("{}\n{text}", first.out);
+    let mut commands = first.out.lines().filter_map(|line| line.trim().strip_prefix("again "));
+    let again = commands.find(|command| command.contains("shrunk.yaml"));
+    let again = again.unwrap_or_else(|| panic!("no command: {first}")).trim();
+    assert!(text.contains(again), "{again}\n{text}");
+    let words: Vec<&str> = again.split_whitespace().skip(1).collect();
+    let again = Call::new(&words).args(&["--report", "report"]).end();
+    Shrunk { size: Size::of(&Tree::read(&text).expect("YAML")), text, again }
+}
+
+fn assert_found(ran: &Ran, check: &str, class: &str) {
+    let found = ran.found();
+    assert!(found.iter().any(|(c, k, _)| (*c, *k) == (check, class)), "{found:?}\n{ran}");
+}
+
+/// At a receiver of this name, once after so many messages of others, two that follow each other and
+/// are of two senders change places; their numbers stay.
+fn swap_after(name: &'static str, spared: usize) -> Fault {
+    let mut seen: Vec<(usize, usize)> = Vec::new();
+    let mut held: Option<(usize, serde_json::Value)> = None;
+    Box::new(move |hop: &mut Hop<'_>| {
+        if hop.way != Way::ToClient || !hop.name.starts_with(name) {
+            return;
+        }
+        let before = held.take_if(|(conn, _)| *conn == hop.conn);
+        let message = hop.message().unwrap_or_default();
+        let usable = message["type"] == "chat" && message["username"] != hop.name;
+        if let Some((_, mut before)) = before {
+            // Whatever comes next, it is held no longer.
+            hop.frames.insert(0, Frame::json(&before));
+            let mut after = message;
+            if usable && before["member"] != after["member"] {
+                let number = before["seq"].take();
+                before["seq"] = std::mem::replace(&mut after["seq"], number);
+                hop.frames = vec![Frame::json(&after), Frame::json(&before)];
+            }
+        } else if usable {
+            let count = match seen.iter_mut().find(|(conn, _)| *conn == hop.conn) {
+                Some((_, count)) => count,
+                None => {
+                    seen.push((hop.conn, 0));
+                    &mut seen.last_mut().expect("it was pushed").1
+                }
+            };
+            *count += 1;
+            if *count > spared {
+                hop.frames.clear();
+                held = Some((hop.conn, message));
+            }
+        }
+    })
+}
+
+/// Forty people in four rooms, of whom one sees two messages in another order than all others.
+const CROWD: &str = "
+scenario: crowd
+needs: [join, say]
+seed: 5
+vars: { rooms: 2 }
+clients:
+  bob: { vars: { room: room-0-$run } }
+  crowd: { clients: 39, name: user-$index-$run, vars: { room: room-$shard(rooms)-$run } }
+steps:
+  - as: crowd
+    each: [ { open: {} }, { join: $room } ]
+  - as: bob
+    each: [ { open: {} }, { join: $room } ]
+  - phase:
+      name: steady
+      for: 2s
+      run:
+        - as: crowd
+          every: 100/s
+          say: { size: 128B }
+  - as: bob
+    leave: $room
+thresholds:
+  messages.lost: { count: 0 }
+";
+
+#[test]
+fn a_swap_that_comes_late_is_found_in_a_handful_of_messages() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::start(server.address, swap_after("bob", 3));
+    let Shrunk { text, size, again } = shrink(CROWD, &["--target", &proxy.url()]);
+    assert_eq!(again.code, Some(1), "{again}");
+    assert_found(&again, "order", "disorder");
+    assert!(size.clients <= 5 && size.messages <= 12, "{size}\n{text}");
+    assert!(!text.contains("phase") && !text.contains("thresholds"), "{text}");
+}
+
+/// Nobody is told who joins. What is waited for in vain must still be done.
+#[test]
+fn a_step_that_waits_in_vain_keeps_what_it_waits_for() {
+    let scenario = "
+scenario: newcomers
+clients: { alice: {}, bob: {}, crowd: { clients: 5 } }
+checks: { membership: off }
+steps:
+  - as: crowd
+    each: [ { open: {} }, { join: elsewhere-$run } ]
+  - as: alice
+    open: {}
+  - as: alice
+    join: lobby-$run
+  - as: crowd
+    say: hello
+  - as: bob
+    open: {}
+  - as: bob
+    join: lobby-$run
+  - as: alice
+    expect: { joined: bob }
+    within: 1s
+  - as: bob
+    say: never said
+";
+    let server = Server::start(&[]);
+    let fault: Fault = Box::new(|hop| {
+        if hop.told("member_joined").is_some() {
+            hop.frames.clear();
+        }
+    });
+    let proxy = Proxy::start(server.address, fault);
+    let Shrunk { text, size, again } = shrink(scenario, &["--target", &proxy.url()]);
+    assert_eq!(again.code, Some(1), "{again}");
+    assert_found(&again, "steps", "notice");
+    assert_eq!(size, Size { clients: 2, messages: 0, steps: 5 }, "{text}");
+    assert!(text.contains("as: bob\n    join: lobby-$run"), "{text}");
+}

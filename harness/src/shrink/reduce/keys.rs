@@ -6,8 +6,8 @@ use super::Edit;
 /// Keys of the file without which it may be the same.
 const OF_THE_FILE: [&str; 6] = ["needs", "thresholds", "checks", "ignore", "server", "own_server"];
 /// Keys of groups and steps without which they may be the same.
-const OF_PARTS: [&str; 9] =
-    ["ramp", "name", "vars", "pongs", "discard", "within", "needs", "headers", "jitter"];
+const OF_PARTS: [&str; 8] =
+    ["ramp", "name", "vars", "pongs", "discard", "needs", "headers", "jitter"];
 
 /// Keys away: all that can be missing at once, then one by one.
 pub(super) fn away(tree: &Tree) -> Vec<Edit> {

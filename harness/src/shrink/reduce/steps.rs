@@ -1,6 +1,5 @@
 //! Steps away, and steps inside others put in their place.
 
-use super::super::size::action;
 use super::super::tree::{Path, Seg, Tree, last_key};
 use super::Edit;
 
@@ -12,8 +11,8 @@ fn lists(tree: &Tree) -> Vec<Path> {
     tree.find(|path, value| {
         let is_list = last_key(path).is_some_and(|key| LISTS.contains(&key));
         let among_steps = path.first() == Some(&Seg::Key("steps".to_owned()));
-        is_list && among_steps && value.items().iter().all(|item| action(item).is_some())
-            && matches!(value, Tree::List(_))
+        let is_steps = value.items().iter().all(|item| matches!(item, Tree::Map(_)));
+        is_list && among_steps && is_steps && matches!(value, Tree::List(_))
     })
 }
 
