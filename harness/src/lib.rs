@@ -22,6 +22,7 @@ pub mod latency;
 pub mod observe;
 pub mod pacer;
 pub mod plan;
+pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod shrink;

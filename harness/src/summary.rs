@@ -3,6 +3,7 @@
 use crate::check::{CheckResult, Deliveries, Finding, Findings};
 use crate::latency::{Held, Measured};
 use crate::observe::Time;
+use crate::proxy::Story;
 use crate::verdict::{Exit, Verdict};
 
 /// Frames shown before and after a finding, at the client that saw it.
@@ -139,6 +140,8 @@ pub struct Summary {
     pub late: bool,
     /// What producing the load took.
     pub generator: Generator,
+    /// What was wrong with the network because the scenario wanted it: no server is to blame for that.
+    pub network: Vec<Story>,
 }
 
 impl Summary {

@@ -3,6 +3,7 @@
 mod check;
 mod conform;
 mod progress;
+mod proxy;
 mod quick;
 mod run;
 mod serve;
@@ -37,6 +38,8 @@ enum Command {
     Conform(conform::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
+    /// Stand between any client and any server, and do wrong what rules say
+    Proxy(proxy::Args),
     /// Be the reference server
     Serve(serve::Args),
 }
@@ -56,6 +59,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

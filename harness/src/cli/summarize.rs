@@ -53,6 +53,7 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
         late,
         measured,
         generator,
+        network: outcome.network,
         ..blank
     };
     summary.judged(checks, deliveries, books.judge.findings());
@@ -106,6 +107,7 @@ pub(super) fn failure(
         measured: Measured::default(),
         late: false,
         generator: Generator::default(),
+        network: Vec::new(),
     }
 }
 

@@ -30,6 +30,7 @@ use super::child::ChildServer;
 use super::facts::Facts;
 use super::http::Road;
 use super::load;
+use super::proxy::Proxy;
 use super::stage::Shared;
 use super::swarm::Swarm;
 use super::tls::Secure;
@@ -39,6 +40,7 @@ use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Comparison, Place, Plan, Span, Step, Vars};
+use crate::proxy::Rule;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
@@ -74,6 +76,8 @@ pub(super) struct Director<'a> {
     pub(super) road: Road,
     /// The run's own server, if it has one.
     pub(super) child: &'a Mutex<Option<ChildServer>>,
+    /// What stands between the clients and the target, where the timeline has faults of the network.
+    pub(super) middle: Option<&'a Proxy>,
 }
 
 /// The deadline of a step, and where it stands.
@@ -172,8 +176,17 @@ impl Director<'_> {
                 self.settle(*most).await;
                 Ok(())
             }
+            Action::Network(rules) => self.network(frame, rules).await,
             _ => self.acts(frame, scope.only).await,
         }
+    }
+
+    /// From now on, these faults of the network.
+    async fn network(&self, frame: Frame<'_>, rules: &[Rule]) -> Result<(), Failed> {
+        let Some(middle) = self.middle else { return Ok(()) };
+        middle.set(rules.to_vec()).await.map_err(|reason| {
+            self.fail(frame.step.place, ClientId(0), Class::Reply, format!("network: {reason}"))
+        })
     }
 
     fn branch<'s>(&'s self, step: &'s Step, scope: Scope) -> Walk<'s> {

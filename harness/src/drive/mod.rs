@@ -12,6 +12,7 @@ mod http;
 mod link;
 mod load;
 mod probe;
+mod proxy;
 mod scratch;
 mod stage;
 mod swarm;
@@ -31,6 +32,7 @@ pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
 use self::http::{Pool, Road};
+pub use self::proxy::{News, Proxy, Setup, Tell};
 use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
@@ -40,8 +42,9 @@ use crate::books::Books;
 use crate::check::{End, Judge, Profile};
 use crate::client::Client;
 use crate::dialect::Heartbeat;
-use crate::observe::ClientId;
+use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Plan, Step};
+use crate::proxy::Story;
 use crate::scenario::units::heartbeat_text;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
@@ -117,6 +120,8 @@ pub struct Outcome {
     pub end: End,
     /// How long it took, and how long of that the end took.
     pub took: (Duration, Duration),
+    /// What was wrong with the network because the timeline wanted it.
+    pub network: Vec<Story>,
     /// CPU time used, in seconds.
     pub cpu_s: f64,
     /// Memory at its peak, in bytes.
@@ -153,7 +158,11 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
-    let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
+    let middle =
+        plan.network().next().map(|_| Proxy::of_plan(plan, &target, shared.instant_of(Time(0))));
+    let middle = middle.transpose()?;
+    let register = middle.as_ref().map(Proxy::register);
+    let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect), register);
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let road = Road::new(&target, job.tls);
     let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
@@ -172,12 +181,14 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         say: job.say,
         road,
         child: &child,
+        middle: middle.as_ref(),
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
     shared.set_http(None);
     pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
+    let network = middle.map(Proxy::stop).unwrap_or_default();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
         child.kill();
@@ -200,6 +211,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         books: shared.into_books(),
         end: End { stall, ..played.end },
         took: played.took,
+        network,
         cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
         peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
     })
@@ -325,7 +337,7 @@ async fn last_fence(director: &Director<'_>) -> usize {
 /// Gives up the requests that were never answered.
 fn sweep(shared: &Shared) {
     let now = shared.now();
-    let before = crate::observe::Time(now.0.saturating_sub(SETTLE.as_micros() as u64));
+    let before = Time(now.0.saturating_sub(SETTLE.as_micros() as u64));
     let mut stage = shared.lock();
     let ids = (0..stage.clients.len()).filter_map(|id| u32::try_from(id).ok());
     for id in ids {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::why;
 use crate::check::{CheckResult, Finding, STEPS};
 use crate::latency::{Held, Metric, TimeStats, Unit};
+use crate::proxy::Story;
 use crate::summary::{Direction, Frame, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
@@ -61,6 +62,7 @@ pub fn value(summary: &Summary) -> Value {
         "course": course(summary),
         "late": summary.late,
         "generator": generator(summary),
+        "network": summary.network.iter().map(story).collect::<Vec<_>>(),
     })
 }
 
@@ -119,6 +121,16 @@ fn step(step: &StepResult) -> Value {
         "verdict": step.verdict.as_str(),
         "message": step.message,
         "seconds": step.seconds,
+    })
+}
+
+/// A fault of the network that the scenario wanted.
+fn story(story: &Story) -> Value {
+    json!({
+        "rule": story.rule,
+        "from_us": story.from.0,
+        "until_us": story.until.map(|until| until.0),
+        "times": story.times,
     })
 }
 

@@ -76,6 +76,9 @@ fn head(block: &mut Block, summary: &Summary) {
         block.line("about", &words::brief(&summary.about));
     }
     block.line("target", &words::brief(&summary.target));
+    for line in words::network(summary) {
+        block.line("network", &line);
+    }
 }
 
 /// The account of the run. Every number is told, zeros too: silence would not say zero.

@@ -80,6 +80,7 @@ pub(crate) fn passed() -> Summary {
             peak_rss_bytes: 125_829_120,
             drain_s: 0.25,
         },
+        network: Vec::new(),
     }
 }
 
