@@ -113,7 +113,10 @@ impl Failed<'_> {
                 ran_out = true;
                 break;
             }
-            let came = bench.came(candidate, &way, control);
+            let candidate = candidate.clone();
+            // By its own command it is run without haste.
+            let haste = !search.is_left();
+            let came = bench.came(&candidate, &way, control, haste);
             tracing::debug!(what = search.what(), ?came, "candidate");
             search.told(came);
             let runs = search.tally().runs;
@@ -129,7 +132,8 @@ impl Failed<'_> {
         let path = place.directory().join(file);
         let command = bench.command(&path.display().to_string());
         let (from, before) = (self.scenario.name.as_str(), Size::of(&tree));
-        let head = Head { way: &way, from, before, command: &command };
+        let proof = search.proof();
+        let head = Head { way: &way, from, before, command: &command, proof };
         place.add(file, head.file(left).as_bytes()).map_err(|error| error.to_string())?;
         let mut told = head.told(left, tally, seconds);
         if scope == Scope::Careful {
@@ -146,7 +150,8 @@ impl Bench<'_> {
     /// How it fails.
     fn way(&self, tree: &Tree) -> Result<Way, String> {
         for _ in 0..TRIES_MAX {
-            let ran = self.run(tree, self.failed.target.as_deref(), &self.failed.server_args);
+            let target = self.failed.target.as_deref();
+            let ran = self.run(tree, target, &self.failed.server_args, false);
             let ran = ran.ok_or("it cannot be run as a scenario by itself")?;
             if ran.outcome == Outcome::Fail
                 && let Some(way) = Way::of(&ran.summary, &tree.yaml())
@@ -158,10 +163,10 @@ impl Bench<'_> {
     }
 
     /// What came of a candidate.
-    fn came(&self, tree: &Tree, way: &Way, control: bool) -> Came {
+    fn came(&self, tree: &Tree, way: &Way, control: bool, haste: bool) -> Came {
         let failed = self.failed;
         for _ in 0..TRIES_MAX {
-            let ran = self.run(tree, failed.target.as_deref(), &failed.server_args);
+            let ran = self.run(tree, failed.target.as_deref(), &failed.server_args, haste);
             let Some(Ran { summary, outcome }) = ran else { return Came::Invalid };
             match outcome {
                 Outcome::Fail if !way.is_in(&summary, &tree.yaml()) => return Came::Other,
@@ -184,14 +189,20 @@ impl Bench<'_> {
             // It is this one that does wrong.
             return false;
         }
-        self.run(&right, None, &args).is_some_and(|ran| {
+        self.run(&right, None, &args, true).is_some_and(|ran| {
             // Too little may be left to be judged; what was waited for has come.
             matches!(ran.outcome, Outcome::Pass | Outcome::Inconclusive) && ran.summary.findings == 0
         })
     }
 
     /// Runs a candidate; none if it cannot be run.
-    fn run(&self, tree: &Tree, target: Option<&str>, server_args: &[String]) -> Option<Ran> {
+    fn run(
+        &self,
+        tree: &Tree,
+        target: Option<&str>,
+        server_args: &[String],
+        haste: bool,
+    ) -> Option<Ran> {
         let failed = self.failed;
         let source = Source { name: failed.scenario.name.clone(), text: tree.yaml().into() };
         let mut plan = match self.plan(source, target) {
@@ -211,7 +222,9 @@ impl Bench<'_> {
             }
         };
         plan.server.args.extend(server_args.iter().cloned());
-        be_impatient(&mut plan);
+        if haste {
+            be_impatient(&mut plan);
+        }
         let job = Job {
             plan: &plan,
             target,

@@ -22,16 +22,19 @@ pub struct Head<'a> {
     pub before: Size,
     /// The command that runs it.
     pub command: &'a str,
+    /// How often in a row it has failed.
+    pub proof: u32,
 }
 
 impl Head<'_> {
     /// The file: the comment, and the scenario.
     pub fn file(&self, tree: &Tree) -> String {
+        let proof = self.proof;
         let mut text = String::new();
         for line in [
             format!("Fails: {}. {}", self.way, clean(&self.way.detail)),
             format!("Shrunk from {}: {}.", clean(self.from), self.before),
-            format!("What is left: {}. It failed so {RUNS} of {RUNS} times. Again:", Size::of(tree)),
+            format!("What is left: {}. It failed so {proof} of {proof} times. Again:", Size::of(tree)),
         ] {
             wrap(&mut text, &line);
         }
@@ -48,7 +51,8 @@ impl Head<'_> {
         let tried = counted(u64::from(candidates), "candidate");
         let mut text = format!("  {:<11} {}\n", "shrunk", self.before);
         let _never_fails = writeln!(text, "  {:<11} to {} ({tried}, {effort})", "", Size::of(tree));
-        let way = format!("it fails so {RUNS} of {RUNS} times: {}", self.way);
+        let proof = self.proof;
+        let way = format!("it fails so {proof} of {proof} times: {}", self.way);
         let _never_fails = writeln!(text, "  {:<11} {way}", "");
         if let Some(line) = hint(tally) {
             let _never_fails = writeln!(text, "  {:<11} {line}", "");

@@ -2,7 +2,9 @@
 //! and is told what came of each.
 //!
 //! It goes through the passes of [`super::reduce`] in their order, keeps what fails in the same way
-//! in all of [`RUNS`] runs, and ends with a round in which nothing more could be taken away.
+//! in all of [`RUNS`] runs, and ends with a round in which nothing more could be taken away. Of many
+//! candidates that fail by chance some fail in all of their runs: so what is left is run more often
+//! in the end, and when it does not fail, the search goes back to what was kept before.
 
 use std::collections::HashSet;
 use std::mem::take;
@@ -12,6 +14,8 @@ use super::tree::Tree;
 
 /// So often in a row a candidate must fail in the same way to be believed.
 pub const RUNS: u32 = 3;
+/// So often in a row what is left must fail in the end.
+const RUNS_AT_THE_END: u32 = 10;
 
 /// What came of a run of a candidate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,8 +61,10 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Search {
     best: Tree,
-    /// The best has failed in all of its runs, not only in the one that began it all.
-    proven: bool,
+    /// How often in a row the best has failed, but for the run that began it all.
+    proof: u32,
+    /// What was the best before, the newest last.
+    before: Vec<(Tree, u32)>,
     passes: Vec<Pass>,
     pass: usize,
     queue: std::vec::IntoIter<Edit>,
@@ -66,7 +72,7 @@ pub struct Search {
     same: u32,
     /// Something was taken away in this round.
     progressed: bool,
-    /// The scenario as it is has been proposed, too: nothing smaller failed.
+    /// The scenario as it is has not been proposed yet.
     as_it_is: bool,
     /// What was tried in vain since the best was found.
     vain: HashSet<String>,
@@ -82,14 +88,15 @@ impl Search {
         Self {
             tried: HashSet::from([tree.yaml()]),
             best: tree,
-            proven: false,
+            proof: 0,
+            before: Vec::new(),
             passes,
             pass: 0,
             queue: first.into_iter(),
             current: None,
             same: 0,
             progressed: false,
-            as_it_is: false,
+            as_it_is: true,
             vain: HashSet::new(),
             tally: Tally::default(),
         }
@@ -98,10 +105,15 @@ impl Search {
     /// The candidate to be run next; none: nothing more can be taken away.
     pub fn propose(&mut self) -> Option<&Tree> {
         if self.current.is_none() {
-            self.current = self.next_edit();
             self.same = 0;
+            self.current = self.next_edit();
         }
         self.current.as_ref().map(|edit| &edit.tree)
+    }
+
+    /// Whether the candidate is what is left, run for the first time to be proven.
+    pub fn is_left(&self) -> bool {
+        self.proof == RUNS && self.current.as_ref().is_some_and(|edit| edit.tree == self.best)
     }
 
     /// What the candidate does to the best so far, in words.
@@ -119,7 +131,7 @@ impl Search {
         match came {
             Came::Same => {
                 self.same += 1;
-                if self.same == RUNS {
+                if self.same >= RUNS {
                     self.keep();
                 }
                 return;
@@ -130,12 +142,20 @@ impl Search {
             Came::Invalid => {}
         }
         self.vain.insert(edit.what.clone());
+        if edit.tree == self.best && self.proof > 0 {
+            self.go_back();
+        }
         self.current = None;
     }
 
     /// The smallest that failed in all of its runs; none: not even the scenario as it is did.
     pub fn found(&self) -> Option<&Tree> {
-        self.proven.then_some(&self.best)
+        (self.proof > 0).then_some(&self.best)
+    }
+
+    /// How often in a row that has failed.
+    pub fn proof(&self) -> u32 {
+        self.proof
     }
 
     /// How the candidates fared.
@@ -145,13 +165,28 @@ impl Search {
 
     fn keep(&mut self) {
         let Some(edit) = take(&mut self.current) else { return };
-        self.tally.kept += 1;
-        self.proven = true;
         if self.best == edit.tree {
+            self.proof += if self.proof == 0 { self.same } else { 1 };
             return;
         }
-        self.best = edit.tree;
+        self.tally.kept += 1;
+        let best = std::mem::replace(&mut self.best, edit.tree);
+        self.before.push((best, self.proof));
+        self.proof = self.same;
         self.progressed = true;
+        self.refill();
+    }
+
+    /// The best has failed by chance only: it is what was kept before.
+    fn go_back(&mut self) {
+        let Some((best, proof)) = self.before.pop() else {
+            self.proof = 0;
+            return;
+        };
+        (self.best, self.proof) = (best, proof);
+        self.tally.kept -= 1;
+        self.pass = 0;
+        self.vain.clear();
         self.refill();
     }
 
@@ -176,9 +211,12 @@ impl Search {
                 self.pass = 0;
                 self.vain.clear();
                 self.refill();
-            } else if !self.proven && !self.as_it_is {
-                self.as_it_is = true;
+            } else if self.proof == 0 && take(&mut self.as_it_is) {
                 return Some(Edit { what: "as it is".to_owned(), tree: self.best.clone() });
+            } else if (1..RUNS_AT_THE_END).contains(&self.proof) {
+                // One run at a time: it is its own candidate until it is proven.
+                self.same = RUNS - 1;
+                return Some(Edit { what: "once more".to_owned(), tree: self.best.clone() });
             } else {
                 return None;
             }

@@ -47,6 +47,12 @@ fn one_in(rule: &Tree) -> Option<u64> {
     rule.get("rate")?.word()?.strip_prefix("1/")?.parse().ok()
 }
 
+/// One of a group: `crowd/3`.
+fn member(at: &str) -> Option<(&str, u64)> {
+    let (group, number) = at.split_once('/')?;
+    Some((group, number.parse().ok()?))
+}
+
 /// Rules that match more often.
 pub(super) fn rules(tree: &Tree) -> Vec<Edit> {
     let mut edits = vec![Edit { what: "each rule always".to_owned(), tree: sure(tree) }];
@@ -67,6 +73,13 @@ pub(super) fn rules(tree: &Tree) -> Vec<Edit> {
         for often in one_in(rule).into_iter().flat_map(|often| super::smaller(often, 1)) {
             let rate = Tree::text(format!("1/{often}"));
             change(&format!("one in {often}"), &|rule| rule.set("rate", rate.clone()));
+        }
+        // The first of a group is still there when it has become smaller.
+        if let Some((group, number)) = rule.get("at").and_then(Tree::word).and_then(member)
+            && number > 0
+        {
+            let first = Tree::text(format!("{group}/0"));
+            change("at the first", &|rule| rule.set("at", first.clone()));
         }
         let after = rule.get("after").and_then(Tree::whole);
         for less in after.into_iter().flat_map(|after| super::smaller(after, 0)) {
