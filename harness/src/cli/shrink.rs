@@ -100,7 +100,7 @@ impl Failed<'_> {
         let beside = |users: &String| users::beside(&self.scenario.name, users);
         let users = self.users.clone().or_else(|| users.as_ref().map(beside));
         let bench = Bench { failed: &self, vars, users, capacity: capacity() };
-        let way = match way {
+        let mut way = match way {
             Some(way) => way,
             None => bench.way(&tree)?,
         };
@@ -116,9 +116,12 @@ impl Failed<'_> {
             let candidate = candidate.clone();
             // By its own command it is run without haste.
             let haste = !search.is_left();
-            let came = bench.came(&candidate, &way, control, haste);
+            let (came, detail) = bench.came(&candidate, &way, control, haste);
             tracing::debug!(what = search.what(), ?came, "candidate");
             search.told(came);
+            if search.found() == Some(&candidate) {
+                way.detail = detail.unwrap_or(way.detail);
+            }
             let runs = search.tally().runs;
             let left = search.found().map(Size::of).unwrap_or_else(|| Size::of(&tree));
             progress::line(self.quiet, &format!("shrinking: {left}   {runs} runs"));
@@ -162,23 +165,30 @@ impl Bench<'_> {
         Err("as a scenario by itself it does not fail".to_owned())
     }
 
-    /// What came of a candidate.
-    fn came(&self, tree: &Tree, way: &Way, control: bool, haste: bool) -> Came {
+    /// What came of a candidate, and what happened, if it failed in the same way.
+    fn came(
+        &self,
+        tree: &Tree,
+        way: &Way,
+        control: bool,
+        haste: bool,
+    ) -> (Came, Option<String>) {
         let failed = self.failed;
         for _ in 0..TRIES_MAX {
             let ran = self.run(tree, failed.target.as_deref(), &failed.server_args, haste);
-            let Some(Ran { summary, outcome }) = ran else { return Came::Invalid };
+            let Some(Ran { summary, outcome }) = ran else { return (Came::Invalid, None) };
             match outcome {
-                Outcome::Fail if !way.is_in(&summary, &tree.yaml()) => return Came::Other,
-                Outcome::Fail if control && !self.is_fine_at_a_right_server(tree) => {
-                    return Came::Other;
+                Outcome::Fail => {
+                    let detail = way.found_in(&summary, &tree.yaml());
+                    let same = detail.is_some();
+                    let same = same && (!control || self.is_fine_at_a_right_server(tree));
+                    return (if same { Came::Same } else { Came::Other }, detail);
                 }
-                Outcome::Fail => return Came::Same,
                 Outcome::Inconclusive if failed.interrupt.signal().is_none() => {}
-                _ => return Came::Passed,
+                _ => break,
             }
         }
-        Came::Passed
+        (Came::Passed, None)
     }
 
     /// Whether nothing goes wrong at the reference server, without the faults that are put into it.

@@ -126,6 +126,15 @@ impl Tree {
         }
     }
 
+    /// Gives a key a value, in front of another key.
+    pub(super) fn put_before(&mut self, other: &str, key: &str, value: Self) {
+        self.remove(key);
+        if let Self::Map(entries) = self {
+            let place = entries.iter().position(|(known, _)| known == other);
+            entries.insert(place.unwrap_or(entries.len()), (key.to_owned(), value));
+        }
+    }
+
     /// Takes a key away. Whether it was there.
     pub(super) fn remove(&mut self, key: &str) -> bool {
         let Self::Map(entries) = self else { return false };

@@ -3,6 +3,7 @@
 use super::size::action;
 use super::tree::Tree;
 use crate::check::{NUMBERING, STEPS};
+use crate::latency::Held;
 use crate::scenario::tree::{Kind, Node, parse};
 use crate::summary::{Summary, Witness};
 use crate::verdict::Verdict;
@@ -45,28 +46,27 @@ impl Way {
         let held = summary.thresholds.iter().find(|held| held.verdict == Verdict::Failed)?;
         Some(Self {
             check: LIMITS.to_owned(),
-            class: format!("{} {}", held.metric.as_str(), held.stat),
+            class: limit_of(held),
             step: None,
             detail: crate::report::words::limit(held),
         })
     }
 
-    /// Whether a run of this text failed in this way, too.
-    pub fn is_in(&self, summary: &Summary, text: &str) -> bool {
-        match self.check.as_str() {
-            LIMITS => summary.thresholds.iter().any(|held| {
-                held.verdict == Verdict::Failed
-                    && format!("{} {}", held.metric.as_str(), held.stat) == self.class
-            }),
-            STEPS => summary.witnesses.iter().any(|witness| {
-                witness.finding.check == STEPS
-                    && witness.finding.class.as_str() == self.class
-                    && step_of(witness, text) == self.step
-            }),
-            check => summary.checks.iter().filter(|it| it.name == check).any(|it| {
-                it.classes.iter().any(|(class, n)| *n > 0 && class.as_str() == self.class)
-            }),
+    /// What happened, if a run of this text failed in this way, too.
+    pub fn found_in(&self, summary: &Summary, text: &str) -> Option<String> {
+        if self.check == LIMITS {
+            let same = |held: &&Held| {
+                held.verdict == Verdict::Failed && limit_of(held) == self.class
+            };
+            return summary.thresholds.iter().find(same).map(crate::report::words::limit);
         }
+        let mut witnesses = summary.witnesses.iter().filter(|witness| {
+            let finding = &witness.finding;
+            finding.check == self.check
+                && finding.class.as_str() == self.class
+                && step_of(witness, text) == self.step
+        });
+        witnesses.next().map(|witness| witness.finding.detail.clone())
     }
 
     /// What a step waits for in vain may be what was taken away: then it fails at any server.
@@ -79,6 +79,11 @@ impl std::fmt::Display for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.check, self.class)
     }
+}
+
+/// What a limit is a limit of.
+fn limit_of(held: &Held) -> String {
+    format!("{} {}", held.metric.as_str(), held.stat)
 }
 
 /// The step that a finding is about, as `alice expect`: its place is another in each candidate.

@@ -54,9 +54,10 @@ fn without(tree: &Tree, path: &[Seg]) -> Option<Edit> {
     Some(Edit { what, tree })
 }
 
-/// Variables away that nothing uses, and one room instead of the first of one.
+/// Variables away that nothing uses, one for all where all have the same, and a room's name instead of
+/// the first of one.
 pub(super) fn unused(tree: &Tree) -> Vec<Edit> {
-    let mut edits = Vec::new();
+    let mut edits: Vec<Edit> = common(tree).into_iter().collect();
     let mut all = tree.clone();
     let used = |tree: &Tree, name: &str| {
         let mut found = false;
@@ -96,10 +97,36 @@ fn first(tree: &Tree, name: &str) -> Tree {
     let shard = format!("$shard({name})");
     for path in tree.find(|_, value| value.word().is_some_and(|text| text.contains(&shard))) {
         let text = tree.at(&path).and_then(Tree::word).unwrap_or_default();
-        let plain = text.replace(&format!("-{shard}"), "").replace(&shard, "0");
+        let plain = text.replace(&shard, "0");
         if let Some(slot) = changed.at_mut(&path) {
             *slot = Tree::text(plain);
         }
     }
     changed
+}
+
+/// A variable that is the same in all groups, as one of the scenario.
+fn common(tree: &Tree) -> Option<Edit> {
+    let groups = tree.get("clients")?.entries();
+    let own = |group: &Tree| group.get("vars").map(Tree::entries).unwrap_or_default().to_vec();
+    let (_, first) = groups.first()?;
+    let (name, value) = own(first).into_iter().find(|var| {
+        groups.iter().all(|(_, group)| own(group).contains(var))
+    })?;
+    let mut tree = tree.clone();
+    if let Some(Tree::Map(groups)) = tree.get_mut("clients") {
+        for (_, group) in groups {
+            if let Some(vars) = group.get_mut("vars") {
+                vars.remove(&name);
+            }
+            if group.get("vars").is_some_and(Tree::is_empty) {
+                group.remove("vars");
+            }
+        }
+    }
+    if tree.get("vars").is_none_or(Tree::is_empty) {
+        tree.put_before("clients", "vars", Tree::nothing());
+    }
+    tree.get_mut("vars")?.set(&name, value);
+    Some(Edit { what: format!("one {name} for all"), tree })
 }

@@ -66,16 +66,19 @@ pub(super) fn passes(scope: Scope) -> Vec<Pass> {
 /// fails so.
 fn leap(tree: &Tree) -> Vec<Edit> {
     let certain = certain::sure(tree);
+    let said = phases::once(&certain);
+    let together = phases::one_of_each(&said);
     let mut edits = Vec::new();
-    for clients in [1, 2, 4] {
-        let what = format!("at most {clients} in a group, who say it once");
-        edits.push(Edit { what, tree: people::at_most(&phases::once(&certain), clients) });
+    let forms =
+        [(&together, ", in one room, who say it once"), (&said, ", who say it once"), (&certain, "")];
+    for (form, how) in forms {
+        let whole = || Edit { what: format!("all{how}"), tree: form.clone() };
+        for clients in [1, 2, 4] {
+            let what = format!("at most {clients} in a group{how}");
+            edits.push(Edit { what, tree: people::at_most(form, clients) });
+        }
+        edits.extend((*form != certain).then(whole));
     }
-    for clients in [1, 2, 4] {
-        let what = format!("at most {clients} in a group");
-        edits.push(Edit { what, tree: people::at_most(&certain, clients) });
-    }
-    edits.push(Edit { what: "each says it once".to_owned(), tree: phases::once(&certain) });
     edits.retain(|edit| edit.tree != *tree);
     edits
 }

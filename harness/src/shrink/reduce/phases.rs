@@ -132,14 +132,32 @@ fn slow_down(stream: &mut Tree, share: u64) {
     }
 }
 
-/// Fewer rounds, and smaller numbers that the scenario gives names to: rooms, for one.
+/// The ways to numbers that the scenario gives names to.
+fn named_numbers(tree: &Tree) -> Vec<Path> {
+    tree.find(|path, value| {
+        let among_vars = path.iter().rev().nth(1) == Some(&Seg::Key("vars".to_owned()));
+        among_vars && value.whole().is_some()
+    })
+}
+
+/// Of all that the scenario counts by name there is one: rooms, for one.
+pub(super) fn one_of_each(tree: &Tree) -> Tree {
+    let mut one = tree.clone();
+    for path in named_numbers(tree) {
+        if let Some(slot) = one.at_mut(&path).filter(|slot| slot.whole() > Some(1)) {
+            *slot = Tree::number(1);
+        }
+    }
+    one
+}
+
+/// Fewer rounds, and smaller numbers that the scenario gives names to.
 pub(super) fn numbers(tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
-    let paths = tree.find(|path, value| {
-        let is_var = path.len() >= 2
-            && path.iter().rev().nth(1) == Some(&Seg::Key("vars".to_owned()));
-        value.whole().is_some() && (is_var || last_key(path) == Some("times"))
-    });
+    let mut paths = named_numbers(tree);
+    paths.extend(
+        tree.find(|path, value| last_key(path) == Some("times") && value.whole().is_some()),
+    );
     for path in paths {
         let Some(number) = tree.at(&path).and_then(Tree::whole) else { continue };
         let name = last_key(&path).unwrap_or_default();
