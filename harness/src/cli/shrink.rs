@@ -13,7 +13,7 @@ use crate::conform::outcome::{Outcome, ended, judge, patience};
 use crate::conform::requirement::Level;
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Cut, Interrupt, Job, Tls};
-use crate::plan::{Action, Built, Capacity, Options, Plan, Source, Step};
+use crate::plan::{Action, Built, Capacity, Options, Plan, Source, Span, Step, Term};
 use crate::report::write::Place;
 use crate::scenario::units::heartbeat_text;
 use crate::scenario::{Problems, Scenario, users};
@@ -27,6 +27,9 @@ const TRIES_MAX: u32 = 3;
 
 /// How long what is owed may take at the end of a candidate, where it does not say so itself.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long a step of a candidate may take that does not say so itself, where one waits in vain.
+const WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether, and for how long.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -63,6 +66,14 @@ struct Bench<'a> {
     vars: BTreeMap<String, String>,
     users: Option<PathBuf>,
     capacity: Capacity,
+}
+
+/// How little a candidate waits for what does not come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Haste {
+    None,
+    AtTheEnd,
+    InSteps,
 }
 
 /// What came of one run of a candidate.
@@ -115,8 +126,17 @@ impl Failed<'_> {
             }
             let candidate = candidate.clone();
             // By its own command it is run without haste.
-            let haste = !search.is_left();
-            let (came, detail) = bench.came(&candidate, &way, control, haste);
+            let haste = match way.needs_control() {
+                _ if search.is_left() => Haste::None,
+                true => Haste::InSteps,
+                false => Haste::AtTheEnd,
+            };
+            // What fails at a right server, too, need not be run at the wrong one.
+            let control = control && search.is_new();
+            let (came, detail) = match control && !bench.is_fine_at_a_right_server(&candidate) {
+                true => (Came::Other, None),
+                false => bench.came(&candidate, &way, haste),
+            };
             tracing::debug!(what = search.what(), ?came, "candidate");
             search.told(came);
             if search.found() == Some(&candidate) {
@@ -154,7 +174,7 @@ impl Bench<'_> {
     fn way(&self, tree: &Tree) -> Result<Way, String> {
         for _ in 0..TRIES_MAX {
             let target = self.failed.target.as_deref();
-            let ran = self.run(tree, target, &self.failed.server_args, false);
+            let ran = self.run(tree, target, &self.failed.server_args, Haste::None);
             let ran = ran.ok_or("it cannot be run as a scenario by itself")?;
             if ran.outcome == Outcome::Fail
                 && let Some(way) = Way::of(&ran.summary, &tree.yaml())
@@ -166,13 +186,7 @@ impl Bench<'_> {
     }
 
     /// What came of a candidate, and what happened, if it failed in the same way.
-    fn came(
-        &self,
-        tree: &Tree,
-        way: &Way,
-        control: bool,
-        haste: bool,
-    ) -> (Came, Option<String>) {
+    fn came(&self, tree: &Tree, way: &Way, haste: Haste) -> (Came, Option<String>) {
         let failed = self.failed;
         for _ in 0..TRIES_MAX {
             let ran = self.run(tree, failed.target.as_deref(), &failed.server_args, haste);
@@ -180,9 +194,7 @@ impl Bench<'_> {
             match outcome {
                 Outcome::Fail => {
                     let detail = way.found_in(&summary, &tree.yaml());
-                    let same = detail.is_some();
-                    let same = same && (!control || self.is_fine_at_a_right_server(tree));
-                    return (if same { Came::Same } else { Came::Other }, detail);
+                    return (if detail.is_some() { Came::Same } else { Came::Other }, detail);
                 }
                 Outcome::Inconclusive if failed.interrupt.signal().is_none() => {}
                 _ => break,
@@ -199,7 +211,7 @@ impl Bench<'_> {
             // It is this one that does wrong.
             return false;
         }
-        self.run(&right, None, &args, true).is_some_and(|ran| {
+        self.run(&right, None, &args, Haste::InSteps).is_some_and(|ran| {
             // Too little may be left to be judged; what was waited for has come.
             matches!(ran.outcome, Outcome::Pass | Outcome::Inconclusive) && ran.summary.findings == 0
         })
@@ -211,7 +223,7 @@ impl Bench<'_> {
         tree: &Tree,
         target: Option<&str>,
         server_args: &[String],
-        haste: bool,
+        haste: Haste,
     ) -> Option<Ran> {
         let failed = self.failed;
         let source = Source { name: failed.scenario.name.clone(), text: tree.yaml().into() };
@@ -232,8 +244,11 @@ impl Bench<'_> {
             }
         };
         plan.server.args.extend(server_args.iter().cloned());
-        if haste {
+        if haste != Haste::None {
             be_impatient(&mut plan);
+        }
+        if haste == Haste::InSteps {
+            hurry(&mut plan.steps);
         }
         let job = Job {
             plan: &plan,
@@ -315,5 +330,18 @@ fn be_impatient(plan: &mut Plan) {
         let (note, who, within, needs) = (None, None, None, Vec::new());
         let action = Action::Settle(SETTLE);
         plan.steps.push(Step { place, note, who, within, needs, action });
+    }
+}
+
+/// The same of what steps wait for that do not say for how long.
+fn hurry(steps: &mut [Step]) {
+    for step in steps {
+        step.within.get_or_insert_with(|| Span(vec![(1.0, Term::Time(WITHIN))]));
+        match &mut step.action {
+            Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+                hurry(steps);
+            }
+            _ => {}
+        }
     }
 }

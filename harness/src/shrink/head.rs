@@ -32,7 +32,7 @@ impl Head<'_> {
         let proof = self.proof;
         let mut text = String::new();
         for line in [
-            format!("Fails: {}. {}", self.way, clean(&self.way.detail)),
+            format!("Fails: {}. {}", self.way, clean(sentence(&self.way.detail))),
             format!("Shrunk from {}: {}.", clean(self.from), self.before),
             format!("What is left: {}. It failed so {proof} of {proof} times. Again:", Size::of(tree)),
         ] {
@@ -80,8 +80,14 @@ fn hint(tally: Tally) -> Option<String> {
     (sometimes > kept).then(|| format!("the fault is rare by itself: {}", tally.why()))
 }
 
+/// What happened, without the line, which is another below a comment.
+fn sentence(detail: &str) -> &str {
+    let rest = detail.strip_prefix("line ").and_then(|rest| rest.split_once(": "));
+    rest.map_or(detail, |(_, rest)| rest)
+}
+
 fn wrap(text: &mut String, line: &str) {
-    let line = cut(line, 4 * WIDTH);
+    let line = cut(line, 2 * WIDTH);
     let mut length = 0;
     for word in line.split_whitespace() {
         let wide = word.chars().count();

@@ -111,6 +111,11 @@ impl Search {
         self.current.as_ref().map(|edit| &edit.tree)
     }
 
+    /// Whether the candidate has not been run yet.
+    pub fn is_new(&self) -> bool {
+        self.same == 0
+    }
+
     /// Whether the candidate is what is left, run for the first time to be proven.
     pub fn is_left(&self) -> bool {
         self.proof == RUNS && self.current.as_ref().is_some_and(|edit| edit.tree == self.best)

@@ -19,13 +19,18 @@ struct Shrunk {
 /// Runs a scenario that must fail, has it made small, and runs what is left by the command printed.
 fn shrink(scenario: &str, args: &[&str]) -> Shrunk {
     let call = Call::own("whole.yaml", scenario).args(&["--shrink"]).args(args);
+    again(call, "shrunk.yaml")
+}
+
+/// Runs what must fail, and what is left by the command printed.
+fn again(call: Call, file: &str) -> Shrunk {
     let first = call.end();
     assert_eq!(first.code, Some(1), "{first}");
-    let path = first.report.path().join("report/shrunk.yaml");
+    let path = first.report.path().join("report").join(file);
     let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("none written: {first}"));
     println!("{}\n{text}", first.out);
     let mut commands = first.out.lines().filter_map(|line| line.trim().strip_prefix("again "));
-    let again = commands.find(|command| command.contains("shrunk.yaml"));
+    let again = commands.find(|command| command.contains(file));
     let again = again.unwrap_or_else(|| panic!("no command: {first}")).trim();
     assert!(text.contains(again), "{again}\n{text}");
     let words: Vec<&str> = again.split_whitespace().skip(1).collect();
@@ -103,7 +108,7 @@ fn a_swap_that_comes_late_is_found_in_a_handful_of_messages() {
     let Shrunk { text, size, again } = shrink(CROWD, &["--target", &proxy.url()]);
     assert_eq!(again.code, Some(1), "{again}");
     assert_found(&again, "order", "disorder");
-    assert!(size.clients <= 5 && size.messages <= 12, "{size}\n{text}");
+    assert!(size.clients <= 6 && size.messages <= 12, "{size}\n{text}");
     assert!(!text.contains("phase") && !text.contains("thresholds"), "{text}");
 }
 
@@ -160,15 +165,13 @@ steps:
     open: {}
   - as: alice
     join: lobby-$run
-  - as: crowd
-    say: hello
   - as: bob
     open: {}
   - as: bob
     join: lobby-$run
   - as: alice
     expect: { joined: bob }
-    within: 1s
+    within: 500ms
   - as: bob
     say: never said
 ";
@@ -184,4 +187,29 @@ steps:
     assert_found(&again, "steps", "notice");
     assert_eq!(size, Size { clients: 2, messages: 0, steps: 5 }, "{text}");
     assert!(text.contains("as: bob\n    join: lobby-$run"), "{text}");
+}
+
+/// A case becomes a scenario: what its suite and its profile say of it is written into it.
+#[test]
+fn a_case_that_fails_becomes_a_scenario_by_itself() {
+    let server = Server::start(&[]);
+    let fault: Fault = Box::new(|hop| {
+        let Some(mut message) = hop.told("error") else { return };
+        if message["code"] == "not_joined" {
+            message["code"] = "bad_request".into();
+            hop.frames = vec![Frame::json(&message)];
+        }
+    });
+    let proxy = Proxy::start(server.address, fault);
+    let case = "native/leave/is-no-member-any-more";
+    let target = format!("native={}", proxy.url());
+    let call = Call::new(&["conform", "--target", &target, "--only", case, "--shrink"]);
+    let call = call.args(&["--shrink-time", "25s"]);
+    let report = call.report_path().display().to_string();
+    let call = call.args(&["--report", &report]);
+    let Shrunk { text, size, again } = again(call, &format!("shrunk/{case}.yaml"));
+    assert_eq!(again.code, Some(1), "{again}");
+    assert_found(&again, "steps", "reply");
+    assert!(size.clients == 1 && size.steps <= 4, "{size}\n{text}");
+    assert!(!text.contains("requires") && text.contains("not_joined"), "{text}");
 }

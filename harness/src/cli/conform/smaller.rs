@@ -5,6 +5,7 @@ use super::{Args, Choice, words};
 use crate::cli::print;
 use crate::cli::shrink::Failed;
 use crate::conform::fit::{Fit, values};
+use crate::dialect::Dialect;
 use crate::plan::{Echo, Ordering};
 use crate::report::write::Place;
 use crate::shrink::Baked;
@@ -64,7 +65,9 @@ impl Smaller<'_> {
         baked.checks = checks.map(|(name, word)| (name.to_owned(), word.to_owned())).collect();
         let target = Some(subject.entry.url.clone()).filter(|url| !url.is_empty());
         let own = target.is_none() && scenario.server().heartbeat.is_some();
-        let heartbeat = subject.heartbeat.or(profile.heartbeat).filter(|_| !own);
+        let said = Dialect::load(&subject.dialect_word).ok().and_then(|it| it.heartbeat);
+        let others = profile.heartbeat.filter(|timers| said != Some(*timers));
+        let heartbeat = subject.heartbeat.or(others).filter(|_| !own);
         Some(Failed {
             scenario: choice.case.source().clone(),
             baked,

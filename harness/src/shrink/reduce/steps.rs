@@ -6,6 +6,18 @@ use super::Edit;
 /// The keys under which there are lists of steps.
 const LISTS: [&str; 5] = ["steps", "run", "together", "each", "refusal"];
 
+/// The keys of lists of things that are sent, or waited for, one after the other.
+const SEQUENCES: [&str; 4] = ["sends", "frames", "of", "members"];
+
+/// The ways to lists of which a part may do.
+fn sequences(tree: &Tree) -> Vec<Path> {
+    tree.find(|path, value| {
+        let among_steps = path.first() == Some(&Seg::Key("steps".to_owned()));
+        let is_one = last_key(path).is_some_and(|key| SEQUENCES.contains(&key));
+        among_steps && is_one && value.items().len() > 1
+    })
+}
+
 /// The ways to all lists of steps, the outer ones first.
 fn lists(tree: &Tree) -> Vec<Path> {
     tree.find(|path, value| {
@@ -73,10 +85,10 @@ pub(super) fn tail(tree: &Tree) -> Vec<Edit> {
     cut.collect()
 }
 
-/// Some steps of a list away: half of them, a quarter, down to each by itself.
+/// Some steps of a list away, or of what a step sends or waits for: half of them, a quarter, down to each by itself.
 pub(super) fn away(tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
-    for path in lists(tree) {
+    for path in lists(tree).into_iter().chain(sequences(tree)) {
         let Some(list) = tree.at(&path) else { continue };
         let items = list.items();
         let mut many = items.len() / 2;
