@@ -115,7 +115,7 @@ impl Failed<'_> {
             Some(way) => way,
             None => bench.way(&tree)?,
         };
-        let control = way.needs_control() && bench.is_fine_at_a_right_server(&tree);
+        let control = way.needs_control() && bench.is_fine_at_a_right_server(&tree) == Some(true);
         let scope = if way.needs_control() && !control { Scope::Careful } else { Scope::All };
         let mut search = Search::new(tree.clone(), scope);
         let mut ran_out = false;
@@ -133,9 +133,12 @@ impl Failed<'_> {
             };
             // What fails at a right server, too, need not be run at the wrong one.
             let control = control && search.is_new();
-            let (came, detail) = match control && !bench.is_fine_at_a_right_server(&candidate) {
-                true => (Came::Other, None),
-                false => bench.came(&candidate, &way, haste),
+            let fine =
+                if control { bench.is_fine_at_a_right_server(&candidate) } else { Some(true) };
+            let (came, detail) = match fine {
+                Some(true) => bench.came(&candidate, &way, haste),
+                Some(false) => (Came::Other, None),
+                None => (Came::Invalid, None),
             };
             tracing::debug!(what = search.what(), ?came, "candidate");
             search.told(came);
@@ -149,7 +152,8 @@ impl Failed<'_> {
         progress::clear(self.quiet);
         let (seconds, tally) = (begun.elapsed().as_secs_f64(), search.tally());
         let Some(left) = search.found() else {
-            let when = if ran_out { "the time was over before" } else { "nothing smaller, nor itself," };
+            let when =
+                if ran_out { "the time was over before" } else { "nothing smaller, nor itself," };
             return Err(format!("{when} failed {way} in all of its runs: {}", tally.why()));
         };
         let path = place.directory().join(file);
@@ -160,7 +164,8 @@ impl Failed<'_> {
         place.add(file, head.file(left).as_bytes()).map_err(|error| error.to_string())?;
         let mut told = head.told(left, tally, seconds);
         if scope == Scope::Careful {
-            told += "              its steps stay: no right server is there to tell what they need\n";
+            told +=
+                "              its steps stay: no right server is there to tell what they need\n";
         }
         if ran_out {
             told += "              the time was over: more of --shrink-time may leave less\n";
@@ -203,18 +208,19 @@ impl Bench<'_> {
         (Came::Passed, None)
     }
 
-    /// Whether nothing goes wrong at the reference server, without the faults that are put into it.
-    fn is_fine_at_a_right_server(&self, tree: &Tree) -> bool {
+    /// Whether nothing goes wrong at the reference server, without the faults that are put into it;
+    /// none: it cannot be run there.
+    fn is_fine_at_a_right_server(&self, tree: &Tree) -> Option<bool> {
         let args = without_mutants(&self.failed.server_args);
         let right = rid_of_faults(tree);
         if self.failed.target.is_none() && args == self.failed.server_args && right == *tree {
             // It is this one that does wrong.
-            return false;
+            return Some(false);
         }
-        self.run(&right, None, &args, Haste::InSteps).is_some_and(|ran| {
-            // Too little may be left to be judged; what was waited for has come.
-            matches!(ran.outcome, Outcome::Pass | Outcome::Inconclusive) && ran.summary.findings == 0
-        })
+        let Ran { summary, outcome } = self.run(&right, None, &args, Haste::InSteps)?;
+        // Too little may be left to be judged; what was waited for has come.
+        let open = matches!(outcome, Outcome::Pass | Outcome::Inconclusive);
+        Some(open && summary.findings == 0)
     }
 
     /// Runs a candidate; none if it cannot be run.

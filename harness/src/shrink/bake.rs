@@ -88,7 +88,8 @@ fn give(tree: &mut Tree, name: &str, text: &str) -> bool {
         deep && parent == Some("vars") && last_key(path) == Some(name)
     };
     let paths = tree.find(|path, _| is_var(path));
-    let is_scalar = matches!(text, "true" | "false") || text.parse::<f64>().is_ok_and(f64::is_finite);
+    let is_scalar =
+        matches!(text, "true" | "false") || text.parse::<f64>().is_ok_and(f64::is_finite);
     let read = Tree::read(text).ok().filter(|read| is_scalar && matches!(read, Tree::Plain(_)));
     let value = read.unwrap_or_else(|| Tree::text(text));
     for path in &paths {
@@ -104,8 +105,7 @@ pub fn rid_of_faults(tree: &Tree) -> Tree {
     let mut right = tree.clone();
     super::reduce::without_network(&mut right);
     if let Some(Tree::List(args)) = right.get_mut("server").and_then(|it| it.get_mut("args")) {
-        let words: Vec<String> =
-            args.iter().filter_map(Tree::word).map(str::to_owned).collect();
+        let words: Vec<String> = args.iter().filter_map(Tree::word).map(str::to_owned).collect();
         *args = without_mutants(&words).into_iter().map(Tree::text).collect();
     }
     right

@@ -34,7 +34,10 @@ impl Head<'_> {
         for line in [
             format!("Fails: {}. {}", self.way, clean(sentence(&self.way.detail))),
             format!("Shrunk from {}: {}.", clean(self.from), self.before),
-            format!("What is left: {}. It failed so {proof} of {proof} times. Again:", Size::of(tree)),
+            format!(
+                "What is left: {}. It failed so {proof} of {proof} times. Again:",
+                Size::of(tree)
+            ),
         ] {
             wrap(&mut text, &line);
         }

@@ -251,8 +251,10 @@ mod tests {
 
     #[test]
     fn a_name_is_found_as_a_whole_word_only() {
-        let tree = Tree::read("expect: { message: { from: bob, code: $host-2.code } }").expect("it");
-        for (name, is_there) in [("bob", true), ("host-2", true), ("bo", false), ("message", true)] {
+        let tree =
+            Tree::read("expect: { message: { from: bob, code: $host-2.code } }").expect("it");
+        for (name, is_there) in [("bob", true), ("host-2", true), ("bo", false), ("message", true)]
+        {
             assert_eq!(tree.mentions(name), is_there, "{name}");
         }
     }

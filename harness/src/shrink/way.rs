@@ -55,9 +55,8 @@ impl Way {
     /// What happened, if a run of this text failed in this way, too.
     pub fn found_in(&self, summary: &Summary, text: &str) -> Option<String> {
         if self.check == LIMITS {
-            let same = |held: &&Held| {
-                held.verdict == Verdict::Failed && limit_of(held) == self.class
-            };
+            let same =
+                |held: &&Held| held.verdict == Verdict::Failed && limit_of(held) == self.class;
             return summary.thresholds.iter().find(same).map(crate::report::words::limit);
         }
         let mut witnesses = summary.witnesses.iter().filter(|witness| {
@@ -107,7 +106,8 @@ fn find(node: &Node, line: usize, around: Option<&str>, found: &mut Option<Strin
             entry.and_then(|(_, value)| text_of(value))
         };
         around = value("as").or(around);
-        let flat = entries.iter().filter_map(|(key, _)| Some((text_of(key)?.to_owned(), Tree::nothing())));
+        let flat =
+            entries.iter().filter_map(|(key, _)| Some((text_of(key)?.to_owned(), Tree::nothing())));
         let flat = Tree::Map(flat.collect());
         if let Some(action) = action(&flat).filter(|_| node.place.line == line) {
             *found = Some(format!("{} {action}", around.unwrap_or("-")));

@@ -256,8 +256,14 @@ mod tests {
             Just("null".to_owned()),
             (0_u32..1000, 0_u32..1000).prop_map(|(a, b)| format!("{a}.{b}")),
         ];
-        let text = prop_oneof![any::<String>(), "[ -~]{0,30}", "[a-z$: #,{}\\[\\]&*!|>'\"%@`-]{0,9}"];
-        let key = prop_oneof!["[a-z_]{1,8}", any::<String>(), Just("each".to_owned()), Just("steps".to_owned())];
+        let text =
+            prop_oneof![any::<String>(), "[ -~]{0,30}", "[a-z$: #,{}\\[\\]&*!|>'\"%@`-]{0,9}"];
+        let key = prop_oneof![
+            "[a-z_]{1,8}",
+            any::<String>(),
+            Just("each".to_owned()),
+            Just("steps".to_owned())
+        ];
         let leaf = prop_oneof![plain.prop_map(Tree::Plain), text.prop_map(Tree::Text)];
         leaf.prop_recursive(5, 40, 6, move |inner| {
             prop_oneof![

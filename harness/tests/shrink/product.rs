@@ -28,7 +28,6 @@ fn again(call: Call, file: &str) -> Shrunk {
     assert_eq!(first.code, Some(1), "{first}");
     let path = first.report.path().join("report").join(file);
     let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("none written: {first}"));
-    println!("{}\n{text}", first.out);
     let mut commands = first.out.lines().filter_map(|line| line.trim().strip_prefix("again "));
     let again = commands.find(|command| command.contains(file));
     let again = again.unwrap_or_else(|| panic!("no command: {first}")).trim();

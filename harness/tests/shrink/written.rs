@@ -36,7 +36,7 @@ fn every_candidate_reads_back_as_the_same() {
     let large = Source { name: "large".to_owned(), text: LARGE.into() };
     let (mut seen, mut turn) = (0_u32, 0_u32);
     // A part of them is enough for all kinds of steps.
-    for source in shipped().into_iter().step_by(5).chain([large]) {
+    for source in shipped().into_iter().step_by(10).chain([large]) {
         let tree = Tree::read(&source.text).expect("YAML");
         let mut search = Search::new(tree, Scope::All);
         // Now and then one fails: the search goes many ways.
@@ -46,10 +46,10 @@ fn every_candidate_reads_back_as_the_same() {
             seen += 1;
             turn = turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             search.told(if turn >> 29 < 5 { Came::Same } else { Came::Passed });
-            if search.tally().candidates > 40 {
+            if search.tally().candidates > 30 {
                 break;
             }
         }
     }
-    assert!(seen > 500, "{seen} candidates");
+    assert!(seen > 300, "{seen} candidates");
 }

@@ -26,7 +26,8 @@ impl Smaller<'_> {
         let seat = |choice: &&Choice<'_>| self.servers.seats.get(choice.seat);
         let mut names: Vec<&str> = Vec::new();
         for (case, target) in failed {
-            let at = |it: &&Choice<'_>| seat(it).is_some_and(|it| it.subject.entry.target == *target);
+            let at =
+                |it: &&Choice<'_>| seat(it).is_some_and(|it| it.subject.entry.target == *target);
             let choice = self.choices.iter().find(|it| it.id == *case && at(it));
             // A failed sanity case is nobody's choice.
             let Some(choice) = choice else { continue };
@@ -35,7 +36,10 @@ impl Smaller<'_> {
             }
             if names.len() == CASES_MAX {
                 let rest = failed.len().saturating_sub(CASES_MAX);
-                print(&format!("  {:<11} {rest} more are not: choose them with --only\n", "shrunk"));
+                print(&format!(
+                    "  {:<11} {rest} more are not: choose them with --only\n",
+                    "shrunk"
+                ));
                 return;
             }
             let again = names.iter().filter(|name| *name == case).count();

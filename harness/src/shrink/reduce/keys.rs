@@ -110,9 +110,9 @@ fn common(tree: &Tree) -> Option<Edit> {
     let groups = tree.get("clients")?.entries();
     let own = |group: &Tree| group.get("vars").map(Tree::entries).unwrap_or_default().to_vec();
     let (_, first) = groups.first()?;
-    let (name, value) = own(first).into_iter().find(|var| {
-        groups.iter().all(|(_, group)| own(group).contains(var))
-    })?;
+    let (name, value) = own(first)
+        .into_iter()
+        .find(|var| groups.iter().all(|(_, group)| own(group).contains(var)))?;
     let mut tree = tree.clone();
     if let Some(Tree::Map(groups)) = tree.get_mut("clients") {
         for (_, group) in groups {

@@ -69,8 +69,11 @@ fn leap(tree: &Tree) -> Vec<Edit> {
     let said = phases::once(&certain);
     let together = phases::one_of_each(&said);
     let mut edits = Vec::new();
-    let forms =
-        [(&together, ", in one room, who say it once"), (&said, ", who say it once"), (&certain, "")];
+    let forms = [
+        (&together, ", in one room, who say it once"),
+        (&said, ", who say it once"),
+        (&certain, ""),
+    ];
     for (form, how) in forms {
         let whole = || Edit { what: format!("all{how}"), tree: form.clone() };
         for clients in [1, 2, 4] {

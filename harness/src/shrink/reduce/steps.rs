@@ -28,11 +28,17 @@ fn lists(tree: &Tree) -> Vec<Path> {
     })
 }
 
-/// Keeps the steps of which this is true; `keep` is told who acts.
-pub(super) fn retain(tree: &mut Tree, keep: &mut impl FnMut(&Tree, Option<&str>) -> bool) {
+/// Keeps the steps of which this is true; `keep` is told who acts. Whether any went.
+pub(super) fn retain(tree: &mut Tree, keep: &mut impl FnMut(&Tree, Option<&str>) -> bool) -> bool {
+    let mut went = false;
     if let Some(steps) = tree.get_mut("steps") {
-        retain_in(steps, None, keep);
+        retain_in(steps, None, &mut |step, who| {
+            let stays = keep(step, who);
+            went |= !stays;
+            stays
+        });
     }
+    went
 }
 
 fn retain_in(
@@ -59,15 +65,14 @@ fn retain_in(
 
 /// Takes steps away that have nothing left inside.
 pub(super) fn prune(tree: &mut Tree) {
+    let mut has_something = |step: &Tree, _: Option<&str>| {
+        let inner = [("phase", "run"), ("repeat", "steps")].into_iter();
+        let inner = inner.filter_map(|(outer, key)| step.get(outer)?.get(key));
+        let own = ["together", "each"].into_iter().filter_map(|key| step.get(key));
+        !inner.chain(own).any(Tree::is_empty)
+    };
     // An empty one may be all that another has.
-    for _ in 0..8 {
-        retain(tree, &mut |step, _| {
-            let inner = [("phase", "run"), ("repeat", "steps")].into_iter();
-            let inner = inner.filter_map(|(outer, key)| step.get(outer)?.get(key));
-            let own = ["together", "each"].into_iter().filter_map(|key| step.get(key));
-            !inner.chain(own).any(Tree::is_empty)
-        });
-    }
+    while retain(tree, &mut has_something) {}
 }
 
 /// Everything behind a step of the timeline away.
@@ -121,7 +126,9 @@ fn cut(tree: &Tree, path: &Path, begin: usize, end: usize) -> Option<Edit> {
 pub(super) fn plainer(tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
     for path in lists(tree) {
-        let Some(list) = tree.at(&path).filter(|_| last_key(&path) != Some("run")) else { continue };
+        let Some(list) = tree.at(&path).filter(|_| last_key(&path) != Some("run")) else {
+            continue;
+        };
         for (at, step) in list.items().iter().enumerate() {
             let Some(inner) = inside(step) else { continue };
             let mut changed = tree.clone();
