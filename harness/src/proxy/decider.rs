@@ -1,21 +1,23 @@
 //! Says what becomes of each frame: what goes where and when.
 
+mod befall;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use self::befall::Fate;
+use super::active::Active;
 use super::cutter::Frame;
 use super::deed::{Deed, Story};
-use super::fault;
-use super::lane::{First, Lane, PATIENCE, later};
+use super::lane::{Lane, later};
 use super::log::Log;
 use super::meaning::{Meaning, Reader};
-use super::rule::{After, Cut, Fault, Reach, Rule, Senders, Way};
+use super::rule::{Fault, Rule, Way};
 use super::who::{ConnId, Who};
 use crate::dialect::Dialect;
 use crate::dialect::pattern::Pattern;
 use crate::observe::Time;
-use crate::plan::{Vars, mix};
+use crate::plan::Vars;
 
 /// So many of a client's first texts are looked at for its name.
 const INTRODUCTION: u32 = 16;
@@ -24,10 +26,6 @@ const ROOMS_MAX: usize = 256;
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-/// Frames that nobody sent are masked with this on their way to the server.
-const MASK: [u8; 4] = [0; 4];
-
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ending {
@@ -54,20 +52,6 @@ pub struct Decider {
     log: Log,
 }
 
-/// A rule in force.
-#[derive(Debug)]
-struct Active {
-    rule: Rule,
-    pattern: Option<Pattern>,
-    story: usize,
-    seen: u64,
-    drawn: u64,
-    /// How many chances each client has had.
-    chances: BTreeMap<(u64, Way), u64>,
-    /// The connections on which it took effect, where it does so once.
-    affected: BTreeSet<ConnId>,
-}
-
 #[derive(Debug)]
 struct Conn {
     who: Who,
@@ -82,14 +66,6 @@ struct Conn {
     is_half_open: bool,
 }
 
-/// What becomes of a frame that no rule has kept back.
-struct Fate {
-    frame: Frame,
-    delay: Duration,
-    behind: Vec<Vec<u8>>,
-    later: Vec<(Vec<u8>, After)>,
-}
-
 impl Conn {
     fn lane(&mut self, way: Way) -> &mut Lane {
         match way {
@@ -100,44 +76,6 @@ impl Conn {
 
     fn looks_for_a_name(&self) -> bool {
         self.who == Who::default() && self.texts < INTRODUCTION
-    }
-}
-
-impl Active {
-    /// Whether it can never do anything again.
-    fn is_spent(&self) -> bool {
-        self.rule.when.times.is_some_and(|times| self.drawn >= times)
-    }
-
-    /// Whether it is about such a frame.
-    fn concerns(&self, way: Way, id: ConnId, who: &Who, opcode: u8, meaning: &Meaning) -> bool {
-        let when = &self.rule.when;
-        when.to.is_none_or(|to| to == way)
-            && self.rule.opcodes() & 1 << (opcode & 15) != 0
-            && who.is_among(id, &when.at)
-            && when.event.is_none_or(|told| meaning.says(told))
-            && self.pattern.as_ref().is_none_or(|pattern| {
-                meaning.value().is_some_and(|value| pattern.matched(value).is_some())
-            })
-    }
-
-    /// Whether it is this frame's turn.
-    fn draws(&mut self, seed: u64, key: u64, way: Way) -> bool {
-        self.seen += 1;
-        if self.seen <= self.rule.when.after || self.is_spent() {
-            return false;
-        }
-        if let Some(chance) = self.rule.when.rate {
-            let nth = self.chances.entry((key, way)).or_default();
-            *nth += 1;
-            let direction = u64::from(way == Way::ToClient);
-            let drawn = mix(mix(seed ^ self.story as u64) ^ key ^ mix(2 * *nth + direction));
-            if drawn % chance.among >= chance.of {
-                return false;
-            }
-        }
-        self.drawn += 1;
-        true
     }
 }
 
@@ -296,8 +234,7 @@ impl Decider {
             return;
         }
         let Some(frame) = self.second(now, id, way, frame, &meaning) else { return };
-        let (delay, behind, later_on) = (Duration::ZERO, Vec::new(), Vec::new());
-        let mut fate = Fate { frame, delay, behind, later: later_on };
+        let mut fate = Fate::of(frame);
         for nth in 0..self.rules.len() {
             if self.fires(nth, id, way, fate.frame.opcode, &meaning) {
                 let goes_on = self.befall(nth, now, (id, way), &mut fate, &meaning);
@@ -390,173 +327,6 @@ impl Decider {
         }
     }
 
-    /// Whether a rule befalls this frame.
-    fn fires(&mut self, nth: usize, id: ConnId, way: Way, opcode: u8, meaning: &Meaning) -> bool {
-        let (Some(active), Some(conn)) = (self.rules.get_mut(nth), self.conns.get_mut(&id)) else {
-            return false;
-        };
-        let once = active.rule.is_immediate() || active.affected.contains(&id);
-        if once || !active.concerns(way, id, &conn.who, opcode, meaning) {
-            return false;
-        }
-        let key = conn.who.key(id);
-        let lane = conn.lane(way);
-        if lane.armed == Some(nth) {
-            lane.armed = None;
-            return true;
-        }
-        active.draws(self.seed, key, way)
-    }
-
-    /// Carries a fault out; says whether the frame goes on.
-    fn befall(
-        &mut self,
-        nth: usize,
-        now: Time,
-        (id, way): (ConnId, Way),
-        fate: &mut Fate,
-        meaning: &Meaning,
-    ) -> bool {
-        let Some(active) = self.rules.get_mut(nth) else { return true };
-        let fault = active.rule.fault.clone();
-        let (seen, to) = (active.seen, active.rule.when.to);
-        let Some(conn) = self.conns.get_mut(&id) else { return true };
-        let lane = conn.lane(way);
-        let before = fate.frame.clone();
-        let mut note = None;
-        let goes_on = match fault {
-            Fault::Drop => false,
-            Fault::Duplicate(After::Messages(0)) => {
-                fate.behind.push(fate.frame.raw.clone());
-                true
-            }
-            Fault::Duplicate(after) => {
-                fate.later.push((fate.frame.raw.clone(), after));
-                true
-            }
-            Fault::Swap(_) => {
-                let (sender, room) = (meaning.sender.clone(), meaning.room.clone());
-                let (frame, until) = (fate.frame.clone(), later(now, PATIENCE));
-                lane.first = Some(First { rule: nth, frame, sender, room, until });
-                // It is told when the second is there.
-                return false;
-            }
-            Fault::Delay(span) => {
-                fate.delay += span;
-                true
-            }
-            Fault::Hold(after) => {
-                lane.hold(now, std::mem::take(&mut fate.frame.raw), after);
-                false
-            }
-            Fault::Corrupt(what) => {
-                let drawn = mix(self.seed ^ mix(seen) ^ nth as u64);
-                fault::corrupt(&mut fate.frame, what, meaning.words.as_deref(), drawn);
-                true
-            }
-            Fault::Truncate(bytes) => {
-                fault::truncate(&mut fate.frame, bytes);
-                true
-            }
-            Fault::Inject(text) => {
-                fate.behind.push(made(TEXT, text.into_bytes(), way));
-                true
-            }
-            Fault::Misroute(reach) => {
-                let room = meaning.room.as_deref();
-                let Some(other) = self.astray(id, room, mix(self.seed ^ mix(seen))) else {
-                    if let Some(active) = self.rules.get_mut(nth) {
-                        active.drawn -= 1;
-                    }
-                    return true;
-                };
-                if let Some(conn) = self.conns.get_mut(&other) {
-                    conn.lane(way).push(now, fate.frame.raw.clone());
-                }
-                self.stirred.insert(other);
-                note = Some(format!("to #{other}"));
-                reach == Reach::Copy
-            }
-            Fault::Stall(_) | Fault::Cut(_) | Fault::HalfOpen | Fault::Throttle(_) => {
-                let raw = Some(fate.frame.raw.as_slice());
-                conn.afflict(now, &fault, to, way, raw);
-                if let Some(active) = self.rules.get_mut(nth) {
-                    let lasts = matches!(fault, Fault::HalfOpen | Fault::Throttle(_));
-                    active.affected.extend(Some(id).filter(|_| lasts));
-                }
-                !matches!(fault, Fault::Cut(_))
-            }
-        };
-        self.did(nth, now, id, Some((way, &before)), note);
-        goes_on
-    }
-
-    /// A message is behind one that waits for it: they change places if they may, else the first goes
-    /// on and another one will be the first. Gives the message back where it is not used up.
-    fn second(
-        &mut self,
-        now: Time,
-        id: ConnId,
-        way: Way,
-        frame: Frame,
-        meaning: &Meaning,
-    ) -> Option<Frame> {
-        let conn = self.conns.get_mut(&id)?;
-        let Some(first) = conn.lane(way).first.take() else { return Some(frame) };
-        let rule = first.rule;
-        let fits = self.rules.get(rule).is_some_and(|active| {
-            let Fault::Swap(senders) = active.rule.fault else { return false };
-            active.concerns(way, id, &conn.who, frame.opcode, meaning)
-                && first.may_change_places(senders, meaning)
-        });
-        let lane = conn.lane(way);
-        if !fits {
-            lane.armed = Some(rule);
-            lane.push(now, first.frame.raw);
-            lane.overtaken(now);
-            return Some(frame);
-        }
-        lane.push(now, frame.raw);
-        lane.push(now, first.frame.raw.clone());
-        lane.overtaken(now);
-        lane.overtaken(now);
-        self.did(rule, now, id, Some((way, &first.frame)), None);
-        None
-    }
-
-    /// Where a frame goes that goes astray: to somebody in another room where rooms are known.
-    fn astray(&self, id: ConnId, room: Option<&str>, drawn: u64) -> Option<ConnId> {
-        let elsewhere = |(other, conn): &(&ConnId, &Conn)| {
-            let outside = room.is_none_or(|room| !conn.rooms.contains(room));
-            **other != id && conn.is_open && conn.ending.is_none() && outside
-        };
-        let count = self.conns.iter().filter(elsewhere).count() as u64;
-        let nth = usize::try_from(drawn.checked_rem(count)?).ok()?;
-        self.conns.iter().filter(elsewhere).nth(nth).map(|(id, _)| *id)
-    }
-
-    /// Rules that are about connections rather than frames take effect.
-    fn immediately(&mut self, now: Time, id: ConnId) {
-        for nth in 0..self.rules.len() {
-            let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.is_open) else { return };
-            let Some(active) = self.rules.get_mut(nth) else { return };
-            let due = active.rule.is_immediate()
-                && !active.is_spent()
-                && !active.affected.contains(&id)
-                && conn.ending.is_none()
-                && conn.who.is_among(id, &active.rule.when.at);
-            if !due {
-                continue;
-            }
-            active.drawn += 1;
-            active.affected.insert(id);
-            let to = active.rule.when.to;
-            conn.afflict(now, &active.rule.fault, to, to.unwrap_or(Way::ToClient), None);
-            self.stirred.insert(id);
-            self.did(nth, now, id, None, None);
-        }
-    }
-
     fn did(
         &mut self,
         nth: usize,
@@ -569,57 +339,4 @@ impl Decider {
         let client = self.conns.get(&id).and_then(|conn| conn.who.shown());
         self.log.did(active.story, now, (id, client), &active.rule, frame, note);
     }
-}
-
-impl Conn {
-    /// Carries out a fault of a connection. `to` is the way that the rule names, `way` that of the
-    /// frame.
-    fn afflict(&mut self, now: Time, fault: &Fault, to: Option<Way>, way: Way, raw: Option<&[u8]>) {
-        let ways = || Way::BOTH.into_iter().filter(|way| to.is_none_or(|to| to == *way));
-        match fault {
-            Fault::Stall(span) => {
-                let until = Some(later(now, *span));
-                ways().for_each(|way| self.lane(way).close(until));
-            }
-            Fault::Throttle(rate) => ways().for_each(|way| self.lane(way).pace(now, *rate)),
-            Fault::HalfOpen => {
-                Way::BOTH.into_iter().for_each(|way| self.lane(way).close(None));
-                self.is_half_open = true;
-            }
-            Fault::Cut(Cut::Rst) => self.ending = Some(Ending::Now),
-            Fault::Cut(Cut::Fin) => self.ending = Some(Ending::Finish),
-            Fault::Cut(Cut::Inside) => {
-                let raw = raw.unwrap_or_default();
-                let half = raw.get(..raw.len().div_ceil(2)).unwrap_or_default().to_vec();
-                self.lane(way).push(now, half);
-                self.ending = Some(Ending::Reset);
-            }
-            Fault::Cut(Cut::Code(code)) => {
-                let close = made(CLOSE, code.to_be_bytes().to_vec(), way);
-                self.lane(way).push(now, close);
-                self.ending = Some(Ending::Finish);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl First {
-    /// Whether the two are of one room, as far as that is known, and of senders as they should be.
-    fn may_change_places(&self, senders: Senders, second: &Meaning) -> bool {
-        let rooms = self.room.as_ref().zip(second.room.as_ref());
-        let one_room = rooms.is_none_or(|(one, other)| one == other);
-        let both = self.sender.as_ref().zip(second.sender.as_ref());
-        let right = match senders {
-            Senders::Any => true,
-            Senders::One => both.is_some_and(|(one, other)| one == other),
-            Senders::Two => both.is_some_and(|(one, other)| one != other),
-        };
-        one_room && right
-    }
-}
-
-/// The bytes of a frame that nobody sent.
-fn made(opcode: u8, payload: Vec<u8>, way: Way) -> Vec<u8> {
-    Frame::made(opcode, payload, Some(MASK).filter(|_| way == Way::ToServer)).raw
 }

@@ -5,6 +5,7 @@
 //! rule may be about; a [`Decider`] says what goes where and when. The same seed, the same clients and
 //! the same frames give the same faults.
 
+mod active;
 mod cutter;
 mod decider;
 mod deed;

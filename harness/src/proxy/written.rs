@@ -93,6 +93,11 @@ impl Rules {
         }
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }
+
+    /// What they are about, in the dialect's words.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told> {
+        self.0.iter().filter_map(|written| written.told().ok()?.1)
+    }
 }
 
 impl<'de> Deserialize<'de> for Rules {

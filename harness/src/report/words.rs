@@ -38,7 +38,7 @@ pub fn network(summary: &Summary) -> Vec<String> {
         }
     }
     let line = |(rule, times): (&str, u64)| {
-        format!("{} did so {}, as the scenario wants it", brief(rule), counted(times, "time"))
+        format!("{} ({}; the scenario wants it)", brief(rule), counted(times, "time"))
     };
     rules.into_iter().take(NETWORK_MAX).map(line).collect()
 }

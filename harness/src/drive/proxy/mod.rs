@@ -94,7 +94,9 @@ impl Proxy {
         // A name may have addresses on which nothing listens. A target that is not there yet may come.
         let answers =
             |address: &&SocketAddr| std::net::TcpStream::connect_timeout(address, REACHED).is_ok();
-        target.address = addresses.iter().find(answers).copied().unwrap_or(target.address);
+        if addresses.len() > 1 {
+            target.address = addresses.iter().find(answers).copied().unwrap_or(target.address);
+        }
         if let Some(path) = &target.path {
             return Err(format!("`{url}`: the path is for the client to say; leave out `{path}`"));
         }
@@ -329,7 +331,6 @@ impl Middle {
         let now = self.now();
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
-            self.decider.expire(now, id);
             self.work.insert(id);
         }
     }
@@ -342,6 +343,8 @@ impl Middle {
         while let Some(id) = todo.pop_first() {
             let now = self.now();
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
+            // What is due by now has no other time to wait for.
+            self.decider.expire(now, id);
             let mut hands = pair::Hands {
                 now,
                 decider: &mut self.decider,
