@@ -25,6 +25,7 @@ pub mod plan;
 pub mod proxy;
 pub mod report;
 pub mod scenario;
+pub mod selftest;
 pub mod shrink;
 pub mod stamp;
 pub mod summary;

@@ -25,8 +25,9 @@ pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{
-    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, Faults, FramePlan, FramesPattern,
+    HttpPlan, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses,
+    TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
@@ -67,6 +68,9 @@ pub struct Plan {
     pub ignore: Vec<Value>,
     /// With less seen than this the run is inconclusive.
     pub traffic: Minimum,
+    /// At the end, gives up what is owed when nothing of it has come for so long; none: not before
+    /// the end of the time that the scenario gives it.
+    pub patience: Option<Duration>,
 }
 
 impl Plan {

@@ -14,6 +14,8 @@ use crate::plan::ChecksPlan;
 
 /// Doubtful sights kept until the end.
 const DOUBTS_MAX: usize = 10_000;
+/// Lives of a room whose views are kept.
+const LIVES_KEPT: usize = 8;
 
 /// Judges notices, lists and views.
 #[derive(Debug, Default)]
@@ -40,10 +42,11 @@ struct Doubt {
 struct Room {
     stays: BTreeMap<ClientId, Stay>,
     seen: HashMap<ClientId, Sight, Mix>,
-    /// What the members at each view are, by its number.
-    views: HashMap<u64, u64, Mix>,
+    /// The lives of the room that there were.
+    lives: Vec<Option<Arc<str>>>,
+    /// What the members at each view are, by the life and the view's number.
+    views: HashMap<(usize, u64), u64, Mix>,
     hidden: bool,
-    epoch: Option<Arc<str>>,
     ids: HashMap<Arc<str>, ClientId>,
 }
 
@@ -84,6 +87,8 @@ struct Sight {
     /// How often it was told of each that it left.
     left: BTreeMap<ClientId, u32>,
     view: Option<u64>,
+    /// Who is on its way out of one life may still hear of it when the next has begun.
+    life: usize,
     inside: bool,
 }
 
@@ -92,11 +97,16 @@ fn sum_of(who: ClientId) -> u64 {
 }
 
 impl Sight {
-    fn add(&mut self, who: ClientId) -> bool {
+    /// Says whether it was not there. Only who may be there with an old connection counts twice:
+    /// one who is announced twice leaves but once.
+    fn add(&mut self, who: ClientId, rough: bool) -> bool {
         let times = self.present.entry(who).or_default();
-        *times += 1;
-        self.sum = self.sum.wrapping_add(sum_of(who));
-        *times == 1
+        let new = *times == 0;
+        if new || rough {
+            *times += 1;
+            self.sum = self.sum.wrapping_add(sum_of(who));
+        }
+        new
     }
 
     fn remove(&mut self, who: ClientId) -> bool {
@@ -128,9 +138,11 @@ impl Membership {
         }
         let clock = self.clock;
         let room = self.rooms.entry(entry.room).or_default();
-        if room.epoch != entry.epoch {
-            room.epoch.clone_from(&entry.epoch);
-            room.views.clear();
+        if !room.lives.contains(&entry.epoch) {
+            room.lives.push(entry.epoch.clone());
+            // Nobody can be that late.
+            let newest = room.lives.len();
+            room.views.retain(|(life, _), _| *life + LIVES_KEPT > newest);
         }
         if let Some(you) = &entry.you {
             let owner = room.ids.insert(Arc::clone(you), client);
@@ -166,7 +178,8 @@ impl Membership {
         let Some(room) = self.rooms.get_mut(&entry.room) else { return };
         let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
         sight.listed = entry.members.is_some();
-        sight.add(client);
+        sight.life = room.lives.iter().position(|life| *life == entry.epoch).unwrap_or_default();
+        sight.add(client, false);
         let list = entry.members.as_deref().unwrap_or_default();
         let say = |class, detail: &str| {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
@@ -174,12 +187,13 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            let again = match who == client {
-                true => std::mem::replace(&mut own, true) && !sight.add(who),
-                false => !sight.add(who),
-            };
             // Its old connection may not be given up yet.
-            if again && !room.stays.get(&who).is_some_and(|stay| stay.rough) {
+            let rough = room.stays.get(&who).is_some_and(|stay| stay.rough);
+            let again = match who == client {
+                true => std::mem::replace(&mut own, true) && !sight.add(who, rough),
+                false => !sight.add(who, rough),
+            };
+            if again && !rough {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
@@ -242,7 +256,7 @@ impl Membership {
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
                 (true, Some(stay)) => {
-                    if !sight.add(who) && !stay.rough {
+                    if !sight.add(who, stay.rough) && !stay.rough {
                         found.push(say(Class::Notice, "told twice that somebody came"));
                     }
                 }
@@ -287,7 +301,7 @@ impl Membership {
         }
         sight.view = Some(view);
         let sum = sight.sum;
-        if sight.listed && *room.views.entry(view).or_insert(sum) != sum {
+        if sight.listed && *room.views.entry((sight.life, view)).or_insert(sum) != sum {
             found.push(say(&format!("members disagree on view {view}")));
         }
     }

@@ -6,6 +6,7 @@ mod progress;
 mod proxy;
 mod quick;
 mod run;
+mod selftest;
 mod serve;
 mod shrink;
 mod summarize;
@@ -38,6 +39,8 @@ enum Command {
     Conform(conform::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
+    /// Show that mutants of the reference server are found out, and that the good one is not accused
+    Selftest(selftest::Args),
     /// Stand between any client and any server, and do wrong what rules say
     Proxy(proxy::Args),
     /// Be the reference server
@@ -59,6 +62,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Selftest(args) => selftest::main(&args).code().into(),
         Command::Proxy(args) => proxy::main(args).code().into(),
         Command::Serve(args) => serve::main(args),
     }

@@ -46,6 +46,8 @@ use crate::verdict::Verdict;
 
 /// How long a step may take when it does not say.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether what is owed has come.
+const NAP: Duration = Duration::from_millis(20);
 
 /// A step failed; the books know how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -262,16 +264,21 @@ impl Director<'_> {
     /// Waits until everything owed has arrived and everything asked is answered, `most` at most.
     pub(super) async fn settle(&self, most: Duration) {
         let end = Instant::now() + most;
+        // Counted in naps, not by the clock: when this process itself stood still, nothing could come.
+        let (mut open, mut naps) = (None, 0);
+        let patience = self.plan.patience.map_or(u128::MAX, |it| it.as_millis() / NAP.as_millis());
         loop {
-            let settled = {
+            let left = {
                 let stage = self.shared.lock();
-                stage.books.judge.outstanding() == 0
-                    && stage.clients.iter().all(|client| client.unanswered() == 0)
+                let unanswered = stage.clients.iter().map(|client| client.unanswered() as u64);
+                (stage.books.judge.outstanding(), unanswered.sum::<u64>())
             };
-            if settled || Instant::now() >= end {
+            naps = if open == Some(left) { naps + 1 } else { 0 };
+            open = Some(left);
+            if left == (0, 0) || naps > patience || Instant::now() >= end {
                 return;
             }
-            Timer::after(Duration::from_millis(20)).await;
+            Timer::after(NAP).await;
         }
     }
 
@@ -305,8 +312,18 @@ impl Director<'_> {
         class: Class,
         detail: impl AsRef<str>,
     ) -> Failed {
+        self.fail_so(place, client, self.plan.called(place, class), detail)
+    }
+
+    /// The same, where the class stands whatever the scenario calls a breach of the step.
+    fn fail_so(
+        &self,
+        place: Place,
+        client: ClientId,
+        class: Class,
+        detail: impl AsRef<str>,
+    ) -> Failed {
         let now = self.shared.now();
-        let class = self.plan.called(place, class);
         self.shared.lock().books.step_failed(now, client, place, class, detail.as_ref());
         Failed
     }

@@ -46,7 +46,7 @@ use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Plan, Step};
 use crate::proxy::Story;
 use crate::scenario::units::heartbeat_text;
-use crate::summary::StepResult;
+use crate::summary::{NOT_REACHED, StepResult};
 use crate::verdict::Verdict;
 
 /// How long what is owed may take at the end of a run.
@@ -103,6 +103,16 @@ impl Reached {
 pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
     let (target, greeted) = probe::probe(url, job)?;
     Ok(Reached { target, greeted })
+}
+
+/// Where a server of our own is, which need not be asked whether it takes connections: how it takes
+/// them may be what is judged.
+///
+/// # Errors
+/// The URL is none, or its host is nowhere. In words for the user.
+pub fn assume(url: &str, tls: &Tls) -> Result<Reached, String> {
+    let (target, _) = probe::locate(url, tls)?;
+    Ok(Reached { target, greeted: None })
 }
 
 /// What a run came to.
@@ -376,7 +386,7 @@ fn skip_rest(results: &mut Vec<StepResult>, steps: &[Step]) {
             line: step.place.line,
             label: director::label(step),
             verdict: Verdict::Skipped,
-            message: "not reached".to_owned(),
+            message: NOT_REACHED.to_owned(),
             seconds: 0.0,
         });
     }

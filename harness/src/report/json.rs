@@ -52,6 +52,7 @@ pub fn value(summary: &Summary) -> Value {
             "duplicated": it.duplicated,
             "disordered": it.disordered,
         },
+        "faults": summary.faults,
         "expectations": summary.expectations,
         "findings": summary.findings,
         "checks": checks(summary),

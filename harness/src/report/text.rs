@@ -98,6 +98,9 @@ fn numbers(block: &mut Block, summary: &Summary) {
     let line = format!("out of order per sender {reorder}   disorder between receivers {disorder}");
     block.line("deliveries", &line);
     block.line("deliveries", &format!("leaks between rooms {}", of(Class::Leak)));
+    if let Some(faults) = summary.faults {
+        block.line("deliveries", &words::power(faults, it.received));
+    }
     let times = summary.measured.times_of(Metric::DeliverLatency);
     let latency = match times.and_then(|times| times.stats()) {
         Some(stats) => {

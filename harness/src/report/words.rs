@@ -2,6 +2,7 @@
 
 use crate::check::Class;
 use crate::latency::{Held, Metric, Unit};
+use crate::plan::Faults;
 use crate::summary::{Direction, Summary, Witness};
 
 /// Columns of a line of a transcript; what is longer is cut.
@@ -25,6 +26,12 @@ pub fn number(n: u64) -> String {
 /// A number and its noun, in the plural where it needs one.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// How rare the faults may be that so many deliveries show.
+pub fn power(Faults { one_in, needed }: Faults, seen: u64) -> String {
+    let [one_in, needed, seen] = [one_in, needed, seen].map(number);
+    format!("faults of one in {one_in} are found in {needed}; there were {seen}")
 }
 
 /// The faults of the network that the scenario wanted, so that nobody takes them for the server's. One

@@ -4,8 +4,8 @@ mod log;
 mod runner;
 mod servers;
 mod smaller;
-mod subjects;
-mod tries;
+pub(super) mod subjects;
+pub(super) mod tries;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -135,7 +135,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let timers = server_timers(args.common.heartbeat, &subjects);
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
-    let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
+    let patience = None;
+    let bench = Bench { seed, capacity, server_args, patience, interrupt: &interrupt, tls: &tls };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
@@ -165,7 +166,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
 /// The log's name in the report.
 const EVENTS: &str = "events.ndjson";
 
-fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
+/// The suite in a directory, or the one that comes with the program; what is wrong with it is told.
+pub(super) fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
     let files = files_of(directory).map_err(|problems| wrong(&problems))?;
     let (suite, problems) = Suite::read(files);
     match problems.is_empty() {
