@@ -152,9 +152,11 @@ impl Failed<'_> {
         progress::clear(self.quiet);
         let (seconds, tally) = (begun.elapsed().as_secs_f64(), search.tally());
         let Some(left) = search.found() else {
-            let when =
-                if ran_out { "the time was over before" } else { "nothing smaller, nor itself," };
-            return Err(format!("{when} failed {way} in all of its runs: {}", tally.why()));
+            let what = match ran_out {
+                true => "the time was over before anything failed so in all of its runs",
+                false => "neither it nor anything smaller failed so in all of its runs",
+            };
+            return Err(format!("{way}: {what}: {}", tally.why()));
         };
         let path = place.directory().join(file);
         let command = bench.command(&path.display().to_string());
