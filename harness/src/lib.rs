@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod report;
 pub mod scenario;
 pub mod selftest;
+pub mod shrink;
 pub mod stamp;
 pub mod summary;
 pub mod verdict;

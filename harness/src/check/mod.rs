@@ -35,7 +35,7 @@ use traffic::{DELIVERY, ORDER, Traffic};
 
 /// The names of the checks.
 const MEMBERSHIP: &str = "membership";
-const NUMBERING: &str = "numbering";
+pub(crate) const NUMBERING: &str = "numbering";
 const PRESENCE: &str = "presence";
 const STORAGE: &str = "storage";
 const HEARTBEAT: &str = "heartbeat";

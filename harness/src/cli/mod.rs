@@ -8,6 +8,7 @@ mod quick;
 mod run;
 mod selftest;
 mod serve;
+mod shrink;
 mod summarize;
 mod trial;
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::shrink::{Failed, Shrinking};
 use super::{progress, summarize};
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Authority, Interrupt, Job, Tls};
 use crate::plan::{Built, Capacity, Options, Plan, Source};
 use crate::report::{self, write::Place};
 use crate::scenario::{Problems, Scenario, units};
+use crate::shrink::{Baked, Way};
 use crate::summary::Summary;
 use crate::verdict::Exit;
 
@@ -37,6 +39,8 @@ pub(super) struct Args {
     /// A CSV file with a line of data for each client, instead of the scenario's
     #[arg(long, value_name = "FILE", env = "HARNESS_USERS")]
     users: Option<PathBuf>,
+    #[command(flatten)]
+    shrinking: Shrinking,
     #[command(flatten)]
     common: Common,
 }
@@ -77,6 +81,9 @@ pub(super) struct Trust {
     #[arg(long)]
     insecure: bool,
 }
+
+/// What is left of a scenario that failed, in its report.
+const SHRUNK: &str = "shrunk.yaml";
 
 /// A scenario to run, and where.
 pub(super) struct Given {
@@ -229,7 +236,7 @@ impl Runner<'_> {
             }
         };
         summary.interrupted = self.interrupt.signal().map(stopped_by);
-        Some(self.report(&summary, &place))
+        Some(self.report(&summary, &place, given))
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
@@ -256,14 +263,15 @@ impl Runner<'_> {
         }
     }
 
-    fn report(&self, summary: &Summary, place: &Place) -> Exit {
+    fn report(&self, summary: &Summary, place: &Place, given: &Given) -> Exit {
         let written = place.write(summary);
         let shown = place.directory().display().to_string();
-        super::print(&format!(
-            "{}{}\n",
-            report::text::render(summary),
-            report::text::last_line(summary, if written.is_ok() { &shown } else { "-" })
-        ));
+        super::print(&report::text::render(summary));
+        if written.is_ok() && summary.exit() == Exit::Failed {
+            self.shrink(summary, place, given);
+        }
+        let shown = if written.is_ok() { shown.as_str() } else { "-" };
+        super::print(&format!("{}\n", report::text::last_line(summary, shown)));
         match written {
             Ok(()) => summary.exit(),
             Err(error) => {
@@ -271,6 +279,34 @@ impl Runner<'_> {
                 Exit::Report
             }
         }
+    }
+
+    /// Makes what failed smaller, where the user wants that.
+    fn shrink(&self, summary: &Summary, place: &Place, given: &Given) {
+        let Some(args) = self.args.filter(|args| args.shrinking.shrink) else { return };
+        let baked = Baked {
+            clients: args.clients.iter().cloned().collect(),
+            vars: args.vars.iter().cloned().collect(),
+            ..Baked::default()
+        };
+        let server_args = self.common.server_args.iter().flat_map(|it| it.split_whitespace());
+        let failed = Failed {
+            scenario: given.scenario.clone(),
+            baked,
+            seed: summary.seed,
+            dialect: args.dialect.clone(),
+            users: args.users.clone(),
+            target: given.target.clone(),
+            heartbeat: self.common.heartbeat,
+            server_args: server_args.map(str::to_owned).collect(),
+            tls: self.tls,
+            trust: self.common.trust().collect(),
+            interrupt: self.interrupt,
+            quiet: self.common.quiet,
+        };
+        let way = Way::of(summary, &given.scenario.text);
+        let told = failed.shrink(way, args.shrinking.shrink_time, (place, SHRUNK));
+        super::print(&told);
     }
 
     /// The command that repeats this run.

@@ -93,6 +93,18 @@ impl Place {
         opened.map_err(|error| self.error(error))
     }
 
+    /// Adds a file to a report that has been written, in a directory of the report if it is named so.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+        let path = self.directory.join(name);
+        let parent = path.parent().unwrap_or(&self.directory);
+        let temporary = self.temporary("added");
+        let moved = fs::create_dir_all(parent)
+            .and_then(|()| write_synced(&temporary, bytes))
+            .and_then(|()| fs::rename(&temporary, &path));
+        moved.map_err(|error| self.error(error))?;
+        Ok(path)
+    }
+
     fn error(&self, error: io::Error) -> WriteError {
         WriteError { path: self.directory.clone(), error }
     }

@@ -3,6 +3,7 @@
 mod log;
 mod runner;
 mod servers;
+mod smaller;
 pub(super) mod subjects;
 pub(super) mod tries;
 
@@ -15,9 +16,11 @@ use jiff::Timestamp;
 use self::log::Log;
 use self::runner::{Runner, Unit};
 use self::servers::{Seat, Servers};
+use self::smaller::Smaller;
 use self::subjects::{Subject, Target, resolve, server_timers, target};
 use self::tries::Bench;
 use super::run::{Common, capacity, could_not, stopped_by, wrong};
+use super::shrink::Shrinking;
 use super::{print, progress, tell};
 use crate::conform::baseline;
 use crate::conform::event::{Asked, Event, LeftOut, NOT_SELECTED, Opening, SCHEMA_VERSION};
@@ -68,6 +71,8 @@ pub(super) struct Args {
     /// Say which cases would be run instead of running them
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    shrinking: Shrinking,
     #[command(flatten)]
     common: Common,
 }
@@ -152,9 +157,10 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     run(&suite, &servers, &log, &choices, usize::from(args.jobs));
     progress::clear(args.common.quiet);
     let (duration_s, signal) = (begun.elapsed().as_secs_f64(), interrupt.signal());
-    drop(servers);
+    let failed = if args.shrinking.shrink { log.failed() } else { Vec::new() };
     log.add(Event::Over { duration_s, signal });
-    Ok(finish(log, &place))
+    let smaller = Smaller { args, choices: &choices, servers: &servers };
+    Ok(finish(log, &place, || smaller.shrink(&failed, &place)))
 }
 
 /// The log's name in the report.
@@ -324,8 +330,9 @@ fn is_sane(runner: &Runner<'_>, seat: &Seat) -> bool {
     false
 }
 
-/// Writes the reports, and says what came of it all.
-fn finish(log: Log, place: &Place) -> Exit {
+/// Writes the reports, and says what came of it all; before the last line, does what is to be done
+/// when they lie there.
+fn finish(log: Log, place: &Place, then: impl FnOnce()) -> Exit {
     let (events, text) = log.end();
     let results = Results::of(&events);
     let markdown = report::markdown::render(&results);
@@ -342,7 +349,11 @@ fn finish(log: Log, place: &Place) -> Exit {
     let shown = place.directory().display().to_string();
     let shown = if written.is_ok() { shown.as_str() } else { "-" };
     let (block, last) = (report::text::render(&results), report::text::last_line(&results, shown));
-    print(&format!("{block}{last}\n"));
+    print(&block);
+    if written.is_ok() {
+        then();
+    }
+    print(&format!("{last}\n"));
     match written {
         Ok(()) => results.exit(),
         Err(error) => {

@@ -129,6 +129,11 @@ fn cannot(reason: &str) -> bool {
 }
 
 impl Bench<'_> {
+    /// The seed of a case.
+    pub(super) fn seed_of(&self, id: &str) -> u64 {
+        mix(self.seed ^ u64::from(stamp::hash(id.as_bytes())))
+    }
+
     /// Plans, runs and judges.
     pub(in crate::cli) fn attempt(&self, it: Try<'_>) -> Tried {
         let begun = Instant::now();
@@ -203,7 +208,7 @@ impl Bench<'_> {
     fn plan(&self, it: Try<'_>, heartbeat: Option<Heartbeat>) -> Result<Box<Plan>, Void> {
         let error = |reason: String| Void::of(Judged::error(reason));
         let mut options = Options::now();
-        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
+        options.seed = Some(self.seed_of(it.id));
         options.heartbeat = heartbeat;
         options.refusal = it.refusal;
         let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
