@@ -61,8 +61,8 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(&args).code().into(),
         Command::Selftest(args) => selftest::main(&args).code().into(),
-        Command::Proxy(args) => proxy::main(args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

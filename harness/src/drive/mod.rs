@@ -161,11 +161,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else those that our server was given, else
-    // the dialect's.
-    let started = child.as_ref().and(plan.server.heartbeat);
-    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
-    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
+    let heartbeat = timers(job, greeted, child.is_some());
     let facts = facts::of(plan);
     let shared = Arc::new(stage_of(plan, &facts, heartbeat));
     let middle =
@@ -205,15 +201,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     }
     drop(child);
     let stall = metronome.stop();
-    // A load that was cut short notices within a nap.
-    let patience = Instant::now() + GOODBYE;
-    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
-        std::thread::sleep(BEAT);
-    }
-    let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let shared = alone(shared).ok_or("a thread of the run is still alive")?;
+    let (cpu_s, peak_rss_bytes) = used()?;
     Ok(Outcome {
         target: url,
         steps: played.steps,
@@ -222,9 +211,38 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         end: End { stall, ..played.end },
         took: played.took,
         network,
-        cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
-        peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
+        cpu_s,
+        peak_rss_bytes,
     })
+}
+
+/// What the threads of the run shared, when they have let go of it.
+fn alone(shared: Arc<Shared>) -> Option<Shared> {
+    // A load that was cut short notices within a nap.
+    let patience = Instant::now() + GOODBYE;
+    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
+        std::thread::sleep(BEAT);
+    }
+    Arc::into_inner(shared)
+}
+
+/// The processor time that this program has used, in seconds, and its memory at its peak.
+fn used() -> Result<(f64, u64), String> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
+    let peak = peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024);
+    Ok((cpu_s, peak))
+}
+
+/// The target's timers: the user's word, else the target's own, else those that our server was given,
+/// else the dialect's.
+fn timers(job: &Job<'_>, greeted: Option<Heartbeat>, is_ours: bool) -> Option<Heartbeat> {
+    let plan = job.plan;
+    let started = plan.server.heartbeat.filter(|_| is_ours);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat))
 }
 
 /// This program's memory at its peak. What `getrusage` says is also that of the program which became

@@ -143,10 +143,6 @@ impl<'a> At<'a> {
         self.turn.push(self.to, frame);
     }
 
-    pub(super) fn send_text(&self, text: impl AsRef<str>) {
-        self.send(&Frame::text(text));
-    }
-
     pub(super) fn send_json(&self, value: &Value) {
         self.send(&Frame::json(value));
     }

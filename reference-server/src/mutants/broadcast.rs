@@ -71,9 +71,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         outlet: Some(|at| {
             if at.is_message() && at.text().len() > LONG_BYTES {
-                at.hold_back(1)
+                at.hold_back(1);
             } else {
-                at.pass()
+                at.pass();
             }
         }),
         ..Mutant::new("bc-big-overtaken", "sends short messages before a long one")

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use protocol::{
-    Dialect, Ending, Flow, Frame, Heartbeat, Ids, Limits, Make, Now, Outlet, Reason, Room, Time,
+    Dialect, Ending, Flow, Frame, Heartbeat, Ids, Limits, Make, Outlet, Reason, Room, Time,
     pusher::App,
 };
 use serde_json::Value;
@@ -146,7 +146,6 @@ impl Take {
 /// A text of a client.
 #[derive(Debug)]
 pub(super) struct Heard<'a> {
-    pub(super) now: Now,
     pub(super) turn: &'a Turn,
     pub(super) by: &'a Arc<Connection>,
     pub(super) dialect: Dialect,
@@ -166,7 +165,7 @@ impl Heard<'_> {
 
     /// What the world calls the room that is named, if its client is in it.
     pub(super) fn room_in_world(&self) -> Option<String> {
-        let named = self.request.room.as_deref().or(self.rooms.first().map(String::as_str))?;
+        let named = self.request.room.as_ref().or_else(|| self.rooms.first())?;
         let is_it = |key: &String| key == named || key.ends_with(&format!("/{named}"));
         self.state().rooms_of(self.by.id).into_iter().find(is_it)
     }
@@ -190,7 +189,5 @@ impl Heard<'_> {
 /// What a request for an upgrade was.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handshake {
-    pub(super) path: String,
     pub(super) wants_upgrade: bool,
-    pub(super) protocols: Option<String>,
 }

@@ -5,11 +5,12 @@ use std::{thread, time::Duration};
 use protocol::{Ending, Flow, Reason, pusher::auth};
 use serde_json::Value;
 
-use super::{Asks, Heard, Kind, Mutant, State, Take};
+use super::{Asks, Heard, Kind, Mutant, Phase, State, Take, acting};
 use crate::connection::{Connection, Order};
 
 /// For how long everybody waits for one who does not read, at each frame.
 const WAITED: Duration = Duration::from_millis(60);
+const WAITED_BY_HTTP: Duration = Duration::from_millis(300);
 /// For how long a new connection waits for the end of the one before it.
 const NOTICED: Duration = Duration::from_millis(40);
 /// How much of a limit is left of it.
@@ -45,7 +46,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         outlet: Some(|at| {
             let peers = at.state().connections();
             if peers.iter().any(|peer| peer.outbound.lock().is_full()) {
-                thread::sleep(WAITED);
+                // What comes by HTTP comes one after the other anyway.
+                let is_http = at.acting.phase == Phase::Outside;
+                thread::sleep(if is_http { WAITED_BY_HTTP } else { WAITED });
             }
             at.pass();
         }),
@@ -56,7 +59,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ..Mutant::new("slow-unbounded", "keeps everything for one who does not read")
     },
     Mutant {
-        ends: Some(|_, order| if order == Order::Slow { Order::Lost } else { order }),
+        ends: Some(|connection, order| {
+            if order != Order::Slow {
+                return order;
+            }
+            connection.server.mutants.set(&slow(connection.id), "");
+            Order::Lost
+        }),
+        // The others are told the truth.
+        leaves: Some(|turn, reason| {
+            let by = acting::now().by;
+            let is_slow = by.is_some_and(|by| turn.state().note(&slow(by)).is_some());
+            Some(if is_slow { Reason::Slow } else { reason })
+        }),
         ..Mutant::new("slow-killed-silently", "cuts off without a Close who does not read")
     },
     Mutant {
@@ -88,6 +103,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 fn is_going(ending: Ending) -> bool {
     ending.code == Ending::GOING_AWAY.code
+}
+
+fn slow(id: u64) -> String {
+    format!("slow {id}")
 }
 
 fn said_by(id: u64) -> String {

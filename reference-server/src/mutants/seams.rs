@@ -78,7 +78,6 @@ pub(crate) fn received(
     };
     let id = session.id().to_owned();
     let heard = Heard {
-        now,
         turn,
         by,
         dialect: session.dialect(),
@@ -108,12 +107,7 @@ pub(crate) fn leaves(reason: Reason, turn: &Turn) -> Option<Reason> {
 
 /// A request has come.
 pub(crate) fn asked(server: &Server, request: &mut http::Request) -> Handshake {
-    let text = |name: &str| request.header(name).map(|values| values.last().as_str().to_owned());
-    let asked = Handshake {
-        path: request.url().path().to_owned(),
-        wants_upgrade: text("upgrade").is_some(),
-        protocols: text("sec-websocket-protocol"),
-    };
+    let asked = Handshake { wants_upgrade: request.header("upgrade").is_some() };
     if let Some(asks) = server.mutants.mutant().asks {
         asks(&server.mutants, request);
     }
