@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
@@ -337,7 +338,8 @@ impl Span {
 }
 
 /// Which checks run, and how strictly.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChecksPlan {
     /// Every message to every member: exactly once, at least once, at most once, or not judged.
     pub delivery: Delivery,
@@ -366,7 +368,7 @@ pub struct ChecksPlan {
 }
 
 /// What delivery is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Delivery {
     /// Neither lost nor doubled.
     ExactlyOnce,
@@ -379,7 +381,7 @@ pub enum Delivery {
 }
 
 /// What order is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Ordering {
     /// Each sender's messages in the order sent.
     PerSender,
@@ -390,7 +392,7 @@ pub enum Ordering {
 }
 
 /// How often a sender gets its own message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Echo {
     /// Once, in the room's order.
     Once,
@@ -401,7 +403,7 @@ pub enum Echo {
 }
 
 /// How grave a breach is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Level {
     /// The run fails.
     Fail,

@@ -2,6 +2,7 @@
 
 use crate::check::{CheckResult, Deliveries, Finding, Findings};
 use crate::latency::{Held, Measured};
+use crate::log::Kept;
 use crate::observe::Time;
 use crate::verdict::{Exit, Verdict};
 
@@ -139,6 +140,8 @@ pub struct Summary {
     pub late: bool,
     /// What producing the load took.
     pub generator: Generator,
+    /// What came of the log, if one was kept.
+    pub log: Option<Kept>,
 }
 
 impl Summary {

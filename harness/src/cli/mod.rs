@@ -4,6 +4,7 @@ mod check;
 mod conform;
 mod progress;
 mod quick;
+mod report;
 mod run;
 mod serve;
 mod summarize;
@@ -34,6 +35,8 @@ enum Command {
     Quick(quick::Args),
     /// Judge servers requirement by requirement
     Conform(conform::Args),
+    /// Show a run's report again, or judge its log again
+    Report(report::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
     /// Be the reference server
@@ -54,6 +57,7 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Run(args) => run::main(&args).code().into(),
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
+        Command::Report(args) => report::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }

@@ -45,6 +45,8 @@ pub struct Options {
     pub target: bool,
     /// The steps of `refusal` instead of `steps`.
     pub refusal: bool,
+    /// Nobody else has ever been at the run's server: it may have the names of another run.
+    pub alone: bool,
     /// When the run starts, in microseconds since 1970: what makes it different from the last one.
     pub started_us: u64,
 }
@@ -109,7 +111,8 @@ impl Plan {
         let chosen = options.seed.or(file.seed);
         let seed = chosen.unwrap_or_else(|| mix(options.started_us));
         // A seed that was chosen may be chosen again: then only the start tells the runs apart.
-        let identity = mix(seed ^ chosen.map_or(0, |_| mix(options.started_us)));
+        let again = chosen.is_some() && !options.alone;
+        let identity = mix(seed ^ if again { mix(options.started_us) } else { 0 });
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;

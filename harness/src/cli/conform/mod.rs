@@ -1,6 +1,7 @@
 //! `harness conform`: judges servers requirement by requirement, and reports what came of it.
 
 mod log;
+mod logs;
 mod runner;
 mod servers;
 mod subjects;
@@ -13,6 +14,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use self::log::Log;
+use self::logs::Logs;
 use self::runner::{Runner, Unit};
 use self::servers::{Seat, Servers};
 use self::subjects::{Subject, Target, resolve, server_timers, target};
@@ -130,7 +132,9 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let timers = server_timers(args.common.heartbeat, &subjects);
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
-    let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
+    let logs = Logs::new(&place, args.common.log_bytes);
+    let (interrupt, tls) = (&interrupt, &tls);
+    let bench = Bench { seed, capacity, server_args, interrupt, tls, logs: &logs };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
@@ -153,7 +157,7 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let (duration_s, signal) = (begun.elapsed().as_secs_f64(), interrupt.signal());
     drop(servers);
     log.add(Event::Over { duration_s, signal });
-    Ok(finish(log, &place))
+    Ok(finish(log, &place, &logs))
 }
 
 /// The log's name in the report.
@@ -323,7 +327,7 @@ fn is_sane(runner: &Runner<'_>, seat: &Seat) -> bool {
 }
 
 /// Writes the reports, and says what came of it all.
-fn finish(log: Log, place: &Place) -> Exit {
+fn finish(log: Log, place: &Place, logs: &Logs) -> Exit {
     let (events, text) = log.end();
     let results = Results::of(&events);
     let markdown = report::markdown::render(&results);
@@ -336,7 +340,7 @@ fn finish(log: Log, place: &Place) -> Exit {
         // Last, so that a reader who finds it finds all the others, too.
         ("results.json".to_owned(), report::json::render(&results).into_bytes()),
     ];
-    let written = place.write_files(&files, &markdown);
+    let written = logs.end().and_then(|()| place.write_files(&files, &markdown));
     let shown = place.directory().display().to_string();
     let shown = if written.is_ok() { shown.as_str() } else { "-" };
     let (block, last) = (report::text::render(&results), report::text::last_line(&results, shown));

@@ -5,6 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::logs::{CaseLog, Logs};
 use super::subjects::Subject;
 use crate::cli::{run, summarize};
 use crate::conform::event::{Seen, seen};
@@ -25,11 +26,15 @@ pub(super) struct Bench<'a> {
     pub(super) server_args: Vec<String>,
     pub(super) interrupt: &'a Interrupt,
     pub(super) tls: &'a Tls,
+    /// Where the logs of cases go.
+    pub(super) logs: &'a Logs,
 }
 
 /// Which steps, how grave, and where.
 #[derive(Clone, Copy)]
 pub(super) struct Try<'a> {
+    /// The how manieth try of its case; none: of a sanity case, which is tried again and again.
+    pub(super) number: Option<u32>,
     pub(super) id: &'a str,
     pub(super) scenario: &'a Scenario,
     /// The steps by which it shows that the server refuses what it lacks.
@@ -63,6 +68,8 @@ pub(super) struct Tried {
     pub(super) traffic: Traffic,
     pub(super) ended: Vec<Ended>,
     pub(super) stall_ms: u64,
+    /// What its clients did and saw.
+    pub(super) log: Option<CaseLog>,
 }
 
 impl Tried {
@@ -78,6 +85,7 @@ impl Tried {
             traffic: Traffic::default(),
             ended: Vec::new(),
             stall_ms: 0,
+            log: None,
         }
     }
 
@@ -138,7 +146,7 @@ impl Bench<'_> {
         // What a case says of a server of its own stands over what all others are started with.
         let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
         let heartbeat = said.map(|word| word.0).or(it.subject.heartbeat);
-        let mut options = Options::now();
+        let mut options = self.options(it);
         options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
         options.heartbeat = heartbeat;
         options.refusal = it.refusal;
@@ -161,6 +169,8 @@ impl Bench<'_> {
             Place::Shared(url, _) => Some(url),
             Place::Own => None,
         };
+        // Of a sanity case there is no more to be known than that it failed.
+        let log = it.number.and_then(|_| self.logs.begin());
         let mut job = Job {
             plan: &plan,
             target,
@@ -168,6 +178,7 @@ impl Bench<'_> {
             tls: self.tls,
             wait: std::time::Duration::ZERO,
             heartbeat,
+            log: log.as_ref().map(|log| (log.file(), self.logs.bytes())),
             interrupt: self.interrupt,
             say: &|_| {},
             live: &|_| {},
@@ -204,8 +215,23 @@ impl Bench<'_> {
             traffic,
             ended: endings,
             stall_ms: summary.generator.stall_us / 1_000,
+            log,
             duration_ms: 0,
         })
+    }
+
+    /// What makes the names of a try different from those of others at its server. At a server of
+    /// ours nobody but this suite has ever been, so there the same try has the same names again.
+    fn options(&self, it: Try<'_>) -> Options {
+        let number = it.number.filter(|_| it.subject.entry.url.is_empty());
+        let profile = stamp::hash(it.subject.profile.name.as_bytes());
+        match number {
+            Some(number) => {
+                let started_us = u64::from(number) << 32 | u64::from(profile);
+                Options { started_us, ..Options::default() }
+            }
+            None => Options::now(),
+        }
     }
 
     /// Where the server is: asked once, and again when it has been started anew.
