@@ -319,7 +319,11 @@ fn a_report_is_written_whole_and_an_old_one_is_replaced() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["junit.xml", "run.json", "summary.md"], "no debris, nothing stale");
+    assert_eq!(
+        names,
+        ["junit.xml", "run.json", "summary.md", "summary.txt"],
+        "no debris, nothing stale"
+    );
     let written = std::fs::read_to_string(directory.join("run.json")).expect("run.json");
     assert_eq!(written, json::render(&could_not_run()));
 }

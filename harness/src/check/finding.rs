@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::{ClientId, MessageId, RoomId, Time};
 
 /// The kind of a finding. Every finding has exactly one.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each name says it; SENTENCES has the words")]
 pub enum Class {

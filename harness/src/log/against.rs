@@ -56,7 +56,9 @@ impl Account {
                 continue;
             }
             let verdict = check.get("verdict")?.as_str()?.to_owned();
-            account.checks.insert(name.to_owned(), (verdict, check.get("facts")?.as_u64()?, classes));
+            account
+                .checks
+                .insert(name.to_owned(), (verdict, check.get("facts")?.as_u64()?, classes));
             for witness in check.get("witnesses")?.as_array()? {
                 let text = |key: &str| witness.get(key)?.as_str().map(str::to_owned);
                 findings.push(Told {
@@ -124,7 +126,8 @@ impl Rechecked {
     /// Where the log is not whole: what is otherwise in the part that is. What the run found there it
     /// wrote between the lines.
     pub fn differences_so_far(&self) -> Vec<Difference> {
-        if self.wholeness == Wholeness::Whole || self.told.len() >= KEPT || self.found.len() >= KEPT {
+        if self.wholeness == Wholeness::Whole || self.told.len() >= KEPT || self.found.len() >= KEPT
+        {
             return Vec::new();
         }
         let told = self.told.iter().filter_map(Found::finding);
@@ -176,7 +179,8 @@ fn told_of(again: &Rechecked, finding: &Finding) -> Told {
 fn said(of: Option<&(String, u64, BTreeMap<String, u64>)>) -> String {
     let Some((verdict, facts, classes)) = of else { return "nothing".to_owned() };
     let classes: Vec<String> = classes.iter().map(|(class, n)| format!("{n} {class}")).collect();
-    let classes = if classes.is_empty() { String::new() } else { format!(", {}", classes.join(", ")) };
+    let classes =
+        if classes.is_empty() { String::new() } else { format!(", {}", classes.join(", ")) };
     format!("{verdict} ({facts} facts{classes})")
 }
 

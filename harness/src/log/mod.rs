@@ -27,8 +27,8 @@ use crate::observe::{ClientId, MessageId, RoomId, Time};
 use crate::plan::ChecksPlan;
 use crate::verdict::Verdict;
 
-/// The version of the format. Fields of notes may be added within one; whatever else changes is
-/// another.
+/// The version of the format. Whatever changes in it is another: a log is judged as it was meant, or
+/// not at all.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The log's name in a report.

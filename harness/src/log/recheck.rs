@@ -39,8 +39,8 @@ pub struct Rechecked {
     /// The time of the last of them.
     pub at: Time,
     rooms: Vec<String>,
-    /// Who speaks, by voice.
-    voices: Vec<ClientId>,
+    /// By voice, who speaks and how often he has.
+    voices: Vec<(ClientId, u32)>,
 }
 
 /// Judges a log again.
@@ -79,10 +79,14 @@ pub fn recheck(input: impl BufRead) -> Result<Rechecked, Unreadable> {
             Line::Seen(seen) => {
                 again.judged += 1;
                 again.at = seen.at;
-                if let What::Sending { message, .. } = seen.what
-                    && message.voice.0 as usize == again.voices.len()
-                {
-                    again.voices.push(seen.client);
+                if let What::Sending { message, .. } = seen.what {
+                    let place = message.voice.0 as usize;
+                    if place == again.voices.len() {
+                        again.voices.push((seen.client, 0));
+                    }
+                    if let Some((_, said)) = again.voices.get_mut(place) {
+                        *said += 1;
+                    }
                 }
                 judge.observe(&seen);
                 again.take(&judge, seen.client);
@@ -123,8 +127,9 @@ impl Rechecked {
     pub(super) fn named(&self, finding: &Finding) -> Finding {
         let mut finding = finding.clone();
         let sender = finding.message.and_then(|message| {
-            let voice = self.voices.get(message.voice.0 as usize)?;
-            Some((message.seq, self.head.clients.get(voice.0 as usize)?))
+            let (client, said) = self.voices.get(message.voice.0 as usize)?;
+            let name = self.head.clients.get(client.0 as usize)?;
+            (message.seq < *said).then_some((message.seq, name))
         });
         if let Some((seq, sender)) = sender {
             finding.name_message(seq, sender);

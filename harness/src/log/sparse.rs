@@ -2,38 +2,67 @@
 
 use std::collections::VecDeque;
 
-use super::Found;
+use super::{Found, line};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, What};
 
 /// So many observations before a finding, and so many after it, are looked through for what concerns
 /// it: who saw it, the message that it is about, or, where it names neither, its room.
 pub const WINDOW: usize = 16_384;
 
-/// What was seen last, and what is looked for.
-#[derive(Debug, Default)]
+/// What was seen last, what is looked for, and how much of either may still be written.
+#[derive(Debug)]
 pub(super) struct Sparse {
     recent: VecDeque<Observation>,
     watches: Vec<Watch>,
     seen: u64,
+    /// Bytes for what clients do.
+    for_deeds: u64,
+    /// Bytes for what concerns findings.
+    for_findings: u64,
 }
 
 /// What concerns a finding.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Watch {
     client: Option<ClientId>,
     room: Option<RoomId>,
     message: Option<MessageId>,
+    /// The number of the last observation that is looked at for it.
     until: u64,
+    /// Bytes for what concerns it and is not about its message, so that something is left to others.
+    bytes: u64,
 }
 
 impl Sparse {
-    /// Gives the observation back if it is to be written now.
-    pub(super) fn seen(&mut self, seen: Observation) -> Option<Observation> {
+    /// A log that was kept whole up to so many bytes may have half as many more.
+    pub(super) fn after(whole: u64) -> Self {
+        let (recent, watches, share) = (VecDeque::new(), Vec::new(), whole / 4);
+        Self { recent, watches, seen: 0, for_deeds: share, for_findings: share }
+    }
+
+    /// An observation; the line, if it is to be written now.
+    pub(super) fn seen(&mut self, seen: Observation) -> Option<Vec<u8>> {
         self.seen += 1;
         let now = self.seen;
         self.watches.retain(|watch| watch.until >= now);
-        if is_deed(&seen.what) || self.watches.iter().any(|watch| watch.concerns(&seen)) {
-            return Some(seen);
+        if self.for_findings > 0 {
+            let about = self.watches.iter().any(|watch| watch.is_about(&seen));
+            let rest = |watch: &&mut Watch| watch.bytes > 0 && watch.concerns(&seen);
+            let concerned = self.watches.iter_mut().find(rest);
+            if about || concerned.is_some() {
+                let line = encoded(&seen);
+                let size = line.len() as u64;
+                self.for_findings = self.for_findings.saturating_sub(size);
+                if let Some(watch) = concerned.filter(|_| !about) {
+                    watch.bytes = watch.bytes.saturating_sub(size);
+                }
+                return Some(line);
+            }
+        }
+        if self.for_deeds > 0 && is_deed(&seen.what) {
+            let line = encoded(&seen);
+            self.for_deeds = self.for_deeds.saturating_sub(line.len() as u64);
+            return Some(line);
         }
         if self.recent.len() >= WINDOW {
             self.recent.pop_front();
@@ -42,20 +71,35 @@ impl Sparse {
         None
     }
 
-    /// Something was found: what is to be written of what was seen before it.
-    pub(super) fn found(&mut self, found: &Found) -> Vec<Observation> {
+    /// Something was found: the lines of what was seen before it. What is about its message comes
+    /// first, then what is nearest.
+    pub(super) fn found(&mut self, found: &Found) -> Vec<Vec<u8>> {
         let Found { client, room, message, .. } = *found;
-        let watch = Watch { client, room, message, until: self.seen + WINDOW as u64 };
-        let known = self.watches.iter_mut().find(|known| known.is_like(&watch));
-        match known {
-            Some(known) => known.until = watch.until,
+        let until = self.seen + WINDOW as u64;
+        let bytes = self.for_findings / 4;
+        let watch = Watch { client, room, message, until, bytes };
+        let recent = std::mem::take(&mut self.recent);
+        let (concerned, others): (VecDeque<_>, _) =
+            recent.into_iter().partition(|seen| watch.is_about(seen) || watch.concerns(seen));
+        self.recent = others;
+        let mut rest = watch.bytes;
+        let mut lines = Vec::new();
+        for seen in concerned.iter().rev() {
+            let line = encoded(seen);
+            let size = line.len() as u64;
+            let fits = if watch.is_about(seen) { self.for_findings > 0 } else { rest >= size };
+            if fits {
+                rest = rest.saturating_sub(size);
+                self.for_findings = self.for_findings.saturating_sub(size);
+                lines.push(line);
+            }
+        }
+        lines.reverse();
+        match self.watches.iter_mut().find(|known| known.is_like(&watch)) {
+            Some(known) => known.until = until,
             None => self.watches.push(watch),
         }
-        let recent = std::mem::take(&mut self.recent);
-        let (concerned, others): (Vec<_>, _) =
-            recent.into_iter().partition(|seen| watch.concerns(seen));
-        self.recent = others.into();
-        concerned
+        lines
     }
 }
 
@@ -65,13 +109,23 @@ impl Watch {
         of(self) == of(other)
     }
 
-    fn concerns(&self, seen: &Observation) -> bool {
-        if self.client.is_none() && self.message.is_none() {
-            return self.room.is_some() && room_of(&seen.what) == self.room;
-        }
-        self.client == Some(seen.client)
-            || (self.message.is_some() && message_of(&seen.what) == self.message)
+    fn is_about(&self, seen: &Observation) -> bool {
+        self.message.is_some() && message_of(&seen.what) == self.message
     }
+
+    fn concerns(&self, seen: &Observation) -> bool {
+        match (self.client, self.message) {
+            (Some(client), _) => client == seen.client,
+            (None, Some(_)) => false,
+            (None, None) => self.room.is_some() && room_of(&seen.what) == self.room,
+        }
+    }
+}
+
+fn encoded(seen: &Observation) -> Vec<u8> {
+    let mut line = Vec::new();
+    line::put(seen, &mut line);
+    line
 }
 
 /// What a client did, and what happened to it alone; the rest comes as often as there are members.

@@ -104,33 +104,24 @@ impl Writer {
             return;
         };
         match sparse.seen(seen) {
-            Some(seen) => self.keep(&seen),
+            Some(line) => self.put(|out| out.extend_from_slice(&line)),
             None => self.left_out += 1,
-        }
-    }
-
-    /// An observation of a log that is not whole. There is an end to that, too.
-    fn keep(&mut self, seen: &Observation) {
-        if self.bytes >= self.whole_up_to + self.whole_up_to / 2 {
-            self.left_out += 1;
-        } else {
-            self.put(|out| line::put(seen, out));
         }
     }
 
     /// Something was found: what was seen before it and was not written.
     fn before(&mut self, found: &Found) {
         let before = self.sparse.as_mut().map(|(_, sparse)| sparse.found(found));
-        for seen in before.into_iter().flatten() {
+        for line in before.into_iter().flatten() {
             self.left_out -= 1;
-            self.keep(&seen);
+            self.put(|out| out.extend_from_slice(&line));
         }
     }
 
     fn be_sparse(&mut self, why: String) {
         if self.sparse.is_none() {
             self.note(&Note::Sparse { why: why.clone() });
-            self.sparse = Some((why, Sparse::default()));
+            self.sparse = Some((why, Sparse::after(self.whole_up_to)));
         }
     }
 

@@ -207,8 +207,15 @@ impl<'a> Runner<'a> {
         let place = if unit.has_own_server() { Place::Own } else { unit.seat.place(&url) };
         let (id, level, subject) = (unit.id, unit.level, &unit.seat.subject);
         let number = Some(unit.tries);
-        let mut tried =
-            self.servers.bench.attempt(Try { number, id, scenario, refusal, level, subject, place });
+        let mut tried = self.servers.bench.attempt(Try {
+            number,
+            id,
+            scenario,
+            refusal,
+            level,
+            subject,
+            place,
+        });
         if tried.interrupted {
             self.leave_out(unit, INTERRUPTED);
             return None;
