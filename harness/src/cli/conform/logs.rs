@@ -71,7 +71,7 @@ impl Logs {
     }
 
     /// Keeps a log as that of a case; says where in the report it lies.
-    pub(super) fn keep(&self, log: CaseLog, case: &str) -> Option<String> {
+    pub(super) fn keep(&self, log: &CaseLog, case: &str) -> Option<String> {
         let stem = case.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ".");
         let number = self.kept.fetch_add(1, Ordering::Relaxed);
         // A case may fail at several targets.

@@ -146,10 +146,7 @@ impl Bench<'_> {
         // What a case says of a server of its own stands over what all others are started with.
         let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
         let heartbeat = said.map(|word| word.0).or(it.subject.heartbeat);
-        let mut options = self.options(it);
-        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
-        options.heartbeat = heartbeat;
-        options.refusal = it.refusal;
+        let options = Options { heartbeat, ..self.options(it) };
         let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
         let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
             Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {
@@ -220,18 +217,17 @@ impl Bench<'_> {
         })
     }
 
-    /// What makes the names of a try different from those of others at its server. At a server of
-    /// ours nobody but this suite has ever been, so there the same try has the same names again.
+    /// What a try chooses follows from its case and the seed, and so do its names at a server of
+    /// ours: nobody but this suite has ever been there. At any other a second suite must not meet
+    /// those of the first, and a sanity case not itself.
     fn options(&self, it: Try<'_>) -> Options {
-        let number = it.number.filter(|_| it.subject.entry.url.is_empty());
+        let seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
+        let now = Options { seed, refusal: it.refusal, ..Options::now() };
+        let Some(number) = it.number.filter(|_| it.subject.entry.url.is_empty()) else {
+            return now;
+        };
         let profile = stamp::hash(it.subject.profile.name.as_bytes());
-        match number {
-            Some(number) => {
-                let started_us = u64::from(number) << 32 | u64::from(profile);
-                Options { started_us, ..Options::default() }
-            }
-            None => Options::now(),
-        }
+        Options { started_us: u64::from(number) << 32 | u64::from(profile), ..now }
     }
 
     /// Where the server is: asked once, and again when it has been started anew.
