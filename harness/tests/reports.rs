@@ -350,7 +350,9 @@ fn a_log_that_was_begun_is_in_its_place_before_the_report_is() {
     assert_eq!(std::fs::read_to_string(base.path().join("log.ndjson")).expect("new"), "");
     let told: Value = serde_json::from_str(&json::render(&summary)).expect("JSON");
     assert_eq!((&told["log"]["whole"], &told["log"]["left_out"]), (&false.into(), &3.into()));
-    assert!(text::render(&summary).ends_with("  log         not whole: the log ends early: no space\n"));
+    assert!(
+        text::render(&summary).ends_with("  log         not whole: the log ends early: no space\n")
+    );
     place.write(&passed()).expect("written");
     assert!(names().is_empty(), "that of another run does not stay");
 }

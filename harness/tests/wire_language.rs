@@ -328,6 +328,8 @@ const HEADS: &[(&str, &[&str])] = &[
     ("ignore: [\"Ping\", { a: $x }]", &[]),
     ("own_server: true\nserver: { args: [--data, $scratch/x, --name, $run] }", &[]),
     ("alone: true", &[]),
+    ("class: auth", &[]),
+    ("class: author", &["2:8: no finding is of the class `author` (did you mean `auth`?)"]),
     (
         "refusal: [{ as: a, opn: {} }]",
         &["2:20: no key is called `opn` here (did you mean `open`?)"],

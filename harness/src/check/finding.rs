@@ -92,6 +92,11 @@ impl Class {
     pub fn as_str(self) -> &'static str {
         CLASSES.iter().find(|(class, ..)| *class == self).map_or("", |(_, word, _)| word)
     }
+
+    /// The class of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        CLASSES.iter().find(|(_, known, _)| *known == word).map(|(class, ..)| *class)
+    }
 }
 
 impl fmt::Display for Class {

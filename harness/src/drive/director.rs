@@ -293,6 +293,7 @@ impl Director<'_> {
         detail: impl AsRef<str>,
     ) -> Failed {
         let now = self.shared.now();
+        let class = self.plan.called(place, class);
         self.shared.lock().books.step_failed(now, client, place, class, detail.as_ref());
         Failed
     }

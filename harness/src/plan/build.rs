@@ -120,6 +120,7 @@ impl Plan {
         let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
         let clients = clients(&own, &groups).map_err(problems)?;
         let below = needs::is_below(steps);
+        let classes = timeline::classes(&scenario.source.text, file, steps);
         let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
         needs::leave_out(&mut steps, &dialect);
         let mut plan = Self {
@@ -133,6 +134,7 @@ impl Plan {
             clients,
             groups,
             steps,
+            classes,
             checks: checks(file),
             thresholds: thresholds(file),
             server: ServerSetup {

@@ -32,6 +32,8 @@ pub(crate) struct File {
     pub(crate) options: Keyed<At<OneOrList>>,
     #[serde(default)]
     pub(crate) traffic: Traffic,
+    /// What a breach of any of its steps is called.
+    pub(crate) class: Option<At<String>>,
     #[serde(default)]
     pub(crate) alone: bool,
     #[serde(default)]

@@ -24,6 +24,7 @@ macro_rules! step {
             #[serde(rename = "as")]
             pub(crate) who: Option<At<String>>,
             pub(crate) note: Option<String>,
+            pub(crate) class: Option<At<String>>,
             pub(crate) within: Option<At<Span>>,
             pub(crate) every: Option<At<Rate>>,
             pub(crate) refused: Option<At<String>>,

@@ -43,6 +43,7 @@ impl Linter<'_> {
         };
         let who = step.who.as_ref().map(|who| who.as_str()).or(around.who);
         self.needs(&step.needs);
+        self.class(step.class.as_ref());
         self.actor(step, action, *place, who);
         self.modifiers(step, action, *place, around);
         self.action(step, who.unwrap_or(""), around);
