@@ -54,6 +54,7 @@ impl Writer {
 
     /// Writes until the run is over.
     pub(super) fn write(mut self, queue: &Queue) -> Kept {
+        self.flush();
         while let Some(Batch { items, lost, .. }) = queue.pop() {
             items.into_iter().for_each(|item| self.item(item));
             if lost > 0 {

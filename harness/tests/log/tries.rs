@@ -144,14 +144,19 @@ fn the_log_of_an_interrupted_run_has_all_that_was_seen_until_then() {
 #[test]
 fn a_run_that_is_killed_leaves_what_was_written_until_then() {
     let server = Server::start(&[]);
-    let running = long().args(&["--target", &server.url()]).start();
+    let call = long().args(&["--target", &server.url()]);
+    let directory = call.report_path();
+    let running = call.start();
     flows(&server);
+    let left = || {
+        let left = names_in(&directory).into_iter().find(|name| name.starts_with(".log.ndjson."));
+        directory.join(left.expect("the log so far"))
+    };
+    until("the log grows", || std::fs::metadata(left()).is_ok_and(|it| it.len() > 8_000));
     running.signal(Signal::SIGKILL);
     let ran = running.end();
     assert_eq!(ran.code, None, "{ran}");
-    let directory = ran.report.path().join("report");
-    let left = names_in(&directory).into_iter().find(|name| name.starts_with(".log.ndjson."));
-    let left = directory.join(left.expect("the log so far"));
+    let left = left();
     let rechecked = Call::new(&["report", left.to_str().expect("UTF-8"), "--recheck"]).end();
     assert_eq!(rechecked.code, Some(4), "{rechecked}");
     assert!(rechecked.out.contains("the log ends before the run did"), "{rechecked}");
