@@ -345,7 +345,7 @@ fn a_log_that_was_begun_is_in_its_place_before_the_report_is() {
     summary.log = Some(Kept { bytes, observations: 9, left_out: 3, why });
     drop(place.begin("log.ndjson").expect("a file"));
     std::fs::write(base.path().join("log.ndjson"), "an old one").expect("written");
-    place.write(&summary).expect("written");
+    place.write_with_log(&mut summary).expect("written");
     assert_eq!(names(), ["log.ndjson"]);
     assert_eq!(std::fs::read_to_string(base.path().join("log.ndjson")).expect("new"), "");
     let told: Value = serde_json::from_str(&json::render(&summary)).expect("JSON");
@@ -353,7 +353,10 @@ fn a_log_that_was_begun_is_in_its_place_before_the_report_is() {
     assert!(
         text::render(&summary).ends_with("  log         not whole: the log ends early: no space\n")
     );
-    place.write(&passed()).expect("written");
+    place.write_with_log(&mut summary).expect("the report is there, at least");
+    let why = summary.log.take().and_then(|log| log.why).expect("no second one was begun");
+    assert!(why.contains("cannot be put in its place"), "{why}");
+    place.write_with_log(&mut summary).expect("written");
     assert!(names().is_empty(), "that of another run does not stay");
 }
 

@@ -226,7 +226,7 @@ impl Runner<'_> {
             }
         };
         summary.interrupted = self.interrupt.signal().map(stopped_by);
-        Some(self.report(&summary, &place))
+        Some(self.report(&mut summary, &place))
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
@@ -254,8 +254,8 @@ impl Runner<'_> {
         }
     }
 
-    fn report(&self, summary: &Summary, place: &Place) -> Exit {
-        let written = place.write(summary);
+    fn report(&self, summary: &mut Summary, place: &Place) -> Exit {
+        let written = place.write_with_log(summary);
         let shown = place.directory().display().to_string();
         super::print(&format!(
             "{}{}\n",

@@ -63,26 +63,29 @@ impl Place {
         &self.directory
     }
 
-    /// Writes all formats of a run. Its log, if one was begun, goes into its place before them.
-    pub fn write(&self, summary: &Summary) -> Result<(), WriteError> {
-        let log = summary.log.is_some().then(|| self.keep(log::FILE));
-        let written = self.write_formats(summary);
-        if summary.log.is_none() && written.is_ok() {
-            // That of an earlier report, or of a run that could not be.
-            self.discard(log::FILE);
+    /// Puts a run's log in its place, if one was begun, and writes all formats. A report is worth more
+    /// than a log that has filled the disk.
+    pub fn write_with_log(&self, summary: &mut Summary) -> Result<(), WriteError> {
+        if let Some(kept) = &mut summary.log
+            && let Err(error) = self.keep(log::FILE)
+        {
+            kept.why = Some(format!("the log cannot be put in its place: {error}"));
         }
-        match (written, log) {
-            // A report is worth more than a log that has filled the disk.
-            (Err(error), Some(_)) if error.is_full() => {
+        match (self.write(summary), &mut summary.log) {
+            (Err(error), Some(kept)) if error.is_full() => {
                 self.discard(log::FILE);
-                self.write_formats(summary)
+                kept.why = Some("the log had filled the disk, and was removed".to_owned());
+                self.write(summary)
             }
-            (Ok(()), Some(Err(error))) => Err(self.error(error)),
             (written, _) => written,
         }
     }
 
-    fn write_formats(&self, summary: &Summary) -> Result<(), WriteError> {
+    /// Writes all formats of a run. Without a log of its own, none stays: it would be another's.
+    pub fn write(&self, summary: &Summary) -> Result<(), WriteError> {
+        if summary.log.is_none() {
+            self.discard(log::FILE);
+        }
         let mut files = hdr::files(summary);
         let markdown = markdown::render(summary);
         files.push(("summary.txt".to_owned(), text::render(summary).into_bytes()));
