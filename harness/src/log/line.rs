@@ -173,7 +173,10 @@ impl Field for Person {
     fn take(value: &Value) -> Option<Self> {
         let mut fields = Fields::of(value)?;
         let who = fields.next()?;
-        let state = fields.0.next().map(|state| Arc::new(state.clone()));
+        let state = match fields.0.next() {
+            Some(state) => Some(Field::take(state)?),
+            None => None,
+        };
         fields.end()?;
         Some(Self { who, state })
     }
@@ -254,13 +257,29 @@ impl Field for Arc<str> {
     }
 }
 
+/// A value that is nested so deep that a line around it could not be read stands there as a text, and
+/// so does one that looks like that.
+const DEEP: usize = 64;
+/// The key of that text.
+const AS_TEXT: &str = "$json";
+
 impl Field for Arc<Value> {
     fn put(&self, out: &mut Vec<u8>) {
-        serde_json::to_writer(out, &**self).expect("a value is JSON, and a Vec takes everything");
+        const NEVER: &str = "a value is JSON, and a Vec takes everything";
+        let alike = self.as_object().is_some_and(|it| it.len() == 1 && it.contains_key(AS_TEXT));
+        if alike || is_deeper(self, DEEP) {
+            let text = serde_json::json!({ AS_TEXT: self.to_string() });
+            return serde_json::to_writer(out, &text).expect(NEVER);
+        }
+        serde_json::to_writer(out, &**self).expect(NEVER);
     }
 
     fn take(value: &Value) -> Option<Self> {
-        Some(Self::new(value.clone()))
+        let fields = value.as_object().filter(|fields| fields.len() == 1);
+        match fields.and_then(|fields| fields.get(AS_TEXT)) {
+            Some(text) => serde_json::from_str(text.as_str()?).ok().map(Self::new),
+            None => Some(Self::new(value.clone())),
+        }
     }
 
     fn conceal(&mut self, hide: &Hide<'_>) -> bool {
@@ -270,6 +289,15 @@ impl Field for Arc<Value> {
             *self = Self::new(hidden);
         }
         any
+    }
+}
+
+fn is_deeper(value: &Value, than: usize) -> bool {
+    let Some(less) = than.checked_sub(1) else { return true };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, less)),
+        Value::Object(fields) => fields.values().any(|item| is_deeper(item, less)),
+        _ => false,
     }
 }
 

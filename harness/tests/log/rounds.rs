@@ -11,7 +11,7 @@ use harness::observe::{
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::kept::{PLENTY, Page, head, read};
 use super::world::plan;
@@ -38,6 +38,8 @@ fn value() -> impl Strategy<Value = Arc<Value>> {
         // Halves are exact, however they are written.
         any::<i32>().prop_map(|n| Value::from(f64::from(n) / 2.0)),
         text().prop_map(|text| Value::from(&*text)),
+        (60_usize..120).prop_map(|deep| (0..deep).fold(Value::Null, |it, _| json!([it]))),
+        text().prop_map(|text| json!({ "$json": &*text })),
     ];
     let inner = |inner: BoxedStrategy<Value>| {
         prop_oneof![
