@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub use self::endings::Endings;
 use self::logged::Logged;
-use self::secrets::Secrets;
+pub(crate) use self::secrets::Secrets;
 use self::strangers::Strangers;
 pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::check::Class;
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::proxy::Rule;
 use crate::scenario::Scenario;
 
 pub(crate) use build::mix;
@@ -24,8 +25,9 @@ pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{
-    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, Faults, FramePlan, FramesPattern,
+    HttpPlan, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses,
+    TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
@@ -66,6 +68,28 @@ pub struct Plan {
     pub ignore: Vec<Value>,
     /// With less seen than this the run is inconclusive.
     pub traffic: Minimum,
+    /// At the end, gives up what is owed when nothing of it has come for so long; none: not before
+    /// the end of the time that the scenario gives it.
+    pub patience: Option<Duration>,
+}
+
+impl Plan {
+    /// All rules about the network that its timeline ever sets.
+    pub fn network(&self) -> impl Iterator<Item = &Rule> {
+        self.steps.iter().flat_map(Step::network)
+    }
+}
+
+impl Step {
+    fn network(&self) -> Vec<&Rule> {
+        match &self.action {
+            Action::Network(rules) => rules.iter().collect(),
+            Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+                steps.iter().flat_map(Self::network).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Where a scenario came from.
@@ -217,6 +241,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// These faults of the network befall frames from now on, and no others.
+    Network(Vec<Rule>),
     /// Nothing: servers of this kind lack what the step needs. Why.
     LeftOut(String),
 }
@@ -389,6 +415,7 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::Network(_) => "network",
             Self::LeftOut(_) => "left out",
         }
     }

@@ -2,6 +2,7 @@
 //! every fault.
 
 mod crowd;
+mod oracle;
 mod tables;
 mod world;
 
@@ -81,7 +82,8 @@ proptest! {
         let fault = Fault::None;
         let speakers = clients.saturating_sub(silent).max(1);
         let shape = Shape {
-            ordering, echo, clients, speakers, rooms, steps, confirmed, acks, lag, recovers, fault,
+            ordering, echo, clients, speakers, rooms, steps, confirmed, acks, lag, recovers,
+            refuses: false, stalls: false, roams: false, tick: 10, fault,
         };
         let outcome = judged(&shape, seed).expect("a history without a fault can be played");
         prop_assert!(outcome.classes.is_empty(), "{:?} {}", shape, outcome.told);
@@ -128,6 +130,10 @@ fn every_fault_gets_its_class() {
                 acks: true,
                 lag: 6,
                 recovers: false,
+                refuses: false,
+                stalls: false,
+                roams: false,
+                tick: 10,
                 fault,
             };
             check_fault(&shape, expected, also);

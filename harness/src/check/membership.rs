@@ -14,12 +14,15 @@ use crate::plan::ChecksPlan;
 
 /// Doubtful sights kept until the end.
 const DOUBTS_MAX: usize = 10_000;
+/// Lives of a room whose views are kept.
+const LIVES_KEPT: usize = 8;
 
 /// Judges notices, lists and views.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     rooms: HashMap<RoomId, Room, Mix>,
-    joining: HashMap<ClientId, Vec<Option<RoomId>>, Mix>,
+    /// Who has asked to enter which room, if it could name it, and when.
+    joining: HashMap<ClientId, Vec<(Option<RoomId>, u64)>, Mix>,
     connections: HashMap<Arc<str>, ClientId>,
     owners: HashMap<ClientId, Arc<str>, Mix>,
     stuck: BTreeSet<ClientId>,
@@ -40,10 +43,11 @@ struct Doubt {
 struct Room {
     stays: BTreeMap<ClientId, Stay>,
     seen: HashMap<ClientId, Sight, Mix>,
-    /// What the members at each view are, by its number.
-    views: HashMap<u64, u64, Mix>,
+    /// The lives of the room that there were.
+    lives: Vec<Option<Arc<str>>>,
+    /// What the members at each view are, by the life and the view's number.
+    views: HashMap<(usize, u64), u64, Mix>,
     hidden: bool,
-    epoch: Option<Arc<str>>,
     ids: HashMap<Arc<str>, ClientId>,
 }
 
@@ -84,6 +88,8 @@ struct Sight {
     /// How often it was told of each that it left.
     left: BTreeMap<ClientId, u32>,
     view: Option<u64>,
+    /// Who is on its way out of one life may still hear of it when the next has begun.
+    life: usize,
     inside: bool,
 }
 
@@ -92,11 +98,16 @@ fn sum_of(who: ClientId) -> u64 {
 }
 
 impl Sight {
-    fn add(&mut self, who: ClientId) -> bool {
+    /// Says whether it was not there. Only who may be there with an old connection counts twice:
+    /// one who is announced twice leaves but once.
+    fn add(&mut self, who: ClientId, rough: bool) -> bool {
         let times = self.present.entry(who).or_default();
-        *times += 1;
-        self.sum = self.sum.wrapping_add(sum_of(who));
-        *times == 1
+        let new = *times == 0;
+        if new || rough {
+            *times += 1;
+            self.sum = self.sum.wrapping_add(sum_of(who));
+        }
+        new
     }
 
     fn remove(&mut self, who: ClientId) -> bool {
@@ -121,16 +132,18 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
         };
         let asked = self.joining.entry(client).or_default();
-        let request = asked.iter().position(|room| room.is_none_or(|room| room == entry.room));
-        match request {
-            Some(request) => drop(asked.remove(request)),
-            None => found.push(say(Class::Admission, "it is in a room that it did not ask for")),
+        let request = asked.iter().position(|(room, _)| room.is_none_or(|room| room == entry.room));
+        let request = request.map(|request| asked.remove(request));
+        if request.is_none() {
+            found.push(say(Class::Admission, "it is in a room that it did not ask for"));
         }
         let clock = self.clock;
         let room = self.rooms.entry(entry.room).or_default();
-        if room.epoch != entry.epoch {
-            room.epoch.clone_from(&entry.epoch);
-            room.views.clear();
+        if !room.lives.contains(&entry.epoch) {
+            room.lives.push(entry.epoch.clone());
+            // Nobody can be that late.
+            let newest = room.lives.len();
+            room.views.retain(|(life, _), _| *life + LIVES_KEPT > newest);
         }
         if let Some(you) = &entry.you {
             let owner = room.ids.insert(Arc::clone(you), client);
@@ -142,9 +155,16 @@ impl Membership {
         }
         room.hidden |= !entry.full;
         let stay = room.stays.entry(client).or_default();
-        let asked = if request.is_some() { stay.asked } else { clock };
+        let asked = match request {
+            Some((Some(_), _)) => stay.asked,
+            // Which room it is about only the answer said.
+            Some((None, when)) => stay.asked.max(when),
+            None => clock,
+        };
         let entered = entry.confirmed.then_some((clock, at));
-        let Stay { rough, before, .. } = *stay;
+        let Stay { rough, .. } = *stay;
+        // Where no leave is confirmed, who enters again has left before.
+        let before = stay.before + u32::from(stay.leaving && stay.ended.is_none());
         *stay = Stay { asked, entered, full: entry.full, rough, before, ..Stay::default() };
         if entry.full {
             self.sees(at, client, entry, asked, found);
@@ -166,7 +186,8 @@ impl Membership {
         let Some(room) = self.rooms.get_mut(&entry.room) else { return };
         let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
         sight.listed = entry.members.is_some();
-        sight.add(client);
+        sight.life = room.lives.iter().position(|life| *life == entry.epoch).unwrap_or_default();
+        sight.add(client, false);
         let list = entry.members.as_deref().unwrap_or_default();
         let say = |class, detail: &str| {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
@@ -174,12 +195,13 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            let again = match who == client {
-                true => std::mem::replace(&mut own, true) && !sight.add(who),
-                false => !sight.add(who),
-            };
             // Its old connection may not be given up yet.
-            if again && !room.stays.get(&who).is_some_and(|stay| stay.rough) {
+            let rough = room.stays.get(&who).is_some_and(|stay| stay.rough);
+            let again = match who == client {
+                true => std::mem::replace(&mut own, true) && !sight.add(who, rough),
+                false => !sight.add(who, rough),
+            };
+            if again && !rough {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
@@ -242,7 +264,7 @@ impl Membership {
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
                 (true, Some(stay)) => {
-                    if !sight.add(who) && !stay.rough {
+                    if !sight.add(who, stay.rough) && !stay.rough {
                         found.push(say(Class::Notice, "told twice that somebody came"));
                     }
                 }
@@ -287,7 +309,7 @@ impl Membership {
         }
         sight.view = Some(view);
         let sum = sight.sum;
-        if sight.listed && *room.views.entry(view).or_insert(sum) != sum {
+        if sight.listed && *room.views.entry((sight.life, view)).or_insert(sum) != sum {
             found.push(say(&format!("members disagree on view {view}")));
         }
     }
@@ -296,7 +318,8 @@ impl Membership {
     /// be told of it before its own answer is read.
     fn may_have_come(&mut self, room: RoomId, who: &Who) {
         let Who::Client(who) = who else { return };
-        let asked = self.joining.get(who).is_some_and(|asked| asked.contains(&None));
+        let asked =
+            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.0.is_none()));
         if asked && let Some(room) = self.rooms.get_mut(&room) {
             let asked = self.clock;
             room.stays.entry(*who).or_insert_with(|| Stay { asked, ..Stay::default() });
@@ -369,7 +392,7 @@ impl Check for Membership {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Joining { room, .. } => {
-                self.joining.entry(client).or_default().push(*room);
+                self.joining.entry(client).or_default().push((*room, self.clock));
                 if let Some(room) = room {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
@@ -382,7 +405,9 @@ impl Check for Membership {
             }
             What::Refused { room, .. } => {
                 let asked = self.joining.entry(client).or_default();
-                if let Some(at) = asked.iter().position(|asked| asked == room || room.is_none()) {
+                if let Some(at) =
+                    asked.iter().position(|(asked, _)| asked == room || room.is_none())
+                {
                     asked.remove(at);
                 }
             }

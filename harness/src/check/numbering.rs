@@ -2,12 +2,13 @@
 //! everywhere: the check `numbering`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::numbered::{Mix, mix};
 use super::{Check, Class, End, Finding, Findings, NUMBERING, Profile, hash_value};
-use crate::observe::{ClientId, MessageId, Observation, RoomId, Time, What};
+use crate::observe::{ClientId, Entry, MessageId, Observation, RoomId, Time, What};
 use crate::plan::ChecksPlan;
 
 /// Gaps kept for one member; what is beyond is one gap more or less.
@@ -16,23 +17,38 @@ const GAPS_MAX: usize = 10_000;
 /// Judges the numbers of room events.
 #[derive(Debug, Default)]
 pub(super) struct Numbering {
-    rooms: HashMap<RoomId, Log>,
+    /// Which life of a room has which log, and which was the last to begin.
+    lives: HashMap<(RoomId, Option<Arc<str>>), usize>,
+    newest: HashMap<RoomId, usize, Mix>,
+    logs: Vec<Log>,
     places: HashMap<(ClientId, RoomId), Place, Mix>,
     /// Where each voice speaks.
     voices: HashMap<u32, RoomId, Mix>,
     judged: u64,
 }
 
-/// One life of a room: what stands at each number, as a hash.
+/// One life of a room: what stands at each number, as a hash. Who is on its way out of a life may
+/// still read of it when the next has begun.
 #[derive(Debug, Default)]
 struct Log {
-    epoch: Option<std::sync::Arc<str>>,
     events: HashMap<u64, u64, Mix>,
+    inside: u32,
+    over: bool,
+}
+
+impl Log {
+    /// Nobody will ask for what nobody can read of any more.
+    fn forget(&mut self) {
+        if self.over && self.inside == 0 {
+            self.events = HashMap::default();
+        }
+    }
 }
 
 /// How far one member has got.
 #[derive(Debug)]
 struct Place {
+    log: usize,
     next: Option<u64>,
     missing: BTreeSet<u64>,
     inside: bool,
@@ -56,18 +72,22 @@ impl Numbering {
             Some(Finding::new(NUMBERING, class, at, detail).client(client).room(room))
         };
         let place = self.places.get_mut(&(client, room)).filter(|place| place.inside)?;
-        let log = self.rooms.entry(room).or_default();
-        if *log.events.entry(number).or_insert(hash) != hash {
-            return say(Class::Disorder, format!("number {number} is two different events"));
-        }
+        let events = &mut self.logs.get_mut(place.log)?.events;
+        let other = *events.entry(number).or_insert(hash) != hash;
         let next = *place.next.get_or_insert(number);
+        let late = place.missing.remove(&number);
         if number >= next {
             place.next = Some(number + 1);
             let room_left = GAPS_MAX.saturating_sub(place.missing.len());
             place.missing.extend((next..number).take(room_left));
+        }
+        if other {
+            return say(Class::Disorder, format!("number {number} is two different events"));
+        }
+        if number >= next {
             return None;
         }
-        if place.missing.remove(&number) {
+        if late {
             return say(Class::Disorder, format!("number {number} came after a later one"));
         }
         say(Class::Duplicate, format!("number {number} came again"))
@@ -78,7 +98,8 @@ impl Numbering {
         self.judged += 1;
         let room = *self.voices.get(&id.voice.0)?;
         let hash = message_hash(id);
-        let log = self.rooms.entry(room).or_default();
+        let place = self.places.get(&(seen.client, room)).filter(|place| place.inside)?;
+        let log = self.logs.get_mut(place.log)?;
         let wrong = *log.events.entry(number).or_insert(hash) != hash;
         let detail = format!("it was confirmed as number {number}, which is another event");
         let finding = Finding::new(NUMBERING, Class::Reply, seen.at, detail).client(seen.client);
@@ -87,11 +108,43 @@ impl Numbering {
 
     fn gaps(&mut self, at: Time, client: ClientId, room: RoomId, found: &mut Findings) {
         let Some(place) = self.places.get_mut(&(client, room)) else { return };
-        place.inside = false;
+        if std::mem::replace(&mut place.inside, false)
+            && let Some(log) = self.logs.get_mut(place.log)
+        {
+            log.inside -= 1;
+            log.forget();
+        }
         for number in std::mem::take(&mut place.missing) {
             let detail = format!("number {number} was left out");
             let finding = Finding::new(NUMBERING, Class::Loss, at, detail);
             found.push(finding.client(client).room(room));
+        }
+    }
+}
+
+impl Numbering {
+    fn entered(&mut self, client: ClientId, entry: &Entry) {
+        let room = entry.room;
+        let fresh = self.logs.len();
+        let log = *self.lives.entry((room, entry.epoch.clone())).or_insert(fresh);
+        if log == fresh {
+            self.logs.push(Log::default());
+            let before = self.newest.insert(room, log);
+            if let Some(before) = before.and_then(|before| self.logs.get_mut(before)) {
+                before.over = true;
+                before.forget();
+            }
+        }
+        let next = entry.number.map(|number| number + 1);
+        let place = Place { log, next, missing: BTreeSet::new(), inside: true };
+        let before = self.places.insert((client, room), place);
+        if let Some(log) = self.logs.get_mut(log) {
+            log.inside += 1;
+        }
+        if let Some(before) = before.filter(|place| place.inside)
+            && let Some(log) = self.logs.get_mut(before.log)
+        {
+            log.inside -= 1;
         }
     }
 }
@@ -138,13 +191,7 @@ impl Check for Numbering {
             }
             What::Acked { message, number: Some(number) } => self.acked(seen, *message, *number),
             What::Entered(entry) => {
-                let log = self.rooms.entry(entry.room).or_default();
-                if log.epoch != entry.epoch {
-                    *log = Log { epoch: entry.epoch.clone(), ..Log::default() };
-                }
-                let next = entry.number.map(|number| number + 1);
-                let place = Place { next, missing: BTreeSet::new(), inside: true };
-                self.places.insert((client, entry.room), place);
+                self.entered(client, entry);
                 None
             }
             What::Exited { room } => {
@@ -152,7 +199,7 @@ impl Check for Numbering {
                 None
             }
             What::Closed(_) => {
-                let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+                let rooms: Vec<RoomId> = self.newest.keys().copied().collect();
                 for room in rooms {
                     self.gaps(at, client, room, found);
                 }

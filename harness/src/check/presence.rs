@@ -18,14 +18,36 @@ const LATE_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Presence {
     within: Duration,
-    /// All states that a client has had in a room, as hashes, oldest first.
-    said: HashMap<(RoomId, ClientId), Vec<(u64, Time)>, Mix>,
-    /// The last state that one client saw of another, by its place above.
-    seen: HashMap<(RoomId, ClientId), HashMap<ClientId, usize, Mix>, Mix>,
+    /// All states that a client has had in a room, oldest first.
+    said: HashMap<(RoomId, ClientId), Vec<Said>, Mix>,
+    /// How often a client has left a room, and how often its connection has ended.
+    left: HashMap<(RoomId, ClientId), u32, Mix>,
+    ended: HashMap<ClientId, u32, Mix>,
+    /// What one client saw of another.
+    seen: HashMap<(RoomId, ClientId), HashMap<ClientId, Sight, Mix>, Mix>,
     inside: BTreeSet<(RoomId, ClientId)>,
     stuck: BTreeSet<ClientId>,
     late: Vec<(Duration, Finding)>,
     judged: u64,
+}
+
+/// Names a stay of a client in a room.
+type Stay = (u32, u32);
+
+/// A state, as a hash.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    hash: u64,
+    at: Time,
+    stay: Stay,
+}
+
+/// The last state seen, and the last one of an earlier stay, by their places among all said: what
+/// a connection said before its end may come after what the next one said.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    place: usize,
+    earlier: usize,
 }
 
 impl Presence {
@@ -34,12 +56,20 @@ impl Presence {
         Some(Box::new(Self {
             within,
             said: HashMap::default(),
+            left: HashMap::default(),
+            ended: HashMap::default(),
             seen: HashMap::default(),
             inside: BTreeSet::new(),
             stuck: BTreeSet::new(),
             late: Vec::new(),
             judged: 0,
         }))
+    }
+
+    /// The stay in which a client is, or will be.
+    fn stay(&self, client: ClientId, room: RoomId) -> Stay {
+        let left = self.left.get(&(room, client)).copied().unwrap_or_default();
+        (self.ended.get(&client).copied().unwrap_or_default(), left)
     }
 
     fn saw(
@@ -56,22 +86,33 @@ impl Presence {
             Some(Finding::new(PRESENCE, Class::Presence, at, detail).client(client).room(room))
         };
         let last = self.seen.entry((room, client)).or_default();
-        let before = last.get(&who).copied();
+        let sight = last.get(&who).copied();
         // The same state may come up again: it is taken for the earliest that is not a step back.
-        let from = before.unwrap_or(0);
-        let later = said.iter().skip(from).position(|(h, _)| *h == hash).map(|n| n + from);
+        let from = sight.map_or(0, |sight| sight.place);
+        let later = said.iter().skip(from).position(|it| it.hash == hash).map(|n| n + from);
         self.judged += 1;
         let Some(place) = later else {
             if said.is_empty() {
                 return None;
             }
-            let older = said.iter().any(|(h, _)| *h == hash);
+            let stay = said.get(from).map(|it| it.stay);
+            let begins = said.iter().position(|it| Some(it.stay) == stay).unwrap_or(from);
+            let since = sight.map_or(0, |sight| sight.earlier);
+            let mut earlier = since..begins;
+            if let Some(place) = earlier.find(|n| said.get(*n).is_some_and(|it| it.hash == hash)) {
+                last.insert(who, Sight { place: from, earlier: place });
+                return None;
+            }
+            let older = said.iter().any(|it| it.hash == hash);
             return say(if older { "a presence went back" } else { "a presence that nobody set" });
         };
-        last.insert(who, place);
+        let found = said.get(place)?;
+        let goes_on = said.get(from).is_some_and(|it| it.stay == found.stay);
+        let earlier = sight.map_or(0, |sight| if goes_on { sight.earlier } else { sight.place });
+        last.insert(who, Sight { place, earlier });
+        let before = sight.filter(|_| goes_on).map(|sight| sight.place);
         let newest = place + 1 == said.len() && before != Some(place);
-        let since = said.get(place).map_or(at, |(_, since)| *since);
-        let took = Duration::from_micros(at.0.saturating_sub(since.0));
+        let took = Duration::from_micros(at.0.saturating_sub(found.at.0));
         if newest && took > self.within && before.is_some() && self.late.len() < LATE_MAX {
             let detail = format!("a change took {took:?}");
             self.late.extend(say(&detail).map(|finding| (took, finding)));
@@ -94,7 +135,8 @@ impl Check for Presence {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::PresenceSending { room, state } => {
-                self.said.entry((*room, client)).or_default().push((hash_value(state), at));
+                let said = Said { hash: hash_value(state), at, stay: self.stay(client, *room) };
+                self.said.entry((*room, client)).or_default().push(said);
             }
             What::Presence { room, who: Who::Client(who), state, .. } => {
                 if let Some(finding) = self.saw(at, client, *room, *who, state) {
@@ -119,11 +161,11 @@ impl Check for Presence {
             }
             What::Exited { room } => {
                 self.gone(client, Some(*room));
-                self.said.remove(&(*room, client));
+                *self.left.entry((*room, client)).or_default() += 1;
             }
             What::Closed(_) => {
                 self.gone(client, None);
-                self.said.retain(|(_, who), _| *who != client);
+                *self.ended.entry(client).or_default() += 1;
                 self.stuck.remove(&client);
             }
             What::Reads(true) => drop(self.stuck.remove(&client)),
@@ -148,9 +190,10 @@ impl Check for Presence {
         let mut said: Vec<_> = self.said.iter().collect();
         said.sort_unstable_by_key(|(key, _)| **key);
         for ((room, who), states) in said {
-            let Some((_, when)) = states.last().filter(|(_, when)| when.0 < decided) else {
-                continue;
-            };
+            // Of who has gone since, nobody need know the last state.
+            let stay = self.stay(*who, *room);
+            let decided = |it: &&Said| it.at.0 < decided && it.stay == stay;
+            let Some(Said { at: when, .. }) = states.last().filter(decided) else { continue };
             for (_, client) in self.inside.iter().filter(|(r, c)| r == room && c != who) {
                 if self.stuck.contains(client) {
                     continue;
@@ -158,7 +201,8 @@ impl Check for Presence {
                 self.judged += 1;
                 let last = self.seen.get(&(*room, *client)).and_then(|seen| seen.get(who));
                 // Who came later than the change and was told nothing is the snapshot's matter.
-                if last.is_some_and(|last| last + 1 < states.len()) {
+                let last = last.filter(|it| states.get(it.place).is_some_and(|it| it.stay == stay));
+                if last.is_some_and(|last| last.place + 1 < states.len()) {
                     let detail = format!("it still sees what was changed at {} µs", when.0);
                     let finding = Finding::new(PRESENCE, Class::Presence, end.at, detail);
                     found.push(finding.client(*client).room(*room));

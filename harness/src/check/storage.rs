@@ -3,36 +3,53 @@
 //! Folding the writes over the first snapshot gives the content at each version; only its hash is
 //! kept. So a newcomer's snapshot is compared with what everybody else has, in one number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::numbered::Mix;
 use super::{Check, Class, End, Finding, Findings, Profile, STORAGE, hash_value};
-use crate::observe::{ClientId, Observation, RoomId, Time, What};
+use crate::observe::{ClientId, Observation, RoomId, What};
 use crate::plan::ChecksPlan;
 
 /// Judges versions, histories and snapshots.
 #[derive(Debug, Default)]
 pub(super) struct Storage {
-    rooms: HashMap<RoomId, Shelf, Mix>,
-    replicas: HashMap<(RoomId, ClientId), Option<u64>, Mix>,
+    /// Which life of a room has which shelf, and which was the last that somebody entered.
+    lives: HashMap<(RoomId, Option<Arc<str>>), usize>,
+    newest: HashMap<RoomId, usize, Mix>,
+    shelves: Vec<Shelf>,
+    replicas: HashMap<(RoomId, ClientId), Replica, Mix>,
+    stuck: BTreeSet<ClientId>,
+    /// Time, in observations.
+    clock: u64,
     requests: HashMap<(RoomId, ClientId, u32), Request, Mix>,
     judged: u64,
 }
 
-#[derive(Debug, Default)]
+/// What a member has. Who is on its way out of one life of a room may still read of it when the
+/// next has begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replica {
+    shelf: usize,
+    version: Option<u64>,
+    since: u64,
+    inside: bool,
+}
+
+#[derive(Debug)]
 struct Shelf {
-    epoch: Option<std::sync::Arc<str>>,
+    room: RoomId,
     /// The writes by version, as hashes, and the writes not folded yet.
     ops: HashMap<u64, u64, Mix>,
-    waiting: BTreeMap<u64, std::sync::Arc<Value>>,
+    waiting: BTreeMap<u64, Arc<Value>>,
     /// The content, at the newest version folded.
     content: Option<(u64, HashMap<String, u64>)>,
     states: HashMap<u64, u64, Mix>,
     claims: Vec<(u64, u64, ClientId)>,
     acked_max: u64,
-    acked: BTreeMap<u64, (ClientId, u64, Time)>,
+    acked: BTreeMap<u64, (ClientId, Request)>,
     /// By the hash of the writes: how often sent, refused, seen.
     tally: HashMap<u64, Tally, Mix>,
 }
@@ -41,13 +58,14 @@ struct Shelf {
 struct Tally {
     sent: u32,
     refused: u32,
-    versions: std::collections::BTreeSet<u64>,
+    versions: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Request {
     ops: u64,
     after: u64,
+    at: u64,
 }
 
 fn state_hash(content: &HashMap<String, u64>) -> u64 {
@@ -57,6 +75,20 @@ fn state_hash(content: &HashMap<String, u64>) -> u64 {
 }
 
 impl Shelf {
+    fn new(room: RoomId) -> Self {
+        Self {
+            room,
+            ops: HashMap::default(),
+            waiting: BTreeMap::new(),
+            content: None,
+            states: HashMap::default(),
+            claims: Vec::new(),
+            acked_max: 0,
+            acked: BTreeMap::new(),
+            tally: HashMap::default(),
+        }
+    }
+
     fn start(&mut self, version: u64, entries: &Value) {
         let fields = entries.as_object().into_iter().flatten();
         let content: HashMap<_, _> =
@@ -90,26 +122,58 @@ impl Storage {
         Some(Box::new(Self::default()))
     }
 
-    fn entered(&mut self, client: ClientId, entry: &crate::observe::Entry) {
-        let shelf = self.rooms.entry(entry.room).or_default();
-        if shelf.epoch != entry.epoch {
-            *shelf = Shelf { epoch: entry.epoch.clone(), ..Shelf::default() };
+    /// The shelf of one life of a room.
+    fn shelf_of(&mut self, room: RoomId, epoch: Option<Arc<str>>) -> usize {
+        let fresh = self.shelves.len();
+        let shelf = *self.lives.entry((room, epoch)).or_insert(fresh);
+        if shelf == fresh {
+            self.shelves.push(Shelf::new(room));
         }
-        let Some((version, entries)) = &entry.storage else {
-            // Whoever recovers goes on where it was.
-            if entry.recovered != Some(true) {
-                self.replicas.insert((entry.room, client), None);
-            }
-            return;
-        };
+        shelf
+    }
+
+    /// What a client has of a room; if it never was there, of the life that others are in.
+    fn replica(&mut self, room: RoomId, client: ClientId) -> &mut Replica {
+        if !self.replicas.contains_key(&(room, client)) {
+            let shelf = match self.newest.get(&room) {
+                Some(shelf) => *shelf,
+                None => self.shelf_of(room, None),
+            };
+            self.replicas.insert((room, client), Replica { shelf, ..Replica::default() });
+        }
+        self.replicas.entry((room, client)).or_default()
+    }
+
+    fn shelf(&mut self, room: RoomId, client: ClientId) -> &mut Shelf {
+        let shelf = self.replica(room, client).shelf;
+        self.shelves.get_mut(shelf).expect("a shelf once put up stays")
+    }
+
+    /// Somebody is there to whom a write that was asked for then must have come, and reads.
+    fn awaits(&self, shelf: usize, version: u64, asked: u64) -> bool {
+        self.replicas.iter().any(|((_, client), replica)| {
+            let lacks = replica.version.map_or(replica.since < asked, |has| has < version);
+            replica.inside && replica.shelf == shelf && lacks && !self.stuck.contains(client)
+        })
+    }
+
+    fn entered(&mut self, client: ClientId, entry: &crate::observe::Entry) {
+        let shelf = self.shelf_of(entry.room, entry.epoch.clone());
+        self.newest.insert(entry.room, shelf);
+        let since = self.clock;
+        let replica = self.replicas.entry((entry.room, client)).or_default();
+        // Whoever recovers goes on where it was.
+        let version = replica.version.filter(|_| entry.recovered == Some(true));
+        *replica = Replica { shelf, version, since, inside: true };
+        let Some((version, entries)) = &entry.storage else { return };
         self.snapshot(client, entry.room, *version, entries);
     }
 
     /// The content as a newcomer is told it.
     fn snapshot(&mut self, client: ClientId, room: RoomId, version: u64, entries: &Value) {
         self.judged += 1;
-        self.replicas.insert((room, client), Some(version));
-        let shelf = self.rooms.entry(room).or_default();
+        self.replica(room, client).version = Some(version);
+        let shelf = self.shelf(room, client);
         if shelf.content.is_none() {
             shelf.start(version, entries);
             return;
@@ -124,7 +188,7 @@ impl Storage {
         seen: &Observation,
         room: RoomId,
         version: u64,
-        ops: &std::sync::Arc<Value>,
+        ops: &Arc<Value>,
         found: &mut Findings,
     ) {
         self.judged += 1;
@@ -133,13 +197,12 @@ impl Storage {
             let finding = Finding::new(STORAGE, Class::Storage, at, detail);
             found.push(finding.client(client).room(room));
         };
-        let replica = self.replicas.entry((room, client)).or_default();
-        if let Some(last) = replica.replace(version)
+        if let Some(last) = self.replica(room, client).version.replace(version)
             && version != last + 1
         {
             say(format!("version {version} came after {last}"));
         }
-        let shelf = self.rooms.entry(room).or_default();
+        let shelf = self.shelf(room, client);
         if version == 1 && shelf.content.is_none() {
             // The first write of all: there was nothing before it.
             shelf.start(0, &Value::Null);
@@ -148,7 +211,7 @@ impl Storage {
         let known = shelf.ops.insert(version, hash);
         match known {
             None => {
-                shelf.waiting.insert(version, std::sync::Arc::clone(ops));
+                shelf.waiting.insert(version, Arc::clone(ops));
                 shelf.tally.entry(hash).or_default().versions.insert(version);
                 shelf.fold();
             }
@@ -168,7 +231,7 @@ impl Storage {
         self.judged += 1;
         let Some(asked) = self.requests.remove(&(room, seen.client, request)) else { return };
         let Some(version) = version else { return };
-        let shelf = self.rooms.entry(room).or_default();
+        let shelf = self.shelf(room, seen.client);
         let mut say = |detail: String| {
             let finding = Finding::new(STORAGE, Class::Storage, seen.at, detail);
             found.push(finding.client(seen.client).room(room));
@@ -176,7 +239,7 @@ impl Storage {
         if version <= asked.after {
             say(format!("a write made after version {} became version {version}", asked.after));
         }
-        if shelf.acked.insert(version, (seen.client, asked.ops, seen.at)).is_some() {
+        if shelf.acked.insert(version, (seen.client, asked)).is_some() {
             say(format!("version {version} was confirmed twice"));
         }
         shelf.acked_max = shelf.acked_max.max(version);
@@ -190,13 +253,16 @@ impl Check for Storage {
 
     fn observe(&mut self, seen: &Observation, found: &mut Findings) {
         let client = seen.client;
+        self.clock += 1;
         match &seen.what {
             What::Entered(entry) => self.entered(client, entry),
             What::Storing { room, request, ops } => {
-                let shelf = self.rooms.entry(*room).or_default();
+                let at = self.clock;
+                let has = self.replica(*room, client).version.unwrap_or_default();
+                let shelf = self.shelf(*room, client);
                 let hash = hash_value(ops);
                 shelf.tally.entry(hash).or_default().sent += 1;
-                let request_of = Request { ops: hash, after: shelf.acked_max };
+                let request_of = Request { ops: hash, after: shelf.acked_max.max(has), at };
                 self.requests.insert((*room, client, *request), request_of);
             }
             What::StoreAcked { room, request, version } => {
@@ -204,7 +270,7 @@ impl Check for Storage {
             }
             What::StoreRefused { room, request } => {
                 if let Some(asked) = self.requests.remove(&(*room, client, *request)) {
-                    let shelf = self.rooms.entry(*room).or_default();
+                    let shelf = self.shelf(*room, client);
                     shelf.tally.entry(asked.ops).or_default().refused += 1;
                 }
             }
@@ -214,18 +280,31 @@ impl Check for Storage {
             What::Snapshot { room, version, entries } => {
                 self.snapshot(client, *room, *version, entries);
             }
-            What::Exited { room } => drop(self.replicas.remove(&(*room, client))),
+            What::Exited { room } => {
+                let replica = self.replica(*room, client);
+                (replica.version, replica.inside) = (None, false);
+            }
+            What::Closed(_) => {
+                let rooms: Vec<RoomId> = self.newest.keys().copied().collect();
+                for room in rooms {
+                    if let Some(replica) = self.replicas.get_mut(&(room, client)) {
+                        replica.inside = false;
+                    }
+                }
+                self.stuck.remove(&client);
+            }
+            What::Reads(true) => drop(self.stuck.remove(&client)),
+            What::Reads(false) => drop(self.stuck.insert(client)),
             _ => {}
         }
     }
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
         let cut = end.died.is_some() || end.unresponsive.is_some() || end.interrupted;
-        let mut rooms: Vec<_> = self.rooms.iter().collect();
-        rooms.sort_unstable_by_key(|(room, _)| **room);
-        for (room, shelf) in rooms {
-            let say =
-                |class, detail: String| Finding::new(STORAGE, class, end.at, detail).room(*room);
+        for (number, shelf) in self.shelves.iter().enumerate() {
+            let say = |class, detail: String| {
+                Finding::new(STORAGE, class, end.at, detail).room(shelf.room)
+            };
             for (version, state, client) in &shelf.claims {
                 if shelf.states.get(version).is_some_and(|known| known != state) {
                     let detail = format!("its content at version {version} is not the others'");
@@ -241,10 +320,13 @@ impl Check for Storage {
             if cut || !end.settled {
                 continue;
             }
-            for (version, (client, ops, _)) in &shelf.acked {
+            for (version, (client, asked)) in &shelf.acked {
                 let detail = match shelf.ops.get(version) {
+                    None if !self.awaits(number, *version, asked.at) => continue,
                     None => format!("the confirmed version {version} never came"),
-                    Some(known) if known != ops => format!("version {version} is another write"),
+                    Some(known) if *known != asked.ops => {
+                        format!("version {version} is another write")
+                    }
                     Some(_) => continue,
                 };
                 found.push(say(Class::Storage, detail).client(*client));

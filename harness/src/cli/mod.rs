@@ -3,9 +3,11 @@
 mod check;
 mod conform;
 mod progress;
+mod proxy;
 mod quick;
 mod report;
 mod run;
+mod selftest;
 mod serve;
 mod summarize;
 mod trial;
@@ -39,6 +41,10 @@ enum Command {
     Report(report::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
+    /// Show that mutants of the reference server are found out, and that the good one is not accused
+    Selftest(selftest::Args),
+    /// Stand between any client and any server, and do wrong what rules say
+    Proxy(proxy::Args),
     /// Be the reference server
     Serve(serve::Args),
 }
@@ -59,6 +65,8 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Conform(args) => conform::main(&args).code().into(),
         Command::Report(args) => report::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(&args).code().into(),
+        Command::Selftest(args) => selftest::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

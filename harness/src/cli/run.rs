@@ -62,13 +62,8 @@ pub(super) struct Common {
     /// More options for the started server, e.g. "--queue-bytes 65536"
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) server_args: Option<String>,
-    /// Trust these certificate authorities (PEM) too, not only the system's, when the target is
-    /// wss://; repeatable
-    #[arg(long, value_name = "FILE", value_parser = authority)]
-    ca: Vec<Authority>,
-    /// Do not check the target's certificate
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    pub(super) trust: Trust,
     /// Keep the log of what clients did and saw whole up to this size, then only around findings; 0
     /// for none [default: 64MiB; for each case of a suite that fails 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = log_size)]
@@ -76,6 +71,18 @@ pub(super) struct Common {
     /// Only results, no progress
     #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+/// Whom to trust when a target speaks TLS.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Trust {
+    /// Trust these certificate authorities (PEM) too, not only the system's, when the target is
+    /// wss://; repeatable
+    #[arg(long, value_name = "FILE", value_parser = authority)]
+    ca: Vec<Authority>,
+    /// Do not check the target's certificate
+    #[arg(long)]
+    insecure: bool,
 }
 
 /// A scenario to run, and where.
@@ -139,6 +146,18 @@ struct Runner<'a> {
 }
 
 impl Common {
+    /// Whom to trust.
+    pub(super) fn tls(&self) -> Tls {
+        self.trust.tls()
+    }
+
+    /// The same, in words of a command that repeats the run.
+    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+        self.trust.words()
+    }
+}
+
+impl Trust {
     /// Whom to trust. Whoever trusts anybody is told so.
     pub(super) fn tls(&self) -> Tls {
         if self.insecure {
@@ -148,7 +167,7 @@ impl Common {
     }
 
     /// The same, in words of a command that repeats the run.
-    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+    fn words(&self) -> impl Iterator<Item = String> + '_ {
         let authorities =
             self.ca.iter().map(|ca| format!("--ca {}", quoted(&ca.path.display().to_string())));
         authorities.chain(self.insecure.then(|| "--insecure".to_owned()))
@@ -376,7 +395,7 @@ fn authority(path: &str) -> Result<Authority, String> {
 }
 
 /// `NAME=VALUE`.
-fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
+pub(super) fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
     let parsed = text
         .split_once('=')
         .and_then(|(name, value)| value.parse().ok().map(|value| (name.to_owned(), value)));

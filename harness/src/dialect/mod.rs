@@ -4,6 +4,7 @@
 //! [`Dialect::encode`] turns a [`Verb`] and values into a frame, [`Dialect::decode`] a frame into an
 //! [`Event`] and values. Both are pure functions.
 
+mod asked;
 mod build;
 mod duty;
 mod equal;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::cost::Cost;
-use super::{ChecksPlan, ClientPlan, Delivery, Group, Level, Minimum, Plan};
+use super::{ChecksPlan, ClientPlan, Delivery, Faults, Group, Level, Minimum, Plan};
 use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
@@ -145,6 +145,7 @@ impl Plan {
             },
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
+            patience: None,
         };
         plan.checks.fit(&plan.dialect, file);
         if below {
@@ -378,8 +379,9 @@ fn checks(file: &File) -> ChecksPlan {
 
 fn minimum(file: &File) -> Minimum {
     let of = |minimum: &Option<At<u64>>| minimum.as_ref().map_or(0, |minimum| minimum.value);
-    let model::Traffic { deliveries, frames, events } = &file.traffic;
-    Minimum { deliveries: of(deliveries), frames: of(frames), events: of(events) }
+    let model::Traffic { deliveries, frames, events, faults } = &file.traffic;
+    let faults = faults.as_ref().map(|odds| Faults::of(odds.value.0));
+    Minimum { deliveries: of(deliveries), faults, frames: of(frames), events: of(events) }
 }
 
 impl ChecksPlan {

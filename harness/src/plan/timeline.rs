@@ -110,6 +110,9 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
             streams: inner.filter_map(|step| stream(text, file, step, who)).collect(),
         });
     }
+    if let Some(network) = &step.network {
+        return network.compile(network.place).ok().map(Action::Network);
+    }
     step.settle.as_ref().map(|settle| Action::Settle(settle.0)).or_else(|| below::action(step))
 }
 

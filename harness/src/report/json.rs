@@ -7,6 +7,7 @@ use super::why;
 use crate::check::{CheckResult, Finding, STEPS};
 use crate::latency::{Held, Metric, TimeStats, Unit};
 use crate::log::{FILE, Kept};
+use crate::proxy::Story;
 use crate::summary::{Direction, Frame, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
@@ -52,6 +53,7 @@ pub fn value(summary: &Summary) -> Value {
             "duplicated": it.duplicated,
             "disordered": it.disordered,
         },
+        "faults": summary.faults,
         "expectations": summary.expectations,
         "findings": summary.findings,
         "checks": checks(summary),
@@ -63,6 +65,7 @@ pub fn value(summary: &Summary) -> Value {
         "late": summary.late,
         "generator": generator(summary),
         "log": summary.log.as_ref().map(log),
+        "network": summary.network.iter().map(story).collect::<Vec<_>>(),
     })
 }
 
@@ -121,6 +124,16 @@ fn step(step: &StepResult) -> Value {
         "verdict": step.verdict.as_str(),
         "message": step.message,
         "seconds": step.seconds,
+    })
+}
+
+/// A fault of the network that the scenario wanted.
+fn story(story: &Story) -> Value {
+    json!({
+        "rule": story.rule,
+        "from_us": story.from.0,
+        "until_us": story.until.map(|until| until.0),
+        "times": story.times,
     })
 }
 

@@ -17,6 +17,9 @@ const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Faster rates are refused: no single machine sends them.
 const RATE_MAX: f64 = 10_000_000.0;
 
+/// Rarer faults are refused: no run has the traffic that shows them.
+const ODDS_MAX: u64 = 1_000_000;
+
 /// What a scalar of the language could not be read as.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -65,6 +68,27 @@ impl FromStr for Rate {
             return Err(NotOne(format!("`{text}` is more than 10 million a second")));
         }
         Ok(Self(rate))
+    }
+}
+
+/// How rare: `1/1000`, one of so many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Odds(pub u64);
+
+impl FromStr for Odds {
+    type Err = NotOne;
+
+    fn from_str(text: &str) -> Result<Self, NotOne> {
+        let bad = || not_one(text, "one of so many", "1/1000");
+        let (one, many) = text.split_once('/').ok_or_else(bad)?;
+        let many: u64 = many.trim().replace('_', "").parse().map_err(|_| bad())?;
+        if one.trim() != "1" || many == 0 {
+            return Err(bad());
+        }
+        if many > ODDS_MAX {
+            return Err(NotOne(format!("`{text}` is rarer than one in {ODDS_MAX}")));
+        }
+        Ok(Self(many))
     }
 }
 
@@ -280,7 +304,7 @@ macro_rules! read_as_scalar {
 }
 pub(crate) use read_as_scalar;
 
-read_as_scalar!(Length, Rate, Size, Limit, Span);
+read_as_scalar!(Length, Rate, Odds, Size, Limit, Span);
 
 #[cfg(test)]
 mod tests {
@@ -331,6 +355,10 @@ mod tests {
         assert_eq!("30/min".parse(), Ok(Rate(0.5)));
         assert_eq!("4KiB".parse(), Ok(Size(4096)));
         assert_eq!("128".parse(), Ok(Size(128)));
+        assert_eq!("1/1_000".parse(), Ok(Odds(1000)));
+        for text in ["1000", "2/1000", "1/0", "1/-5", "1/2000000", "0.1%"] {
+            assert!(text.parse::<Odds>().is_err(), "{text}");
+        }
         for text in ["fast", "5", "5/fortnight", "1e99/s", "-1/s", "inf/s"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }

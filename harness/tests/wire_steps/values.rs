@@ -63,6 +63,8 @@ fn too_little_traffic_is_inconclusive() {
     };
     minimum("deliveries: 1, frames: 5, events: 5").passed();
     minimum("deliveries: 2").inconclusive("only 1 deliveries were seen");
+    minimum("faults: 1/1000").inconclusive("with a chance below 1e-6 only takes at least 13809");
+    minimum("faults: 1/1").passed();
     minimum("frames: 100").inconclusive("the scenario asks for at least 100");
     minimum("events: 100").inconclusive("events were seen");
 }

@@ -74,12 +74,19 @@ impl World {
         }
         let inbox = &mut self.clients[to].inbox;
         match self.shape.fault {
+            Fault::OtherName | Fault::OtherRoom => {
+                self.lie = Some((to, id));
+                inbox.push_back(frame);
+            }
+            Fault::Foreign => inbox.extend([frame, Frame::Stray { foreign: true }]),
+            Fault::Unsaid => inbox.extend([Frame::Stray { foreign: false }, frame]),
             Fault::Drop => {}
             Fault::Twice => inbox.extend([frame, frame]),
             Fault::TwiceLate => {
                 inbox.push_back(frame);
                 self.again = Some((3, frame));
             }
+            Fault::Later => self.again = Some((3, frame)),
             Fault::Phantom => {
                 let id = MessageId { seq: id.seq + 1_000, ..id };
                 inbox.extend([frame, Frame::Message { id, room, place, hash: 0 }]);
@@ -107,14 +114,59 @@ impl World {
                 }
                 self.clients[to].inbox.push_back(Frame::Message { id, room: other, place, hash });
                 // Read at once: if it asked to enter meanwhile, nobody could tell.
-                while !self.clients[to].inbox.is_empty() {
-                    self.read(to);
-                }
+                self.read_all(to);
             }
             _ => return false,
         }
         self.done = true;
         true
+    }
+
+    /// The frame names another sender or another room than the right one.
+    pub(super) fn tell_a_lie(&mut self, client: usize, what: &mut What) {
+        let What::Received { room, from, .. } = what else { return };
+        self.lie = None;
+        if self.shape.fault == Fault::OtherRoom {
+            *room = Some(RoomId(90));
+        } else {
+            let other = u32::try_from(client).expect("small numbers");
+            let named = *from == Who::Client(ClientId(other));
+            *from = if named { Who::Stranger("x".into()) } else { Who::Client(ClientId(other)) };
+        }
+    }
+
+    /// The sender's own copy, as it comes or does not.
+    pub(super) fn echo(&mut self, sender: usize, frame: Frame) {
+        let Frame::Message { room, .. } = frame else { return };
+        let mine = sender == self.victim && !self.done;
+        let wrong = mine && matches!(self.shape.fault, Fault::NoEcho | Fault::EchoTwice);
+        let inside = self.clients[sender].rooms[room] == Stand::In;
+        self.countdown = self.countdown.saturating_sub(u32::from(wrong));
+        let wrong = wrong && inside && self.countdown == 0;
+        let copies = match (self.shape.echo, wrong) {
+            (Echo::Never, false) => 0,
+            (Echo::Never, true) | (Echo::Once | Echo::Apart, false) => 1,
+            (Echo::Once | Echo::Apart, true) if self.shape.fault == Fault::NoEcho => 0,
+            (Echo::Once | Echo::Apart, true) => 2,
+        };
+        self.done |= wrong;
+        for _ in 0..copies {
+            self.deliver(sender, frame, sender);
+        }
+    }
+
+    /// What was missed, as it is sent after a return: whole, but for the fault.
+    pub(super) fn replay(&mut self, client: usize, room: usize, from: usize) {
+        let mut missed = self.rooms[room].log[from..].to_vec();
+        let own = |id: &MessageId| id.voice.0 as usize / self.shape.rooms == client;
+        let faulty = self.shape.fault == Fault::Hole && !self.done;
+        if faulty && let Some(at) = missed.iter().rposition(|(id, ..)| !own(id)) {
+            missed.remove(at);
+            self.done = true;
+        }
+        for (id, place, hash) in missed {
+            self.clients[client].inbox.push_back(Frame::Message { id, room, place, hash });
+        }
     }
 
     pub(super) fn swap(&mut self, to: usize, frame: Frame, ready: bool) -> bool {

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a model of a test, with numbers of its own making")]
 
 mod faults;
+pub(crate) mod house;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +44,8 @@ pub(crate) enum Fault {
     DropLast,
     Twice,
     TwiceLate,
+    /// A message comes some messages later.
+    Later,
     Phantom,
     Sender,
     Corrupt,
@@ -50,6 +53,22 @@ pub(crate) enum Fault {
     Early,
     MissFirst,
     Late,
+    /// The frame names another sender.
+    OtherName,
+    /// The frame names another room.
+    OtherRoom,
+    /// A text of another run, or of nobody.
+    Foreign,
+    Unsaid,
+    /// The sender's own copy is left out, or comes once more.
+    NoEcho,
+    EchoTwice,
+    /// A message is refused, and sent round all the same.
+    RefusedSent,
+    /// A request to enter that is not confirmed has no effect.
+    Deaf,
+    /// Of what was missed while away, one is left out.
+    Hole,
 }
 
 /// What kind of history.
@@ -66,6 +85,14 @@ pub(crate) struct Shape {
     pub acks: bool,
     pub lag: u32,
     pub recovers: bool,
+    /// The server refuses a message now and then.
+    pub refuses: bool,
+    /// Clients stop reading now and then.
+    pub stalls: bool,
+    /// Who suffered the fault may leave after it.
+    pub roams: bool,
+    /// How long it takes from one sight to the next, in microseconds.
+    pub tick: u64,
     pub fault: Fault,
 }
 
@@ -82,6 +109,8 @@ enum Frame {
     Exited { room: usize },
     Message { id: MessageId, room: usize, place: usize, hash: u32 },
     Ack { id: MessageId },
+    Refusal { id: MessageId },
+    Stray { foreign: bool },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +123,7 @@ enum Stand {
 
 struct Client {
     connected: bool,
+    reads: bool,
     rooms: Vec<Stand>,
     /// The place after the last message read, by room.
     read: Vec<usize>,
@@ -140,6 +170,8 @@ pub(crate) struct World {
     skipping: Option<(usize, u32, u32)>,
     again: Option<(u32, Frame)>,
     forked: Option<Forked>,
+    /// Whose copy of which message names something else.
+    lie: Option<(usize, MessageId)>,
 }
 
 fn hash_of(id: MessageId) -> u32 {
@@ -151,6 +183,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let client = || Client {
             connected: true,
+            reads: true,
             rooms: vec![Stand::Out; shape.rooms],
             read: vec![0; shape.rooms],
             was_in: vec![false; shape.rooms],
@@ -163,7 +196,8 @@ impl World {
         let room =
             || Room { members: Vec::new(), log: Vec::new(), queued: VecDeque::new(), tickets: 0 };
         let victim = rng.random_range(0..shape.clients);
-        let countdown = rng.random_range(3..60);
+        let countdown =
+            rng.random_range(3..60.min(4 + u32::try_from(shape.steps).unwrap_or(0) / 8));
         Self {
             clients: (0..shape.clients).map(|_| client()).collect(),
             rooms: (0..shape.rooms).map(|_| room()).collect(),
@@ -181,11 +215,24 @@ impl World {
             skipping: None,
             again: None,
             forked: None,
+            lie: None,
         }
     }
 
     /// Plays to the end; nothing if the fault found no occasion.
     pub(crate) fn play(mut self) -> Option<Vec<Observation>> {
+        self.run();
+        let fine = self.shape.fault == Fault::None || (self.done && self.is_witnessed());
+        fine.then_some(self.history)
+    }
+
+    /// Plays to the end, whether the fault found an occasion or not.
+    pub(crate) fn play_on(mut self) -> Vec<Observation> {
+        self.run();
+        self.history
+    }
+
+    fn run(&mut self) {
         for client in 0..self.clients.len() {
             self.see(client, What::Opened { connection: None });
         }
@@ -200,10 +247,9 @@ impl World {
             }
         }
         self.serve_all();
+        self.resume();
         self.drop_last();
         self.drain();
-        let fine = self.shape.fault == Fault::None || (self.done && self.is_witnessed());
-        fine.then_some(self.history)
     }
 
     /// Two messages in another order are a fault only if somebody else got them in theirs.
@@ -225,7 +271,7 @@ impl World {
     }
 
     fn see(&mut self, client: usize, what: What) {
-        self.now += 10;
+        self.now += self.shape.tick;
         let client = ClientId(u32::try_from(client).expect("small numbers"));
         self.history.push(Observation { at: Time(self.now), client, what });
     }
@@ -236,7 +282,8 @@ impl World {
 
     /// The victim stays where it is once the fault has come: only then the fault is certain.
     fn stays(&self, client: usize) -> bool {
-        client == self.victim && self.shape.fault != Fault::None && self.shape.fault != Fault::Late
+        let anywhere = matches!(self.shape.fault, Fault::None | Fault::Late | Fault::Hole);
+        client == self.victim && !anywhere && !self.shape.roams
     }
 
     fn act(&mut self, client: usize) {
@@ -246,6 +293,9 @@ impl World {
             self.clients[client].connected = true;
             return self.see(client, What::Opened { connection: None });
         }
+        if !self.clients[client].reads && self.rng.random_range(0..4) == 0 {
+            return self.stall(client);
+        }
         match (self.clients[client].rooms[room], self.rng.random_range(0..40)) {
             (Stand::Out, 0..8) => self.join(client, room),
             (Stand::In, 0) if !self.stays(client) => {
@@ -254,6 +304,7 @@ impl World {
                 self.clients[client].out.push_back(Request::Leave { room });
             }
             (Stand::In, 1) if !self.stays(client) => self.close(client),
+            (Stand::In, 2) if self.shape.stalls => self.stall(client),
             (Stand::In, _) if client < self.shape.speakers => self.say(client, room),
             _ => {}
         }
@@ -280,6 +331,10 @@ impl World {
             self.entered(client, room, None);
         }
         self.clients[client].out.push_back(Request::Join { room, since: from });
+        if !self.shape.confirmed && self.shape.tick > 1_000 {
+            // In time for those who count on it after two seconds.
+            self.serve_out(client);
+        }
     }
 
     fn entered(&mut self, client: usize, room: usize, recovered: Option<bool>) {
@@ -333,6 +388,9 @@ impl World {
                 self.read(client);
             }
         }
+        if !self.clients[client].reads {
+            self.stall(client);
+        }
         // What is still under way may or may not reach the server.
         while self.rng.random_bool(0.5) {
             self.serve(client);
@@ -354,6 +412,9 @@ impl World {
     }
 
     fn read(&mut self, client: usize) {
+        if !self.clients[client].reads {
+            return;
+        }
         let Some(frame) = self.clients[client].inbox.pop_front() else { return };
         match frame {
             Frame::Entered { room, recovered } => {
@@ -375,6 +436,12 @@ impl World {
                 self.see(client, What::Exited { room: Self::room_id(room) });
             }
             Frame::Ack { id } => self.see(client, What::Acked { message: id, number: None }),
+            Frame::Refusal { id } => {
+                self.see(client, What::Rejected { message: id, code: "no".into() });
+            }
+            Frame::Stray { foreign } => {
+                self.see(client, What::Stray { room: None, text: "?".into(), foreign });
+            }
             Frame::Message { id, room, place, hash } => {
                 if place != usize::MAX {
                     self.clients[client].read[room] = place + 1;
@@ -382,7 +449,11 @@ impl World {
                 let sender = id.voice.0 as usize / self.shape.rooms;
                 let from = Who::Client(ClientId(u32::try_from(sender).expect("small numbers")));
                 let named = Some(Self::room_id(room));
-                let what = What::Received { message: id, room: named, from, hash, number: None };
+                let mut what =
+                    What::Received { message: id, room: named, from, hash, number: None };
+                if self.lie == Some((client, id)) {
+                    self.tell_a_lie(client, &mut what);
+                }
                 self.see(client, what);
             }
         }
@@ -390,8 +461,30 @@ impl World {
 
     fn drain(&mut self) {
         for client in 0..self.clients.len() {
-            while !self.clients[client].inbox.is_empty() {
-                self.read(client);
+            self.read_all(client);
+        }
+    }
+
+    /// Reads all that is there; nothing if it does not read at all.
+    fn read_all(&mut self, client: usize) {
+        while self.clients[client].reads && !self.clients[client].inbox.is_empty() {
+            self.read(client);
+        }
+    }
+
+    /// Stops reading, or begins again.
+    fn stall(&mut self, client: usize) {
+        let reads = !self.clients[client].reads;
+        self.clients[client].reads = reads;
+        self.see(client, What::Reads(reads));
+    }
+
+    /// At the end some of those who had stopped read on.
+    fn resume(&mut self) {
+        for client in 0..self.clients.len() {
+            let goes_on = self.clients[client].connected && self.rng.random_bool(0.7);
+            if !self.clients[client].reads && goes_on {
+                self.stall(client);
             }
         }
     }

@@ -30,14 +30,15 @@ impl World {
                             hash,
                         });
                         // Read at once: had it asked to enter again, it might be of that stay.
-                        while !self.clients[client].inbox.is_empty() {
-                            self.read(client);
-                        }
-                        self.done = true;
+                        self.read_all(client);
+                        self.done = self.clients[client].reads;
                     }
                 }
             }
             Request::Say { id, room } => {
+                if self.refused(client, id) {
+                    return;
+                }
                 if self.shape.acks {
                     self.clients[client].inbox.push_back(Frame::Ack { id });
                 }
@@ -45,7 +46,7 @@ impl World {
                     Echo::Apart => {
                         let frame =
                             Frame::Message { id, room, place: usize::MAX, hash: hash_of(id) };
-                        self.clients[client].inbox.push_back(frame);
+                        self.echo(client, frame);
                         self.rooms[room].queued.push_back(id);
                     }
                     _ => self.broadcast(id, room),
@@ -61,10 +62,7 @@ impl World {
             self.clients[client].inbox.push_back(Frame::Entered { room, recovered });
         }
         if let (Some(from), Some(true)) = (since, recovered) {
-            let missed: Vec<_> = self.rooms[room].log[from..].to_vec();
-            for (id, place, hash) in missed {
-                self.clients[client].inbox.push_back(Frame::Message { id, room, place, hash });
-            }
+            self.replay(client, room, from);
         }
         if self.shape.fault == Fault::Early && client == self.victim && !self.done {
             let own = |id: &MessageId| id.voice.0 as usize / self.shape.rooms == client;
@@ -83,7 +81,22 @@ impl World {
                 self.done = true;
             }
         }
+        if self.shape.fault == Fault::Deaf && client == self.victim && !self.done {
+            self.done = true;
+            return;
+        }
         self.rooms[room].members.push(client);
+    }
+
+    /// Whether the server refuses a message; by the fault it sends it round all the same.
+    fn refused(&mut self, client: usize, id: MessageId) -> bool {
+        let wrong = self.shape.fault == Fault::RefusedSent && client == self.victim && !self.done;
+        if !wrong && !(self.shape.refuses && self.rng.random_range(0..20) == 0) {
+            return false;
+        }
+        self.clients[client].inbox.push_back(Frame::Refusal { id });
+        self.done |= wrong;
+        !wrong
     }
 
     pub(super) fn broadcast_one(&mut self) {
@@ -102,7 +115,10 @@ impl World {
         let forked = self.fork(frame, sender);
         let members = self.rooms[room].members.clone();
         for member in members {
-            if member == sender && self.shape.echo != Echo::Once {
+            if member == sender {
+                if self.shape.echo != Echo::Apart {
+                    self.echo(sender, frame);
+                }
                 continue;
             }
             if forked
@@ -139,11 +155,16 @@ impl World {
         }
     }
 
+    /// Takes all that a client has asked.
+    pub(super) fn serve_out(&mut self, client: usize) {
+        while !self.clients[client].out.is_empty() {
+            self.serve(client);
+        }
+    }
+
     pub(super) fn serve_all(&mut self) {
         for client in 0..self.clients.len() {
-            while !self.clients[client].out.is_empty() {
-                self.serve(client);
-            }
+            self.serve_out(client);
         }
         for room in 0..self.shape.rooms {
             while let Some(id) = self.rooms[room].queued.pop_front() {

@@ -15,14 +15,14 @@ impl Traffic {
             return;
         }
         for claim in books.claims.remove(&seen.ticket).unwrap_or_default() {
-            let Claim { member, stay, fence } = claim;
+            let Claim { member, stay, fence, along } = claim;
             let here = Seen { member, ..seen };
             let goes_on = self.members[member].stay == stay;
             if goes_on {
                 self.take(here);
             }
             let class = if goes_on {
-                self.claim_class(member, seen.ticket, fence)
+                self.claim_class(member, seen.ticket, fence, &along)
             } else {
                 Class::Disorder
             };
@@ -31,13 +31,15 @@ impl Traffic {
     }
 
     /// Whether a member that got a message too soon got an earlier one of its sender after it.
-    fn claim_class(&self, member: u32, ticket: u32, fence: i64) -> Class {
+    fn claim_class(&self, member: u32, ticket: u32, fence: i64, along: &[u32]) -> Class {
         let books = &self.rooms[self.members[member].room];
         let id = books.messages[ticket].id;
         let lowest = id.seq.saturating_sub(SENDER_REACH);
         let after = |seq: u32| {
             let earlier = self.ticket_at(id.voice.0, seq);
-            earlier.is_some_and(|t| books.messages[t].place >= fence && self.has(member, t))
+            // A place behind the fence says nothing of what came along with it.
+            let behind = |t: u32| books.messages[t].place >= fence && !along.contains(&t);
+            earlier.is_some_and(|t| behind(t) && self.has(member, t))
         };
         if (lowest..id.seq).any(after) { Class::Reorder } else { Class::Disorder }
     }
@@ -84,13 +86,17 @@ impl Traffic {
         state.waits = NONE;
         let stay = state.stay;
         let strict = self.rooms[room].messages[seen.ticket].is_strict();
-        for ticket in pending {
+        for ticket in pending.iter().copied() {
             if self.rooms[room].messages[ticket].is_placed() {
                 self.evaluate(Seen { ticket, ..seen }, found);
                 continue;
             }
+            let messages = &self.rooms[room].messages;
+            let voice = messages[ticket].id.voice;
+            let of_voice = |other: &u32| *other != ticket && messages[*other].id.voice == voice;
+            let along = pending.iter().copied().filter(of_voice).collect();
             let claims = self.rooms[room].claims.entry(ticket).or_default();
-            claims.push(Claim { member: seen.member, stay, fence: place });
+            claims.push(Claim { member: seen.member, stay, fence: place, along });
             // One receiver may be wrong; two that say the same show that the log left it out.
             let backed = claims.iter().any(|claim| claim.member != seen.member);
             let believed = backed || !strict;

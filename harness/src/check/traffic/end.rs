@@ -4,9 +4,23 @@ use crate::check::{Class, End, Finding, Findings, KEPT};
 use crate::observe::{ClientId, MessageId, RoomId, Time};
 use crate::plan::Delivery;
 
-use super::state::{Flags, NONE, Stand};
+use super::state::{Flags, Message, NONE, Stand};
 use super::track::WHOLE_ROOM;
 use super::{DELIVERY, Traffic};
+
+/// Copies left out that are judged at the end only; beyond it nobody is accused.
+const LEFT_OUT_MAX: usize = 10_000;
+
+/// A copy that a member did not get.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    at: Time,
+    client: ClientId,
+    room: RoomId,
+    id: MessageId,
+    /// It was sent while the member was away, and the server said that it would follow.
+    away: bool,
+}
 
 /// Pairs of message and member looked at to name who lost what; beyond it losses are counted only.
 const NAMED_MAX: usize = 5_000_000;
@@ -28,6 +42,14 @@ impl Traffic {
             let below = if state.owed && decided && !cut { state.from } else { u32::MAX };
             self.holes(end.at, member, below, found);
         }
+        for missing in std::mem::take(&mut self.left_out) {
+            let message = self.ticket(missing.id);
+            let message = message.map(|(room, ticket)| &self.rooms[room].messages[ticket]);
+            if decided && !cut && message.is_some_and(|m| self.can_be_missed(m)) {
+                self.sums.owed += 1;
+                self.lose(missing, "it got later ones, but not this", found);
+            }
+        }
         // What is on its way, or was when the target died, is neither received nor lost.
         self.sums.owed = self.sums.owed.saturating_sub(self.outstanding);
         self.outstanding = 0;
@@ -47,6 +69,10 @@ impl Traffic {
                 .collect();
             for (ticket, id, due) in open {
                 self.outstanding -= u64::from(due);
+                if !self.can_be_missed(&self.rooms[room].messages[ticket]) {
+                    self.sums.owed -= u64::from(due);
+                    continue;
+                }
                 if found.kept().len() < KEPT && budget > 0 {
                     budget = budget.saturating_sub(self.rooms[room].members.len());
                     self.lost_by_name(at, room, ticket, id, found);
@@ -58,6 +84,16 @@ impl Traffic {
                 }
             }
         }
+    }
+
+    /// Whether a message was to come at all: a sender that reads would know of a refusal.
+    fn can_be_missed(&self, message: &Message) -> bool {
+        let sender = self.voices.find(message.id.voice.0).and_then(Option::as_ref);
+        let deaf = sender
+            .and_then(|voice| self.clients.find(voice.client.0))
+            .is_some_and(|client| client.stuck);
+        let known = message.flags.has(Flags::SEEN | Flags::ACKED);
+        message.counts() && !message.is_doubtful() && (known || !deaf)
     }
 
     fn lost_by_name(
@@ -72,8 +108,8 @@ impl Traffic {
             let state = &self.members[member];
             let owed = state.owed && state.from <= ticket && state.voice != id.voice.0;
             if owed && !self.has(member, ticket) {
-                let client = state.client;
-                self.lose(at, client, RoomId(room), id, "it never came", found);
+                let missing = self.missing(at, state.client, RoomId(room), id);
+                self.lose(missing, "it never came", found);
             }
         }
     }
@@ -125,8 +161,8 @@ impl Traffic {
                 let message = &self.rooms[room].messages[ticket];
                 let certain = stream != WHOLE_ROOM || message.is_strict();
                 let other = message.id.voice.0 != own && ticket < below;
-                if certain && other && message.counts() && !message.is_doubtful() {
-                    lost.push(message.id);
+                if certain && other && message.counts() {
+                    lost.push((message.id, message.flags.has(Flags::SEEN | Flags::ACKED)));
                 }
             }
         }
@@ -134,30 +170,33 @@ impl Traffic {
         let state = &mut self.members[member];
         state.faulty = false;
         let client = state.client;
-        for id in lost {
-            self.sums.owed += 1;
-            self.lose(at, client, RoomId(room), id, "it got later ones, but not this", found);
+        for (id, taken) in lost {
+            let missing = self.missing(at, client, RoomId(room), id);
+            if taken {
+                self.sums.owed += 1;
+                self.lose(missing, "it got later ones, but not this", found);
+            } else if self.left_out.len() < LEFT_OUT_MAX {
+                // The server may have refused it, and its sender does not know that yet.
+                self.left_out.push(missing);
+            }
         }
     }
 
-    /// A copy is lost for certain.
-    pub(super) fn lose(
-        &mut self,
-        at: Time,
-        client: ClientId,
-        room: RoomId,
-        id: MessageId,
-        detail: &str,
-        found: &mut Findings,
-    ) {
-        self.sums.lost += 1;
-        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
-            return;
-        }
+    fn missing(&self, at: Time, client: ClientId, room: RoomId, id: MessageId) -> Missing {
         let ticket = self.ticket(id).map_or(NONE, |(_, ticket)| ticket);
         let away = self
             .member_of(client, room.0)
             .is_some_and(|member| ticket < self.members[member].away_until);
+        Missing { at, client, room, id, away }
+    }
+
+    /// A copy is lost for certain.
+    fn lose(&mut self, missing: Missing, detail: &str, found: &mut Findings) {
+        let Missing { at, client, room, id, away } = missing;
+        self.sums.lost += 1;
+        if !matches!(self.delivery, Delivery::ExactlyOnce | Delivery::AtLeastOnce) {
+            return;
+        }
         let (check, class) = if away && self.recovery {
             (crate::check::RECOVERY, Class::Recovery)
         } else {

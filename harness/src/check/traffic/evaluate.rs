@@ -93,6 +93,7 @@ impl Traffic {
 
     pub(super) fn out_of_order(&mut self, seen: Seen, class: Class, found: &mut Findings) {
         self.sums.disordered += 1;
+        self.blamed.push((seen.member, seen.ticket));
         let state = &self.members[seen.member];
         let id = self.rooms[state.room].messages[seen.ticket].id;
         let detail = match class {

@@ -36,9 +36,43 @@ impl Traffic {
     /// Judges where in the order a first receipt stands.
     pub(super) fn order(&mut self, seen: Seen, found: &mut Findings) {
         self.ordered += u64::from(self.ordering.is_some());
+        self.blamed.clear();
         if !self.total() {
             return self.order_pair(seen, found);
         }
+        self.order_in_log(seen, found);
+        if let Some(class) = self.beside_the_last(seen)
+            && !self.blamed.contains(&(seen.member, seen.ticket))
+        {
+            self.out_of_order(seen, class, found);
+        }
+    }
+
+    /// The log may stay short of a place: where senders do not hear themselves, or joins are not
+    /// confirmed. Even so two receivers that got the same two messages, one directly after the
+    /// other, must have got them in the same order.
+    fn beside_the_last(&mut self, seen: Seen) -> Option<Class> {
+        let state = &mut self.members[seen.member];
+        let last = std::mem::replace(&mut state.last, seen.ticket);
+        let messages = &mut self.rooms[state.room].messages;
+        let before = messages.find(last)?;
+        let id = messages[seen.ticket].id;
+        if before.id.voice == id.voice {
+            return (before.id.seq > id.seq).then_some(Class::Reorder);
+        }
+        if before.behind.contains(&seen.ticket) {
+            return Some(Class::Disorder);
+        }
+        let behind = &mut messages[seen.ticket].behind;
+        if !behind.contains(&last)
+            && let Some(free) = behind.iter_mut().find(|it| **it == NONE)
+        {
+            *free = last;
+        }
+        None
+    }
+
+    fn order_in_log(&mut self, seen: Seen, found: &mut Findings) {
         let state = &self.members[seen.member];
         let place = self.rooms[state.room].messages[seen.ticket].place;
         if place != NOWHERE && state.pending.is_empty() {

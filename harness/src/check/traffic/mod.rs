@@ -24,6 +24,7 @@ use crate::plan::{ChecksPlan, Delivery, Echo, Ordering};
 
 use super::numbered::{Mix, Numbered};
 use super::{Check, Class, Deliveries, End, Finding, Findings, Footprint, Profile};
+use end::Missing;
 use state::{Client, Flags, Member, Message, NONE, Room, Stand, Voice};
 use track::{Faults, Track};
 
@@ -46,6 +47,10 @@ pub(super) struct Traffic {
     /// Tracks of members by voice, where each sender's order is all that is promised.
     pairs: HashMap<(u32, u32), Track, Mix>,
     faults: Faults,
+    /// Copies left out of messages that the server may have refused: the end decides.
+    left_out: Vec<Missing>,
+    /// Who was found to have got what out of order, by the receipt at hand.
+    blamed: Vec<(u32, u32)>,
     /// Members whose waiting messages may have got a place.
     awake: Vec<u32>,
     stays: u32,
@@ -133,6 +138,8 @@ impl Traffic {
             clients: table,
             pairs: HashMap::default(),
             faults: Faults::default(),
+            left_out: Vec::new(),
+            blamed: Vec::new(),
             awake: Vec::new(),
             stays: 0,
             joins: 0,

@@ -59,13 +59,24 @@ pub(super) struct Message {
     pub(super) flags: Flags,
     /// How many requests to join there were when everybody had it.
     pub(super) done: u32,
+    /// What came directly before it at its receivers: one message at most of them, where senders
+    /// do not hear themselves another at the sender of that, and some more where there are faults.
+    pub(super) behind: [u32; 4],
 }
 
 impl Message {
     /// A ticket that was drawn by somebody whose sending is not observed yet.
     pub(super) fn announced() -> Self {
         let id = MessageId { voice: VoiceId(NONE), seq: 0 };
-        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE }
+        Self {
+            id,
+            hash: 0,
+            due: 0,
+            place: NOWHERE,
+            flags: Flags::default(),
+            done: NONE,
+            behind: [NONE; 4],
+        }
     }
 
     pub(super) fn is_placed(&self) -> bool {
@@ -143,11 +154,13 @@ impl Room {
 }
 
 /// A member, in one of its stays, got a message before the one at the fence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) member: u32,
     pub(super) stay: u32,
     pub(super) fence: i64,
+    /// What else of the same sender it got before the fence.
+    pub(super) along: Vec<u32>,
 }
 
 /// One client speaking in one room.
@@ -214,6 +227,8 @@ pub(super) struct Member {
     /// The first ticket that it may have missed while nothing was owed.
     pub(super) since: u32,
     pub(super) track: Track,
+    /// What it got last.
+    pub(super) last: u32,
     /// The highest certain place got, plus one.
     pub(super) strict_next: i64,
     /// The track of its stay before this one.
@@ -243,6 +258,7 @@ impl Member {
             early_next: 0,
             since: 0,
             track: Track::default(),
+            last: NONE,
             strict_next: NOWHERE,
             before: Track::default(),
             pending: VecDeque::new(),

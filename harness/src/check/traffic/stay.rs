@@ -15,6 +15,7 @@ impl Traffic {
         state.stay = self.stays;
         state.before = std::mem::take(&mut state.track);
         state.strict_next = NOWHERE;
+        state.last = NONE;
         state.pending.clear();
         state.waits = NONE;
         state.faulty = false;

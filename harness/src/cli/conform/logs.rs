@@ -14,7 +14,7 @@ const KEPT_MAX: u64 = 100;
 
 /// Where they go.
 #[derive(Debug)]
-pub(super) struct Logs {
+pub(in crate::cli) struct Logs {
     place: Place,
     bytes: u64,
     begun: AtomicU64,
@@ -23,13 +23,13 @@ pub(super) struct Logs {
 
 /// The log of one try. It is gone with this value, unless it is kept.
 #[derive(Debug)]
-pub(super) struct CaseLog {
+pub(in crate::cli) struct CaseLog {
     path: PathBuf,
     file: File,
 }
 
 impl CaseLog {
-    pub(super) fn file(&self) -> &File {
+    pub(in crate::cli) fn file(&self) -> &File {
         &self.file
     }
 }
@@ -47,18 +47,18 @@ impl Drop for CaseLog {
 
 impl Logs {
     /// Logs of so many bytes each, below a report.
-    pub(super) fn new(place: &Place, bytes: Option<u64>) -> Self {
+    pub(in crate::cli) fn new(place: &Place, bytes: Option<u64>) -> Self {
         let (bytes, place) = (bytes.unwrap_or(BYTES), place.clone());
         Self { place, bytes, begun: AtomicU64::new(0), kept: AtomicU64::new(0) }
     }
 
     /// Up to how many bytes each is whole.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::cli) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The log of a try that begins. Without one the try says the same.
-    pub(super) fn begin(&self) -> Option<CaseLog> {
+    pub(in crate::cli) fn begin(&self) -> Option<CaseLog> {
         if self.bytes == 0 || self.kept.load(Ordering::Relaxed) >= KEPT_MAX {
             return None;
         }
@@ -71,7 +71,7 @@ impl Logs {
     }
 
     /// Keeps a log as that of a case; says where in the report it lies.
-    pub(super) fn keep(&self, log: &CaseLog, case: &str) -> Option<String> {
+    pub(in crate::cli) fn keep(&self, log: &CaseLog, case: &str) -> Option<String> {
         let stem = case.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ".");
         let number = self.kept.fetch_add(1, Ordering::Relaxed);
         // A case may fail at several targets.
@@ -88,7 +88,7 @@ impl Logs {
     }
 
     /// Puts what was kept into its place.
-    pub(super) fn end(&self) -> Result<(), WriteError> {
+    pub(in crate::cli) fn end(&self) -> Result<(), WriteError> {
         self.place.keep_directory(CASES)
     }
 }

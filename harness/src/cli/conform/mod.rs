@@ -1,11 +1,11 @@
 //! `harness conform`: judges servers requirement by requirement, and reports what came of it.
 
 mod log;
-mod logs;
+pub(super) mod logs;
 mod runner;
 mod servers;
-mod subjects;
-mod tries;
+pub(super) mod subjects;
+pub(super) mod tries;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -133,8 +133,9 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
     let logs = Logs::new(&place, args.common.log_bytes);
-    let (interrupt, tls) = (&interrupt, &tls);
-    let bench = Bench { seed, capacity, server_args, interrupt, tls, logs: &logs };
+    let (patience, interrupt, tls) = (None, &interrupt, &tls);
+    let kept = Some(&logs);
+    let bench = Bench { seed, capacity, server_args, patience, interrupt, tls, logs: kept };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
@@ -163,7 +164,8 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
 /// The log's name in the report.
 const EVENTS: &str = "events.ndjson";
 
-fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
+/// The suite in a directory, or the one that comes with the program; what is wrong with it is told.
+pub(super) fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
     let files = files_of(directory).map_err(|problems| wrong(&problems))?;
     let (suite, problems) = Suite::read(files);
     match problems.is_empty() {

@@ -300,7 +300,7 @@ impl<'a> Runner<'a> {
     fn finish(&self, unit: &Unit<'_>, mut tried: Tried) {
         let failed = matches!(tried.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
         let log = tried.log.take().filter(|_| failed);
-        let log = log.and_then(|log| self.servers.bench.logs.keep(&log, unit.id));
+        let log = log.zip(self.servers.bench.logs).and_then(|(log, logs)| logs.keep(&log, unit.id));
         let source = unit.case.source();
         let record = Record {
             case: unit.id.to_owned(),

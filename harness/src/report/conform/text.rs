@@ -33,6 +33,10 @@ pub fn render(results: &Results) -> String {
                 2,
                 &format!("{:<12} {case:<44} {ms:>6} ms  {target}", it.outcome.as_str()),
             );
+            if let Some(faults) = it.traffic.faults {
+                let power = words::power(faults, it.traffic.deliveries);
+                put(&mut text, 15, &format!("{power} deliveries"));
+            }
         }
     }
     let mut shown = 0;

@@ -1,6 +1,7 @@
 //! Finds what is wrong with a scenario that could be read: everything that needs no dialect.
 
 mod names;
+mod network;
 mod step;
 mod wire;
 

@@ -1,0 +1,111 @@
+//! In which order it came: is there an order of the room that everybody saw?
+
+use std::collections::BTreeMap;
+
+use harness::check::Class;
+use harness::observe::{ClientId, MessageId, RoomId};
+use harness::plan::Ordering;
+
+use super::delivery::{Got, Promise};
+use super::past::Opinion;
+
+const ORDER: &str = "order";
+
+/// What one receiver got in one stay, each message once, in the order got.
+type Line = Vec<MessageId>;
+
+fn lines(all: &[Got], promise: Promise) -> BTreeMap<RoomId, Vec<Line>> {
+    let mut lines: BTreeMap<(RoomId, ClientId, usize), Line> = BTreeMap::new();
+    for it in all.iter().filter(|it| it.first) {
+        if let Some(stay) = it.stay.filter(|_| !it.own || promise.own_in_order()) {
+            lines.entry((it.room, it.client, stay)).or_default().push(it.id);
+        }
+    }
+    let mut rooms: BTreeMap<RoomId, Vec<Line>> = BTreeMap::new();
+    for ((room, ..), line) in lines {
+        rooms.entry(room).or_default().push(line);
+    }
+    rooms
+}
+
+/// "one sender's messages out of their order": a later one came before this.
+fn comes_late(line: &[MessageId], at: usize) -> bool {
+    line[..at].iter().any(|other| other.voice == line[at].voice && other.seq > line[at].seq)
+}
+
+/// Whether some order of the room holds all the lines: nothing comes before itself.
+fn has_one_order(lines: &[Line]) -> bool {
+    let mut ids: Vec<MessageId> = lines.iter().flatten().copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let at = |id: &MessageId| ids.binary_search(id).expect("it is among them");
+    let mut before = vec![0_usize; ids.len()];
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); ids.len()];
+    for pair in lines.iter().flat_map(|line| line.windows(2)) {
+        after[at(&pair[0])].push(at(&pair[1]));
+        before[at(&pair[1])] += 1;
+    }
+    // Take away what nothing comes before, until nothing is left, or nothing can be taken.
+    let mut left = ids.len();
+    let mut free: Vec<usize> = (0..ids.len()).filter(|it| before[*it] == 0).collect();
+    while let Some(it) = free.pop() {
+        left -= 1;
+        for next in &after[it] {
+            before[*next] -= 1;
+            if before[*next] == 0 {
+                free.push(*next);
+            }
+        }
+    }
+    left == 0
+}
+
+/// Whether all who got something in a room can have seen one order.
+pub(super) fn is_one(all: &[Got], promise: Promise, room: RoomId) -> bool {
+    lines(all, promise).get(&room).is_none_or(|lines| has_one_order(lines))
+}
+
+/// Whether two got two messages directly one after the other, in both orders.
+fn neighbours_disagree(lines: &[Line]) -> bool {
+    let pairs = || lines.iter().flat_map(|line| line.windows(2));
+    pairs().any(|one| pairs().any(|other| one[0] == other[1] && one[1] == other[0]))
+}
+
+pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
+    for lines in lines(all, promise).values() {
+        let late = |line: &Line| (0..line.len()).any(|at| comes_late(line, at));
+        if lines.iter().any(late) {
+            opinion.must.insert((ORDER, Class::Reorder));
+        }
+        if promise.ordering == Ordering::PerSender {
+            continue;
+        }
+        if has_one_order(lines) {
+            // The order of a room is what those say who got each message first. If one of them has
+            // lost one, or one came that was refused, others contradict that: so these faults may
+            // have this name as well.
+            if opinion.has(Class::Loss) || opinion.has(Class::Phantom) {
+                opinion.may.insert((ORDER, Class::Disorder));
+            }
+            continue;
+        }
+        // "two receivers saw two orders". What came after a later one of its sender is called
+        // that, and not this as well.
+        let rest: Vec<Line> = lines
+            .iter()
+            .map(|line| {
+                (0..line.len()).filter(|at| !comes_late(line, *at)).map(|at| line[at]).collect()
+            })
+            .collect();
+        // Where senders do not hear themselves or entries are not confirmed, the place of a message
+        // may stay unknown to the end: certain is what two neighbours say.
+        let certain = match promise.ordering {
+            Ordering::Total if promise.confirmed => !has_one_order(&rest),
+            _ => neighbours_disagree(&rest),
+        };
+        match certain {
+            true => opinion.must.insert((ORDER, Class::Disorder)),
+            false => opinion.may.insert((ORDER, Class::Disorder)),
+        };
+    }
+}

@@ -1,0 +1,87 @@
+//! All of a room at once: `membership`, `presence`, `storage`, `numbering`, `recovery`, and the
+//! messages again.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use harness::check::{End, Judge, Profile};
+use harness::observe::{Observation, Time};
+use harness::plan::{ChecksPlan, Echo, Level, Ordering};
+use proptest::prelude::*;
+
+use super::delivery::{self, Promise};
+use super::past::{Opinion, Past, story};
+use super::tally::{Tally, found};
+use super::{membership, numbers, order, play, state};
+use crate::world::house::{Deed, House, Kind, Plot, WRONGS};
+
+/// Longer than any grace.
+const AFTER_US: u64 = 2_200_000;
+
+fn opinion(history: &[Observation], end_us: u64) -> Opinion {
+    let past = Past::new(history);
+    let (ordering, echo) = (Ordering::Total, Echo::Once);
+    let promise = Promise { ordering, echo, confirmed: true, recovery: true };
+    let mut opinion = Opinion::default();
+    let all = delivery::got(&past, promise, &mut opinion);
+    delivery::missing(&past, &all, promise, &mut opinion);
+    delivery::left_out(&past, &all, promise, &mut opinion);
+    order::judge(&all, promise, &mut opinion);
+    membership::judge(&past, end_us, &mut opinion);
+    state::presence(&past, end_us, &mut opinion);
+    state::storage(&past, &mut opinion);
+    numbers::numbering(&past, &mut opinion);
+    numbers::recovery(&past, &mut opinion);
+    opinion
+}
+
+fn judged(history: &[Observation], end: &End) -> Judge {
+    let checks = ChecksPlan {
+        order: Some(Ordering::Total),
+        echo: Some(Echo::Once),
+        membership: Level::Fail,
+        presence: Some(Duration::from_micros(state::WITHIN_US)),
+        storage: true,
+        recovery: true,
+        manners: false,
+        ..crate::world::plan()
+    };
+    let mut judge = Judge::new(&checks, Profile::new(&checks, None, true), 8);
+    for seen in history {
+        judge.observe(seen);
+    }
+    judge.conclude(end);
+    judge
+}
+
+fn check(plot: &Plot, seed: u64, tally: &mut Tally) -> Result<(), String> {
+    let (history, _) = House::new(plot, seed).play();
+    let at = Time(history.last().map_or(0, |seen| seen.at.0) + AFTER_US);
+    let judge = judged(&history, &End { at, settled: true, ..End::default() });
+    let opinion = opinion(&history, at.0);
+    tally.compare(&opinion, &found(&judge)).map_err(|difference| {
+        let told: Vec<_> = judge.findings().kept().iter().take(5).collect();
+        let story = story(&history);
+        format!("{story}seed {seed} {plot:?}: {difference}\n{opinion:?}\n{told:?}")
+    })
+}
+
+fn plots(wrong: Option<(Kind, Deed)>) -> impl Strategy<Value = (u64, Plot)> {
+    (any::<u64>(), 2_usize..5, 1_usize..3, 40_usize..300, 0_u32..12).prop_map(
+        move |(seed, clients, rooms, steps, lag)| {
+            (seed, Plot { clients, rooms, steps, lag, wrong })
+        },
+    )
+}
+
+#[test]
+fn rooms_get_the_same_verdict_from_both() {
+    let tally = RefCell::new(Tally::default());
+    let wrongs = WRONGS.iter().map(|wrong| Some(*wrong));
+    for wrong in std::iter::once(None).chain(wrongs) {
+        let cases = if wrong.is_none() { 200 } else { 20 };
+        let name = format!("{wrong:?}").replace(['(', ')', ' '], "");
+        play(&name, cases, &plots(wrong), |plot, seed| check(plot, seed, &mut tally.borrow_mut()));
+    }
+    tally.borrow().print("rooms");
+}

@@ -1,0 +1,12 @@
+//! `harness selftest`: its catalogue, what is said of mutants and of the whole, and the reports.
+
+#![expect(clippy::indexing_slicing, reason = "a JSON value that is not there is null")]
+
+mod catalogue;
+mod formats;
+mod outcomes;
+#[cfg(not(feature = "mutants"))]
+mod plain;
+#[path = "../summaries/mod.rs"]
+#[expect(dead_code, reason = "the tests of reports use the rest")]
+mod summaries;
