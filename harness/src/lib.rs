@@ -19,6 +19,7 @@ pub mod handshake;
 pub mod heard;
 pub mod http;
 pub mod latency;
+pub mod log;
 pub mod observe;
 pub mod pacer;
 pub mod plan;

@@ -9,6 +9,7 @@ use super::shrink::{Failed, Shrinking};
 use super::{progress, summarize};
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Authority, Interrupt, Job, Tls};
+use crate::log;
 use crate::plan::{Built, Capacity, Options, Plan, Source};
 use crate::report::{self, write::Place};
 use crate::scenario::{Problems, Scenario, units};
@@ -18,6 +19,8 @@ use crate::verdict::Exit;
 
 /// Memory that is left to the rest of the machine, as a share of what is free.
 const MEMORY_SHARE: f64 = 0.8;
+/// Up to this size the log of a run is kept whole.
+const LOG_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -65,6 +68,10 @@ pub(super) struct Common {
     pub(super) server_args: Option<String>,
     #[command(flatten)]
     pub(super) trust: Trust,
+    /// Keep the log of what clients did and saw whole up to this size, then only around findings; 0
+    /// for none [default: 64MiB; for each case of a suite that fails 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = log_size)]
+    pub(super) log_bytes: Option<u64>,
     /// Only results, no progress
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -206,6 +213,14 @@ impl Runner<'_> {
                 return Some(Exit::Report);
             }
         };
+        let log_bytes = self.common.log_bytes.unwrap_or(LOG_BYTES);
+        let log = match (log_bytes > 0).then(|| place.begin(log::FILE)).transpose() {
+            Ok(log) => log,
+            Err(error) => {
+                super::tell(&error.to_string());
+                return Some(Exit::Report);
+            }
+        };
         let say = |text: &str| {
             if !self.common.quiet {
                 progress::clear(false);
@@ -220,6 +235,7 @@ impl Runner<'_> {
             tls: self.tls,
             wait: self.common.wait,
             heartbeat: self.common.heartbeat,
+            log: log.as_ref().map(|file| (file, log_bytes)),
             interrupt: self.interrupt,
             say: &say,
             live: &|live| progress::show(self.common.quiet, live),
@@ -236,7 +252,7 @@ impl Runner<'_> {
             }
         };
         summary.interrupted = self.interrupt.signal().map(stopped_by);
-        Some(self.report(&summary, &place, given))
+        Some(self.report(&mut summary, &place, given))
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
@@ -244,6 +260,7 @@ impl Runner<'_> {
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
         options.target = given.target.is_some();
+        options.alone = given.target.is_none();
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
             options.users.clone_from(&args.users);
@@ -263,8 +280,8 @@ impl Runner<'_> {
         }
     }
 
-    fn report(&self, summary: &Summary, place: &Place, given: &Given) -> Exit {
-        let written = place.write(summary);
+    fn report(&self, summary: &mut Summary, place: &Place, given: &Given) -> Exit {
+        let written = place.write_with_log(summary);
         let shown = place.directory().display().to_string();
         super::print(&report::text::render(summary));
         if written.is_ok() && summary.exit() == Exit::Failed {
@@ -394,6 +411,10 @@ pub(super) fn could_not(reason: &str) -> Exit {
 
 fn heartbeat(text: &str) -> Result<Heartbeat, String> {
     units::heartbeat(text).map_err(|error| error.to_string())
+}
+
+fn log_size(text: &str) -> Result<u64, String> {
+    units::file_size(text).map_err(|error| error.to_string())
 }
 
 /// A target. Whether it can be reached is seen later; what kind of URL it is can be known now.

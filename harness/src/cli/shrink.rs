@@ -265,6 +265,7 @@ impl Bench<'_> {
             tls: failed.tls,
             wait: Duration::ZERO,
             heartbeat: failed.heartbeat,
+            log: None,
             interrupt: failed.interrupt,
             say: &|_| {},
             live: &|_| {},

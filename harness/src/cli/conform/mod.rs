@@ -1,6 +1,7 @@
 //! `harness conform`: judges servers requirement by requirement, and reports what came of it.
 
 mod log;
+pub(super) mod logs;
 mod runner;
 mod servers;
 mod smaller;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use self::log::Log;
+use self::logs::Logs;
 use self::runner::{Runner, Unit};
 use self::servers::{Seat, Servers};
 use self::smaller::Smaller;
@@ -135,8 +137,10 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let timers = server_timers(args.common.heartbeat, &subjects);
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
-    let patience = None;
-    let bench = Bench { seed, capacity, server_args, patience, interrupt: &interrupt, tls: &tls };
+    let logs = Logs::new(&place, args.common.log_bytes);
+    let (patience, interrupt, tls) = (None, &interrupt, &tls);
+    let kept = Some(&logs);
+    let bench = Bench { seed, capacity, server_args, patience, interrupt, tls, logs: kept };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
@@ -160,7 +164,7 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let failed = if args.shrinking.shrink { log.failed() } else { Vec::new() };
     log.add(Event::Over { duration_s, signal });
     let smaller = Smaller { args, choices: &choices, servers: &servers };
-    Ok(finish(log, &place, || smaller.shrink(&failed, &place)))
+    Ok(finish(log, &place, &logs, || smaller.shrink(&failed, &place)))
 }
 
 /// The log's name in the report.
@@ -332,7 +336,7 @@ fn is_sane(runner: &Runner<'_>, seat: &Seat) -> bool {
 
 /// Writes the reports, and says what came of it all; before the last line, does what is to be done
 /// when they lie there.
-fn finish(log: Log, place: &Place, then: impl FnOnce()) -> Exit {
+fn finish(log: Log, place: &Place, logs: &Logs, then: impl FnOnce()) -> Exit {
     let (events, text) = log.end();
     let results = Results::of(&events);
     let markdown = report::markdown::render(&results);
@@ -345,7 +349,7 @@ fn finish(log: Log, place: &Place, then: impl FnOnce()) -> Exit {
         // Last, so that a reader who finds it finds all the others, too.
         ("results.json".to_owned(), report::json::render(&results).into_bytes()),
     ];
-    let written = place.write_files(&files, &markdown);
+    let written = logs.end().and_then(|()| place.write_files(&files, &markdown));
     let shown = place.directory().display().to_string();
     let shown = if written.is_ok() { shown.as_str() } else { "-" };
     let (block, last) = (report::text::render(&results), report::text::last_line(&results, shown));
