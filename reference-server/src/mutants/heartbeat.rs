@@ -1,8 +1,7 @@
 //! Servers that are wrong about the heartbeat: when they ping, what counts as life, whom they give up.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use async_io::Timer;
 use async_tungstenite::tungstenite::protocol::Message;
 use protocol::{Dialect, Ending, Flow, Frame, Heartbeat, Reason};
 
@@ -109,8 +108,8 @@ fn hurry(at: &At<'_>) {
     let connection: Arc<Connection> = at.to.clone();
     let pinged = connection.server.now().time;
     let patience = connection.server.config.heartbeat(at.dialect).interval / 16;
-    async_std::task::spawn(async move {
-        Timer::after(patience).await;
+    thread::spawn(move || {
+        thread::sleep(patience);
         if connection.last_seen() < pinged {
             connection.end(Order::Close(Ending::TIMEOUT));
         }
