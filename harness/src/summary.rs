@@ -2,6 +2,7 @@
 
 use crate::check::{CheckResult, Deliveries, Finding, Findings};
 use crate::latency::{Held, Measured};
+use crate::log::Kept;
 use crate::observe::Time;
 use crate::plan::Faults;
 use crate::proxy::Story;
@@ -147,6 +148,8 @@ pub struct Summary {
     pub late: bool,
     /// What producing the load took.
     pub generator: Generator,
+    /// What came of the log, if one was kept.
+    pub log: Option<Kept>,
     /// What was wrong with the network because the scenario wanted it: no server is to blame for that.
     pub network: Vec<Story>,
 }

@@ -60,6 +60,11 @@ impl Secrets {
         }
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.count > 0
+    }
+
     /// A text in which no secret stands, nor the beginning of one where the text was cut.
     pub(crate) fn concealed<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.count == 0 {

@@ -5,9 +5,11 @@ mod conform;
 mod progress;
 mod proxy;
 mod quick;
+mod report;
 mod run;
 mod selftest;
 mod serve;
+mod shrink;
 mod summarize;
 mod trial;
 
@@ -36,6 +38,8 @@ enum Command {
     Quick(quick::Args),
     /// Judge servers requirement by requirement
     Conform(conform::Args),
+    /// Show a run's report again, or judge its log again
+    Report(report::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
     /// Show that mutants of the reference server are found out, and that the good one is not accused
@@ -60,9 +64,10 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Run(args) => run::main(&args).code().into(),
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
+        Command::Report(args) => report::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(&args).code().into(),
         Command::Selftest(args) => selftest::main(&args).code().into(),
-        Command::Proxy(args) => proxy::main(args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

@@ -67,7 +67,7 @@ enum Failure {
     Report(String),
 }
 
-pub(super) fn main(args: Args) -> Exit {
+pub(super) fn main(args: &Args) -> Exit {
     match serve(args) {
         Ok(()) => Exit::Passed,
         Err(Failure::Wrong(problems)) => run::wrong(&problems),
@@ -84,10 +84,10 @@ pub(super) fn main(args: Args) -> Exit {
 }
 
 /// Stands in the middle until a signal comes, or standard input ends.
-fn serve(args: Args) -> Result<(), Failure> {
+fn serve(args: &Args) -> Result<(), Failure> {
     let rules = args.faults.iter().map(|fault| proxy::parse(fault)).collect::<Result<Vec<_>, _>>();
     let rules = rules.map_err(Failure::Wrong)?;
-    let dialect = dialect(&args, &rules)?;
+    let dialect = dialect(args, &rules)?;
     let record = args.record.as_deref().map(create).transpose()?;
     let listener = TcpListener::bind(&args.listen).map_err(|error| {
         let remedy = "--listen takes another ADDR:PORT, port 0 a free one";

@@ -50,6 +50,7 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
         sent: books.messages(),
         steps: outcome.steps,
         witnesses: books.witnesses(),
+        log: books.log_kept(),
         thresholds,
         late,
         measured,
@@ -115,6 +116,7 @@ pub(super) fn failure(
         measured: Measured::default(),
         late: false,
         generator: Generator::default(),
+        log: None,
         network: Vec::new(),
     }
 }

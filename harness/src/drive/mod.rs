@@ -19,6 +19,7 @@ mod swarm;
 mod tls;
 mod watch;
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ use crate::books::Books;
 use crate::check::{End, Judge, Profile};
 use crate::client::Client;
 use crate::dialect::Heartbeat;
+use crate::log::{self, Head, Recorder};
 use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Plan, Step};
 use crate::proxy::Story;
@@ -73,6 +75,9 @@ pub struct Job<'a> {
     pub wait: Duration,
     /// The target's timers, where the user says them.
     pub heartbeat: Option<Heartbeat>,
+    /// Where what the clients do and see is logged, and up to how many bytes the whole of it; none:
+    /// it is not.
+    pub log: Option<(&'a File, u64)>,
     /// The signal that ends the run early.
     pub interrupt: &'a Interrupt,
     /// Told of each stage of the run.
@@ -161,13 +166,9 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else those that our server was given, else
-    // the dialect's.
-    let started = child.as_ref().and(plan.server.heartbeat);
-    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
-    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
+    let heartbeat = timers(job, greeted, child.is_some());
     let facts = facts::of(plan);
-    let shared = Arc::new(stage_of(plan, &facts, heartbeat));
+    let shared = Arc::new(stage_of(job, &url, &facts, heartbeat)?);
     let middle =
         plan.network().next().map(|_| Proxy::of_plan(plan, &target, shared.instant_of(Time(0))));
     let middle = middle.transpose()?;
@@ -205,15 +206,8 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     }
     drop(child);
     let stall = metronome.stop();
-    // A load that was cut short notices within a nap.
-    let patience = Instant::now() + GOODBYE;
-    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
-        std::thread::sleep(BEAT);
-    }
-    let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let shared = alone(shared).ok_or("a thread of the run is still alive")?;
+    let (cpu_s, peak_rss_bytes) = used()?;
     Ok(Outcome {
         target: url,
         steps: played.steps,
@@ -222,9 +216,38 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         end: End { stall, ..played.end },
         took: played.took,
         network,
-        cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
-        peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
+        cpu_s,
+        peak_rss_bytes,
     })
+}
+
+/// What the threads of the run shared, when they have let go of it.
+fn alone(shared: Arc<Shared>) -> Option<Shared> {
+    // A load that was cut short notices within a nap.
+    let patience = Instant::now() + GOODBYE;
+    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
+        std::thread::sleep(BEAT);
+    }
+    Arc::into_inner(shared)
+}
+
+/// The processor time that this program has used, in seconds, and its memory at its peak.
+fn used() -> Result<(f64, u64), String> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
+    let peak = peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024);
+    Ok((cpu_s, peak))
+}
+
+/// The target's timers: the user's word, else the target's own, else those that our server was given,
+/// else the dialect's.
+fn timers(job: &Job<'_>, greeted: Option<Heartbeat>, is_ours: bool) -> Option<Heartbeat> {
+    let plan = job.plan;
+    let started = plan.server.heartbeat.filter(|_| is_ours);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat))
 }
 
 /// This program's memory at its peak. What `getrusage` says is also that of the program which became
@@ -245,7 +268,13 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     args
 }
 
-fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Shared {
+fn stage_of(
+    job: &Job<'_>,
+    url: &str,
+    facts: &[Facts],
+    heartbeat: Option<Heartbeat>,
+) -> Result<Shared, String> {
+    let plan = job.plan;
     let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
     let profile = Profile { idle_pings: plan.dialect.idle_pings, ..profile };
@@ -253,6 +282,11 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let mut books = Books::new(plan.run_number, judge, names);
     books.keep_secrets(&plan.dialect.params);
     plan.clients.iter().for_each(|client| books.keep_secrets(&client.vars));
+    if let Some((file, bytes)) = job.log {
+        let head = books.discreet_head(head(plan, profile, url));
+        let recorder = file.try_clone().and_then(|file| Recorder::start(file, bytes, &head));
+        books.log_with(recorder.map_err(|error| format!("cannot keep a log: {error}"))?);
+    }
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
         let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
@@ -263,7 +297,24 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
         made.keeps_frames = facts.frames;
         made
     });
-    Shared::new(clients.collect(), books)
+    Ok(Shared::new(clients.collect(), books))
+}
+
+/// What the log says before the first observation.
+fn head(plan: &Plan, profile: Profile, url: &str) -> Head {
+    Head {
+        schema_version: log::SCHEMA_VERSION,
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: plan.scenario.clone(),
+        file: plan.source.name.clone(),
+        dialect: plan.dialect.name.clone(),
+        target: url.to_owned(),
+        seed: plan.seed,
+        run: plan.run.clone(),
+        checks: plan.checks.clone(),
+        profile,
+        clients: plan.clients.iter().map(|client| client.name.clone()).collect(),
+    }
 }
 
 struct Played {

@@ -45,6 +45,8 @@ pub struct Options {
     pub target: bool,
     /// The steps of `refusal` instead of `steps`.
     pub refusal: bool,
+    /// Nobody else has ever been at the run's server: it may have the names of another run.
+    pub alone: bool,
     /// When the run starts, in microseconds since 1970: what makes it different from the last one.
     pub started_us: u64,
 }
@@ -108,8 +110,7 @@ impl Plan {
 
         let chosen = options.seed.or(file.seed);
         let seed = chosen.unwrap_or_else(|| mix(options.started_us));
-        // A seed that was chosen may be chosen again: then only the start tells the runs apart.
-        let identity = mix(seed ^ chosen.map_or(0, |_| mix(options.started_us)));
+        let identity = identity(seed, chosen.is_some(), options);
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
@@ -201,6 +202,13 @@ pub(crate) fn mix(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// What tells a run from others. A seed that was chosen may be chosen again: then it is the start, unless
+/// nobody else has been there.
+fn identity(seed: u64, chosen: bool, options: &Options) -> u64 {
+    let apart = chosen && !options.alone;
+    mix(seed ^ if apart { mix(options.started_us) } else { 0 })
 }
 
 /// A word of eight letters and digits, fit for the names of rooms and people.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Place;
 
 /// Which checks run, and how strictly.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChecksPlan {
     /// Every message to every member: exactly once, at least once, at most once, or not judged.
     pub delivery: Delivery,
@@ -34,7 +37,8 @@ pub struct ChecksPlan {
 }
 
 /// What delivery is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// Neither lost nor doubled.
     ExactlyOnce,
@@ -47,7 +51,8 @@ pub enum Delivery {
 }
 
 /// What order is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ordering {
     /// Each sender's messages in the order sent.
     PerSender,
@@ -58,7 +63,8 @@ pub enum Ordering {
 }
 
 /// How often a sender gets its own message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Echo {
     /// Once, in the room's order.
     Once,
@@ -69,7 +75,8 @@ pub enum Echo {
 }
 
 /// How grave a breach is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// The run fails.
     Fail,

@@ -121,6 +121,11 @@ impl Meaning {
         }
     }
 
+    /// A request was done: that is all that it says.
+    pub(super) fn is_answer(&self) -> bool {
+        self.events == [EventKind::Ok]
+    }
+
     /// The rooms that this puts a client into, or out of.
     pub(super) fn moves(&self) -> Option<(&str, bool)> {
         let room = self.room.as_deref()?;

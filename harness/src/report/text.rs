@@ -24,6 +24,9 @@ pub fn render(summary: &Summary) -> String {
     thresholds(&mut block, summary);
     findings(&mut block, summary);
     warnings(&mut block, summary);
+    if let Some(why) = summary.log.as_ref().and_then(|log| log.why.as_ref()) {
+        block.line("log", &format!("not whole: {}", words::brief(why)));
+    }
     block.text
 }
 

@@ -123,6 +123,22 @@ impl FromStr for Size {
     }
 }
 
+/// The size of a file, as options write it: `0`, `512KiB`, `64MiB`, `2GiB`.
+pub fn file_size(text: &str) -> Result<u64, NotOne> {
+    let bad = || not_one(text, "a size of a file", "0, 512KiB, 64MiB or 2GiB");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.replace('_', "").parse().map_err(|_| bad())?;
+    let scale: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    count.checked_mul(scale).filter(|size| *size <= 1 << 40).ok_or_else(bad)
+}
+
 /// What a limit's number counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quantity {

@@ -79,7 +79,8 @@ pub struct Merit {
     pub name: &'static str,
     /// Mutants of which it found what was to be found.
     pub kills: Vec<String>,
-    /// Mutants of which no other check found anything, in any dialect.
+    /// Mutants of which, in some dialect, no other check found anything: without it they would have
+    /// survived there.
     pub only_it: Vec<String>,
 }
 
@@ -149,8 +150,8 @@ impl Results {
         let mut kills: Vec<String> = right().filter(by_it).map(|it| it.cell.id.clone()).collect();
         kills.dedup();
         let alone = |id: &&String| {
-            let mut found = right().filter(|it| it.cell.id == **id);
-            found.all(|it| it.judged.found.iter().all(|found| found.check == name))
+            let mut rows = right().filter(|it| it.cell.id == **id);
+            rows.any(|it| it.judged.found.iter().all(|found| found.check == name))
         };
         let only_it = kills.iter().filter(alone).cloned().collect();
         Merit { name, kills, only_it }

@@ -231,6 +231,7 @@ pub(crate) fn record(case: &str, requires: &[&str], outcome: Outcome) -> Record 
         traffic: harness::conform::outcome::Traffic::default(),
         ended: Vec::new(),
         stall_ms: 0,
+        log: None,
     }
 }
 

@@ -45,7 +45,13 @@ fn play<T: Debug + Clone>(
                 let kind = why.split("}: ").nth(1).unwrap_or_default();
                 let kind = kind.lines().next().unwrap_or_default().to_owned();
                 let shape = format!("{shape:?}");
-                let extra = if shape.contains("PerSender") { "PS" } else if shape.contains("Among") { "AM" } else { "T" };
+                let extra = if shape.contains("PerSender") {
+                    "PS"
+                } else if shape.contains("Among") {
+                    "AM"
+                } else {
+                    "T"
+                };
                 let kind = format!("{extra} {} {kind}", shape.contains("confirmed: true"));
                 let row = kinds.entry(kind).or_insert((0, why.clone()));
                 row.0 += 1;
@@ -56,13 +62,19 @@ fn play<T: Debug + Clone>(
         }
         for (kind, (n, why)) in kinds {
             eprintln!("{name} {kind}: {n}");
-            std::fs::write(format!("/tmp/survey/{name}-{}", kind.replace(['"', ' ', ',', '(', ')', '[', ']'], "")), why).unwrap();
+            std::fs::write(
+                format!(
+                    "/tmp/survey/{name}-{}",
+                    kind.replace(['"', ' ', ',', '(', ')', '[', ']'], "")
+                ),
+                why,
+            )
+            .unwrap();
         }
         return;
     }
-    let outcome = TestRunner::new(config).run(strategy, |(seed, shape)| {
-        check(&shape, seed).map_err(TestCaseError::fail)
-    });
+    let outcome = TestRunner::new(config)
+        .run(strategy, |(seed, shape)| check(&shape, seed).map_err(TestCaseError::fail));
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(why, _)) => panic!("{name}: {why}"),

@@ -1,6 +1,6 @@
 //! `network` steps: the same faults in a scenario, from a moment of its timeline on.
 
-use super::programs::{Ran, run};
+use super::programs::{Middle, Program, Ran, run};
 
 fn play(steps: &str) -> Ran {
     run(
@@ -29,7 +29,7 @@ steps:
 fn a_fault_begins_and_ends_with_its_steps() {
     let ran = play(
         "
-  - network: { drop: {}, to: client, event: message, at: bob }
+  - network: { drop: {}, to: client, event: message, at: bob, times: 1 }
   - as: alice
     say: unheard
     within: 30s
@@ -61,11 +61,11 @@ fn a_fault_begins_and_ends_with_its_steps() {
         ran.said
     );
     let network = &ran.json["network"];
-    assert_eq!(network[0]["rule"], "drop to=client event=message at=bob", "{network}");
+    assert_eq!(network[0]["rule"], "drop to=client event=message at=bob times=1", "{network}");
     assert_eq!(network[0]["times"], 1);
     assert!(network[0]["from_us"].as_u64() < network[0]["until_us"].as_u64());
     assert!(
-        ran.said.contains("network     drop to=client event=message at=bob (1 time;"),
+        ran.said.contains("network     drop to=client event=message at=bob times=1 (1 time;"),
         "{}",
         ran.said
     );
@@ -194,4 +194,49 @@ steps:
 ";
     let ran = run(text, &["--dialect", "chat"]);
     assert!(ran.said.contains("skipped: dialect chat lacks"), "{}", ran.said);
+}
+
+/// Behind the proxy the target speaks TLS, and its clients do not.
+#[test]
+fn a_target_behind_tls_is_reached_in_the_clear() {
+    let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a key");
+    let papers = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: String| {
+        let path = papers.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let (cert, key) =
+        (write("c.pem", key.cert.pem()), write("k.pem", key.signing_key.serialize_pem()));
+    let server = ["serve", "--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+    let server = Program::start(&[&server[..], &["--log", "off", "--until-stdin-closes"]].concat());
+    assert!(server.url.starts_with("wss://"), "{}", server.url);
+    let scenario = "
+scenario: t
+vars: { room: lobby-$run }
+clients: { alice: {}, bob: {} }
+steps:
+  - as: alice
+    each: [ { open: {} }, { join: $room } ]
+    within: 30s
+  - as: bob
+    each: [ { open: {} }, { join: $room } ]
+    within: 30s
+  - as: alice
+    say: { size: 60KiB }
+    within: 30s
+  - as: bob
+    expect: { message: { from: alice } }
+    within: 30s
+";
+    let middle = Middle::start(&server.url, &[], &["--quiet", "--ca", &cert]);
+    assert!(middle.url.starts_with("ws://"), "{}", middle.url);
+    run(scenario, &["--target", &middle.url]).passed();
+    // The same in a run that has its own proxy.
+    let steps = scenario.replace(
+        "  - as: alice\n    say",
+        "  - network: { duplicate: {}, to: client, event: message, at: bob }\n  - as: alice\n    say",
+    );
+    let ran = run(&steps, &["--target", &server.url, "--ca", &cert]);
+    assert!(ran.classes().iter().any(|class| class == "duplicate"), "{}", ran.said);
 }

@@ -9,24 +9,17 @@ use tempfile::TempDir;
 
 use super::server::harness;
 
-/// A proxy that runs. It ends with the value.
-pub(crate) struct Middle {
+/// A program that runs, and has said where it listens. It ends with the value.
+pub(crate) struct Program {
     child: Child,
     pub(crate) url: String,
-    scratch: TempDir,
 }
 
-impl Middle {
-    /// Before this server, with these faults and more options.
-    pub(crate) fn start(target: &str, faults: &[&str], options: &[&str]) -> Self {
-        let scratch = tempfile::tempdir().expect("a directory");
+impl Program {
+    /// `harness` with these arguments.
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = harness();
-        command.args(["proxy", "--target", target, "--seed", "7", "--until-stdin-closes"]);
-        command.args(options).arg("--record").arg(scratch.path().join("record"));
-        for fault in faults {
-            command.args(["--fault", fault]);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the harness starts");
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
@@ -35,27 +28,51 @@ impl Middle {
             let mut said = String::new();
             let err = child.stderr.as_mut().expect("piped");
             err.read_to_string(&mut said).expect("text");
-            panic!("{faults:?}: {line}{said}");
+            panic!("{args:?}: {line}{said}");
         };
-        // Nobody reads what it prints: it must not stand still because of that.
-        Self { child, url, scratch }
+        Self { child, url }
     }
 
-    /// Ends it, and says what it has recorded.
-    pub(crate) fn recorded(mut self) -> Vec<Value> {
+    /// Closes its standard input, and waits for its end.
+    fn end(&mut self) -> Option<i32> {
         drop(self.child.stdin.take());
-        let status = self.child.wait().expect("our own child");
-        assert_eq!(status.code(), Some(0));
-        let text = std::fs::read_to_string(self.scratch.path().join("record")).expect("a record");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        self.child.wait().expect("our own child").code()
     }
 }
 
-impl Drop for Middle {
+impl Drop for Program {
     fn drop(&mut self) {
         // It may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// A proxy that runs. It ends with the value.
+pub(crate) struct Middle {
+    program: Program,
+    pub(crate) url: String,
+    scratch: TempDir,
+}
+
+impl Middle {
+    /// Before this server, with these faults and more options. It prints little: nobody reads that.
+    pub(crate) fn start(target: &str, faults: &[&str], options: &[&str]) -> Self {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let record = scratch.path().join("record").display().to_string();
+        let mut args = vec!["proxy", "--target", target, "--seed", "7", "--until-stdin-closes"];
+        args.extend(options);
+        args.extend(["--record", record.as_str()]);
+        args.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
+        let program = Program::start(&args);
+        Self { url: program.url.clone(), program, scratch }
+    }
+
+    /// Ends it, and says what it has recorded.
+    pub(crate) fn recorded(mut self) -> Vec<Value> {
+        assert_eq!(self.program.end(), Some(0));
+        let text = std::fs::read_to_string(self.scratch.path().join("record")).expect("a record");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn passed() -> Summary {
             peak_rss_bytes: 125_829_120,
             drain_s: 0.25,
         },
+        log: None,
         network: Vec::new(),
     }
 }

@@ -285,3 +285,83 @@ pub(super) fn control(bytes: &[u8]) -> (Kind, Cow<'_, [u8]>) {
     };
     (kind, bytes.get(2..).unwrap_or_default().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_all_dialects_are_read() {
+        use Dialect::{Chat, Events, Native, Project, Pusher, Rooms};
+        for (dialect, text, kind, room, who) in [
+            (Native, r#"{"type":"chat","room":"r","member":"m"}"#, Kind::Message, "r", "m"),
+            (Native, r#"{"type":"joined","room":"r","you":"m"}"#, Kind::Entered, "r", ""),
+            (Native, r#"{"type":"member_left","room":"r","member":"m"}"#, Kind::Went, "r", "m"),
+            (Native, r#"{"type":"welcome"}"#, Kind::Greeting, "", ""),
+            (Project, r#"{"type":"welcome"}"#, Kind::Message, "", ""),
+            (Rooms, r#""Ping""#, Kind::Ping, "", ""),
+            (Rooms, r#"{"RoomJoined":{"room_id":"r","client_id":"c"}}"#, Kind::Came, "r", "c"),
+            (
+                Rooms,
+                r#"{"StorageUpdated":{"version":1,"operations":[{"Insert":{"key":"said","value":1}}]}}"#,
+                Kind::Message,
+                "",
+                "",
+            ),
+            (
+                Rooms,
+                r#"{"StorageUpdated":{"version":1,"operations":[{"Insert":{"key":"k","value":1}}]}}"#,
+                Kind::Stored,
+                "",
+                "",
+            ),
+            (Chat, r#"{"type":"chat","from":"ann","content":"x"}"#, Kind::Message, "", "ann"),
+            (Chat, r#"{"type":"room_joined","room_code":"ABCDEF"}"#, Kind::Entered, "ABCDEF", ""),
+            (Events, r#"{"type":"event","channel":"c","data":{}}"#, Kind::Message, "c", ""),
+            (Events, r#"{"status":"unsubscribed","channel":"c"}"#, Kind::Exited, "c", ""),
+            (Pusher, r#"{"event":"news","channel":"c","data":"x"}"#, Kind::Message, "c", ""),
+            (
+                Pusher,
+                r#"{"event":"pusher_internal:member_added","channel":"c","data":"{\"user_id\":\"u\"}"}"#,
+                Kind::Came,
+                "c",
+                "u",
+            ),
+        ] {
+            let said = read(dialect, &Frame::text(text));
+            assert_eq!(said.kind, kind, "{text}");
+            assert_eq!(said.room.as_deref().unwrap_or_default(), room, "{text}");
+            assert_eq!(said.who.as_deref().unwrap_or_default(), who, "{text}");
+        }
+        assert_eq!(read(Native, &Frame::ping(b"")).kind, Kind::Ping);
+        assert_eq!(read(Project, &Frame::binary(b"x")).kind, Kind::Binary);
+    }
+
+    #[test]
+    fn requests_of_all_dialects_are_read() {
+        for (dialect, text, asks, room) in [
+            (Dialect::Native, r#"{"type":"join","code":"ABCDEF"}"#, Asks::Join, "ABCDEF"),
+            (Dialect::Native, r#"{"type":"chat","room":"r"}"#, Asks::Say, "r"),
+            (Dialect::Project, r#"{"type":"join"}"#, Asks::Say, ""),
+            (Dialect::Rooms, r#""LeaveRoom""#, Asks::Leave, ""),
+            (Dialect::Rooms, r#"{"JoinRoom":"r"}"#, Asks::Join, "r"),
+            (Dialect::Chat, r#"{"type":"leave_room"}"#, Asks::Leave, ""),
+            (Dialect::Events, r#"{"type":"unsubscribe","channel":"c"}"#, Asks::Leave, "c"),
+            (
+                Dialect::Pusher,
+                r#"{"event":"pusher:subscribe","data":"{\"channel\":\"c\"}"}"#,
+                Asks::Join,
+                "c",
+            ),
+            (Dialect::Pusher, r#"{"event":"client-x","channel":"c"}"#, Asks::Say, "c"),
+            (Dialect::Chat, "no JSON", Asks::Other, ""),
+        ] {
+            let read = request(dialect, text);
+            assert_eq!(
+                (read.asks, read.room.as_deref().unwrap_or_default()),
+                (asks, room),
+                "{text}"
+            );
+        }
+    }
+}

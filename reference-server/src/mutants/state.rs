@@ -195,3 +195,39 @@ impl State {
         held.into_iter().map(|held| held.frame).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutants::choose;
+
+    #[test]
+    fn what_is_held_back_goes_when_so_many_of_its_kind_have_gone_or_when_it_must() {
+        let state = State::new(None, &Limits::default());
+        let held = |after, text: &'static str| Held {
+            kind: Kind::Message,
+            room: Some("r".into()),
+            after,
+            frame: text.into(),
+        };
+        state.hold(1, held(2, "first"));
+        state.hold(1, held(9, "second"));
+        let none: Vec<Bytes> = Vec::new();
+        assert_eq!(state.due(1, Kind::Message, Some("r")), none);
+        assert_eq!(state.due(1, Kind::Message, Some("another")), none);
+        assert_eq!(state.due(1, Kind::Came, Some("r")), none);
+        assert_eq!(state.due(2, Kind::Message, Some("r")), none);
+        assert_eq!(state.due(1, Kind::Message, Some("r")), ["first"]);
+        assert_eq!(state.release(1), ["second"]);
+        assert_eq!(state.release(1), none);
+    }
+
+    #[test]
+    fn a_rate_counts_by_itself_for_each_name() {
+        let chosen = choose("join-no-ack:1/3").expect("there is one");
+        let state = State::new(Some(chosen), &Limits::default());
+        let turns: Vec<bool> = (0..6).map(|_| state.is_turn("a")).collect();
+        assert_eq!(turns, [false, false, true, false, false, true]);
+        assert!(!state.is_turn("b"));
+    }
+}

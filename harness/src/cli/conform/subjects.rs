@@ -37,6 +37,8 @@ pub(in crate::cli) struct Subject {
     pub(super) server: usize,
     /// The dialect as this server speaks it.
     pub(in crate::cli) dialect: Dialect,
+    /// How a command names it.
+    pub(super) dialect_word: String,
     pub(in crate::cli) profile: Profile,
     /// Its timers, where they are known better than from its greeting.
     pub(in crate::cli) heartbeat: Option<Heartbeat>,
@@ -56,7 +58,8 @@ impl Subject {
             again: format!("harness conform --dialect {}", run::quoted(name)),
         };
         let heartbeat = Some(short(&dialect));
-        Ok(Self { entry, server: 0, dialect, profile, heartbeat })
+        let dialect_word = word_for(&source, name);
+        Ok(Self { entry, server: 0, dialect, dialect_word, profile, heartbeat })
     }
 }
 
@@ -161,6 +164,7 @@ impl Finder<'_> {
         let (profile, source) = self.find(word)?;
         let dialect = Dialect::parse(&source.name, &source.text)?;
         let name = dialect.name.clone();
+        let dialect_word = word_for(&source, &name);
         let fits = |it: &&Profile| it.dialect == name || it.dialect == source.name;
         let given = || self.given.iter().find(fits).cloned();
         let default = self.suite.default_profile(&name);
@@ -186,7 +190,7 @@ impl Finder<'_> {
             profile: profile.name.clone(),
             again: self.again(target, word),
         };
-        Ok(Subject { entry, server: 0, dialect, profile, heartbeat })
+        Ok(Subject { entry, server: 0, dialect, dialect_word, profile, heartbeat })
     }
 
     /// A dialect's file, and the profile if the word means one.
@@ -231,6 +235,12 @@ impl Finder<'_> {
         words.extend(common.trust());
         words.join(" ")
     }
+}
+
+/// How a command names a dialect: those that come with the program by name, others by their file.
+fn word_for(source: &Source, name: &str) -> String {
+    let shipped = files::shipped_dialect(name).is_some_and(|shipped| shipped.name == source.name);
+    if shipped { name.to_owned() } else { source.name.clone() }
 }
 
 /// Short timers for a server of this kind. Where a connection is given up by the tick that finds no

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::logs::{CaseLog, Logs};
 use super::subjects::Subject;
 use crate::check::Class;
 use crate::cli::{run, summarize};
@@ -30,11 +31,15 @@ pub(in crate::cli) struct Bench<'a> {
     pub(in crate::cli) patience: Option<Duration>,
     pub(in crate::cli) interrupt: &'a Interrupt,
     pub(in crate::cli) tls: &'a Tls,
+    /// Where the logs of cases go, if they are kept.
+    pub(in crate::cli) logs: Option<&'a Logs>,
 }
 
 /// Which steps, how grave, and where.
 #[derive(Clone, Copy)]
 pub(in crate::cli) struct Try<'a> {
+    /// The how manieth try of its case; none: of one that is tried again and again.
+    pub(in crate::cli) number: Option<u32>,
     pub(in crate::cli) id: &'a str,
     pub(in crate::cli) scenario: &'a Scenario,
     /// The steps by which it shows that the server refuses what it lacks.
@@ -70,6 +75,8 @@ pub(in crate::cli) struct Tried {
     pub(in crate::cli) traffic: Traffic,
     pub(in crate::cli) ended: Vec<Ended>,
     pub(in crate::cli) stall_ms: u64,
+    /// What its clients did and saw.
+    pub(in crate::cli) log: Option<CaseLog>,
 }
 
 impl Tried {
@@ -86,6 +93,7 @@ impl Tried {
             traffic: Traffic::default(),
             ended: Vec::new(),
             stall_ms: 0,
+            log: None,
         }
     }
 
@@ -129,6 +137,11 @@ fn cannot(reason: &str) -> bool {
 }
 
 impl Bench<'_> {
+    /// The seed of a case.
+    pub(super) fn seed_of(&self, id: &str) -> u64 {
+        mix(self.seed ^ u64::from(stamp::hash(id.as_bytes())))
+    }
+
     /// Plans, runs and judges.
     pub(in crate::cli) fn attempt(&self, it: Try<'_>) -> Tried {
         let begun = Instant::now();
@@ -150,6 +163,8 @@ impl Bench<'_> {
             Place::Shared(url, _) => Some(url),
             Place::Own => None,
         };
+        // Of a sanity case there is no more to be known than that it failed.
+        let log = it.number.and(self.logs).and_then(Logs::begin);
         let mut job = Job {
             plan: &plan,
             target,
@@ -157,6 +172,7 @@ impl Bench<'_> {
             tls: self.tls,
             wait: Duration::ZERO,
             heartbeat,
+            log: log.as_ref().zip(self.logs).map(|(log, logs)| (log.file(), logs.bytes())),
             interrupt: self.interrupt,
             say: &|_| {},
             live: &|_| {},
@@ -195,17 +211,28 @@ impl Bench<'_> {
             traffic,
             ended: endings,
             stall_ms: summary.generator.stall_us / 1_000,
+            log,
             duration_ms: 0,
         })
+    }
+
+    /// What a try chooses follows from its case and the seed, and so do its names at a server of
+    /// ours: nobody but this suite has ever been there. At any other a second suite must not meet
+    /// those of the first, and a sanity case not itself.
+    fn options(&self, it: Try<'_>) -> Options {
+        let seed = Some(self.seed_of(it.id));
+        let now = Options { seed, refusal: it.refusal, ..Options::now() };
+        let Some(number) = it.number.filter(|_| it.subject.entry.url.is_empty()) else {
+            return now;
+        };
+        let profile = stamp::hash(it.subject.profile.name.as_bytes());
+        Options { started_us: u64::from(number) << 32 | u64::from(profile), ..now }
     }
 
     /// The case as this server is to be asked it.
     fn plan(&self, it: Try<'_>, heartbeat: Option<Heartbeat>) -> Result<Box<Plan>, Void> {
         let error = |reason: String| Void::of(Judged::error(reason));
-        let mut options = Options::now();
-        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
-        options.heartbeat = heartbeat;
-        options.refusal = it.refusal;
+        let options = Options { heartbeat, ..self.options(it) };
         let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
         let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
             Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {

@@ -54,7 +54,7 @@ impl<'a> Lab<'a> {
     /// What tries have in common that have this seed, at servers with these options.
     pub(super) fn bench(&self, seed: u64, server_args: Vec<String>) -> Bench<'_> {
         let Self { capacity, interrupt, tls, .. } = self;
-        Bench { seed, capacity: *capacity, server_args, patience: None, interrupt, tls }
+        Bench { seed, capacity: *capacity, server_args, patience: None, interrupt, tls, logs: None }
     }
 
     /// A case by its name without the dialect's, or a scenario, where it is for this dialect.
@@ -108,8 +108,9 @@ impl Work<'_> {
     pub(super) fn attempt(&self, bench: &Bench<'_>, host: &Host) -> Result<Tried, String> {
         let Thing { id, scenario, level, own_server, .. } = &self.thing;
         let (level, subject) = (*level, self.subject);
-        let attempt =
-            |place| bench.attempt(Try { id, scenario, refusal: false, level, subject, place });
+        let attempt = |place| {
+            bench.attempt(Try { number: None, id, scenario, refusal: false, level, subject, place })
+        };
         if *own_server {
             return Ok(attempt(Place::Own));
         }

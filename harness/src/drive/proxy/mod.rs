@@ -94,7 +94,9 @@ impl Proxy {
         // A name may have addresses on which nothing listens. A target that is not there yet may come.
         let answers =
             |address: &&SocketAddr| std::net::TcpStream::connect_timeout(address, REACHED).is_ok();
-        target.address = addresses.iter().find(answers).copied().unwrap_or(target.address);
+        if addresses.len() > 1 {
+            target.address = addresses.iter().find(answers).copied().unwrap_or(target.address);
+        }
         if let Some(path) = &target.path {
             return Err(format!("`{url}`: the path is for the client to say; leave out `{path}`"));
         }

@@ -99,7 +99,8 @@ impl Pair {
     /// Something has happened to one of its sockets.
     pub(super) fn is_ready(&mut self, of_client: bool, event: &Event) {
         let side = if of_client { &mut self.client } else { &mut self.server };
-        side.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        side.end_is_near |= event.is_read_closed() || event.is_error();
+        side.is_readable |= event.is_readable() || side.end_is_near;
     }
 
     /// Until when it waits for both sides to end.

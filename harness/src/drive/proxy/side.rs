@@ -21,6 +21,8 @@ pub(super) struct Side {
     pub(super) waiting: Vec<u8>,
     /// There may be something to read.
     pub(super) is_readable: bool,
+    /// Behind what there is to read is the end, or an error.
+    pub(super) end_is_near: bool,
     /// It sends no more.
     pub(super) has_ended: bool,
     /// It takes no more; how that is, its read half will tell.
@@ -32,8 +34,8 @@ pub(super) struct Side {
 impl Side {
     pub(super) fn new(stream: TcpStream, tls: Option<Session>) -> Self {
         let waiting = Vec::new();
-        let [is_readable, has_ended, is_broken, is_told] = [false; 4];
-        Self { stream, tls, waiting, is_readable, has_ended, is_broken, is_told }
+        let [is_readable, end_is_near, has_ended, is_broken, is_told] = [false; 5];
+        Self { stream, tls, waiting, is_readable, end_is_near, has_ended, is_broken, is_told }
     }
 
     /// Makes the kernel's buffers small.
@@ -61,7 +63,8 @@ impl Side {
                     return Ok(None);
                 }
                 Ok(got) => {
-                    self.is_readable = !got.is_all;
+                    // Readiness tells of the end only once, perhaps with the last bytes.
+                    self.is_readable = !got.is_all || self.end_is_near;
                     return Ok(Some(got.bytes));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -125,7 +125,10 @@ impl Decider {
         let match_of = self.rules.get(rule).and_then(|active| {
             let Fault::Swap(senders) = active.rule.fault else { return None };
             let alike = active.concerns(way, id, &conn.who, frame.opcode, meaning);
-            alike.then(|| first.match_with(senders, meaning))
+            // Answers have no place in the order of what is said.
+            let goes_by = senders == Senders::One && meaning.is_answer();
+            let other = Some(Match::Overtakes).filter(|_| goes_by);
+            if alike { Some(first.match_with(senders, meaning)) } else { other }
         });
         let lane = conn.lane(way);
         match match_of {

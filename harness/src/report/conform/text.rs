@@ -135,6 +135,9 @@ fn one_case(text: &mut String, results: &Results, case: &Record) {
             put(text, 6, &format!("ended   by the server, {code}, {how} ({}×)", it.connections));
         }
     }
+    if let Some(log) = &case.log {
+        put(text, 6, &format!("log     {}", words::brief(log)));
+    }
     put(text, 6, &format!("again   {}", words::clean(&results.again(case))));
 }
 
