@@ -157,7 +157,10 @@ impl Membership {
         let asked = if request.is_some() { stay.asked } else { clock };
         let entered = entry.confirmed.then_some((clock, at));
         let Stay { rough, before, .. } = *stay;
-        *stay = Stay { asked, entered, full: entry.full, rough, before, ..Stay::default() };
+        // Who is told once more that it is in may have begun to leave.
+        let leaving = request.is_none() && stay.leaving && stay.ended.is_none();
+        let full = entry.full;
+        *stay = Stay { asked, entered, leaving, full, rough, before, ..Stay::default() };
         if entry.full {
             self.sees(at, client, entry, asked, found);
         }

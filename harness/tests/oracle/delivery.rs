@@ -1,5 +1,7 @@
 //! Who was owed what, and what came of it: each class from its sentence.
 
+use std::collections::BTreeSet;
+
 use harness::check::Class;
 use harness::observe::{ClientId, MessageId, RoomId, What, Who};
 use harness::plan::{Echo, Ordering};
@@ -244,6 +246,8 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
 /// is promised, somebody else must have got it between two that this member got.
 pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
     let end = past.seen.len();
+    // A stay goes on with what was left out before: that is judged once.
+    let mut judged: BTreeSet<(ClientId, usize, MessageId)> = BTreeSet::new();
     for (client, room) in past.members() {
         for (number, stay) in past.stays(client, room).iter().enumerate() {
             if stay.entered.is_none() {
@@ -279,7 +283,7 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                         (!witnesses.is_empty(), before > 1 && known)
                     }
                 };
-                if !lost {
+                if !lost || !judged.insert((client, first, *id)) {
                     continue;
                 }
                 let certain = believed && is_taken(past, all, *id, end);

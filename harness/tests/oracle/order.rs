@@ -82,9 +82,10 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
         }
         if has_one_order(lines) {
             // The order of a room is what those say who got each message first. If one of them has
-            // lost one, or one came that was refused, others contradict that: so these faults may
+            // lost one (its own or another's), or one came that was refused, others contradict that: so these faults may
             // have this name as well.
-            if opinion.has(Class::Loss) || opinion.has(Class::Phantom) {
+            let others = [Class::Loss, Class::Echo, Class::Phantom, Class::Recovery];
+            if others.iter().any(|class| opinion.has(*class)) {
                 opinion.may.insert((ORDER, Class::Disorder));
             }
             continue;

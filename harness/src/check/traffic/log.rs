@@ -120,7 +120,7 @@ impl Traffic {
             return self.evaluate(seen, found);
         }
         let waits = !state.pending.is_empty();
-        let anchored = anchored || (!waits && self.anchor(member));
+        let anchored = anchored || (!waits && self.anchor(member, ticket));
         let state = &self.members[member];
         let books = &self.rooms[state.room];
         let founds = !anchored && books.log.is_empty() && self.may_found(member);
@@ -139,13 +139,13 @@ impl Traffic {
         }
     }
 
-    /// Where everything sent before a member's entry has a place, what it gets is next: it need
-    /// not meet a message with a place first.
-    fn anchor(&mut self, member: u32) -> bool {
+    /// Where everything sent before a member's entry has a place, what was sent after it is next: a
+    /// member that gets it need not meet a message with a place first.
+    fn anchor(&mut self, member: u32, ticket: u32) -> bool {
         let state = &self.members[member];
         let (room, from) = (state.room, state.from);
         let confirmed = state.stand == Stand::Inside && state.certain;
-        if !confirmed || !self.is_placed_before(room, from) {
+        if !confirmed || ticket < from || !self.is_placed_before(room, from) {
             return false;
         }
         let books = &mut self.rooms[room];

@@ -348,9 +348,10 @@ impl Traffic {
 
     fn entered(&mut self, client: ClientId, entry: &Entry) {
         let member = self.member(client, entry.room);
-        self.client(client).joins_somewhere = false;
+        let asked = std::mem::take(&mut self.client(client).joins_somewhere);
         let state = &mut self.members[member];
-        if state.stand == Stand::Inside {
+        // Who is told once more that it is in stays where it is.
+        if state.stand == Stand::Inside || (state.stand == Stand::Leaving && !asked) {
             return;
         }
         let recovers = entry.recovered == Some(true) && state.resumes;
