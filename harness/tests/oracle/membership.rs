@@ -186,8 +186,10 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
         match &it.what {
             _ if it.client != client => {}
             What::Joined { room: r, who: Who::Client(who), .. } if *r == room && *who != client => {
-                // Of one who never came the notice itself is wrong; it is believed all the same.
-                add(&mut belief, *who, at);
+                // Of one who never came nothing is believed.
+                if past.stay_at(*who, room, at).is_some() {
+                    add(&mut belief, *who, at);
+                }
             }
             What::Left { room: r, who: Who::Client(who), .. } if *r == room => {
                 let times = belief.entry(*who).or_default();

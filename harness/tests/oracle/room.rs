@@ -31,7 +31,7 @@ fn opinion(history: &[Observation], end_us: u64) -> Opinion {
     state::storage(&past, &mut opinion);
     numbers::numbering(&past, &mut opinion);
     numbers::recovery(&past, &mut opinion);
-    order::judge(&all, promise, &mut opinion);
+    order::judge(&past, &all, promise, &mut opinion);
     opinion
 }
 

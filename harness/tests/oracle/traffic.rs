@@ -55,7 +55,7 @@ fn opinion(shape: &Shape, history: &[Observation]) -> Opinion {
     delivery::missing(&past, &all, promise, &mut opinion);
     delivery::left_out(&past, &all, promise, &mut opinion);
     delivery::strays(&past, &mut opinion);
-    order::judge(&all, promise, &mut opinion);
+    order::judge(&past, &all, promise, &mut opinion);
     hearing::judge(&past, &mut opinion);
     opinion
 }

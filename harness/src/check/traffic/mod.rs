@@ -109,7 +109,7 @@ impl Check for Traffic {
             What::Leaving { room } => self.leaving(client, *room),
             What::Exited { room } => self.exited(at, client, *room, found),
             What::Closing { .. } => self.closing(client),
-            What::Closed(_) => self.closed(at, client, found),
+            What::Closed(ending) => self.closed(at, client, ending.clean, found),
             What::Reads(reads) => self.reads(client, *reads),
             _ => {}
         }
@@ -300,6 +300,7 @@ impl Traffic {
             room: room.0,
             member,
             tickets: Numbered::default(),
+            breaks: Vec::new(),
             low: 0,
             strict: 0,
             placed: 0,

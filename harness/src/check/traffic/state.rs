@@ -165,6 +165,9 @@ pub(super) struct Voice {
     pub(super) tickets: Numbered<u32>,
     /// All earlier messages are decided: taken or refused, and echoed where they must be.
     pub(super) low: u32,
+    /// Its first numbers on later connections, where the one before was not closed in order: the
+    /// server may read what came over it when it has read of the next.
+    pub(super) breaks: Vec<u32>,
     /// How many messages have a certain place in the log.
     pub(super) strict: u32,
     /// The highest number with a certain place in the log, plus one.

@@ -95,7 +95,13 @@ impl Traffic {
         }
     }
 
-    pub(super) fn closed(&mut self, at: Time, client: ClientId, found: &mut Findings) {
+    pub(super) fn closed(
+        &mut self,
+        at: Time,
+        client: ClientId,
+        clean: bool,
+        found: &mut Findings,
+    ) {
         let state = self.client(client);
         state.joins_somewhere = false;
         let members = state.members.clone();
@@ -106,7 +112,13 @@ impl Traffic {
                 self.holes(at, member, u32::MAX, found);
             }
             self.members[member].stand = Stand::Gone;
-            self.doubt(self.members[member].voice);
+            let voice = self.members[member].voice;
+            self.doubt(voice);
+            if let Some(Some(speaker)) = self.voices.find_mut(voice).filter(|_| !clean)
+                && speaker.breaks.last() != Some(&speaker.tickets.len())
+            {
+                speaker.breaks.push(speaker.tickets.len());
+            }
         }
     }
 
