@@ -7,7 +7,7 @@ use harness::observe::{ClientId, MessageId, RoomId, What, Who};
 use harness::plan::{Echo, Ordering};
 
 use super::order;
-use super::past::{Opinion, Over, Past, Place, Receipt};
+use super::past::{Opinion, Over, Past, Place, Receipt, Stay};
 
 const DELIVERY: &str = "delivery";
 
@@ -209,6 +209,7 @@ fn is_taken(past: &Past<'_>, all: &[Got], id: MessageId, at: Place) -> bool {
 
 /// What never came, judged when all has come that was on its way.
 pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
+    let told = left_out(past, all, promise, opinion);
     let end = past.seen.len();
     for (client, room) in past.members() {
         let stays = past.stays(client, room);
@@ -216,6 +217,10 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
         // "a message that was owed never came"
         for (id, said) in past.said.iter().filter(|(_, it)| it.room == room && it.ticket >= from) {
             if !is_owed(past, all, client, *id, end) || !is_taken(past, all, *id, end) {
+                continue;
+            }
+            // That it was left out before a stay broke off is told already.
+            if told.contains(&(client, *id)) && stays.last().is_some_and(Stay::goes_on) {
                 continue;
             }
             let away = stays.iter().rev().find(|stay| stay.entered.is_some());
@@ -244,7 +249,13 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
 
 /// What was left out in a stay that ended: something later came, and this did not. Where one order
 /// is promised, somebody else must have got it between two that this member got.
-pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
+fn left_out(
+    past: &Past<'_>,
+    all: &[Got],
+    promise: Promise,
+    opinion: &mut Opinion,
+) -> BTreeSet<(ClientId, MessageId)> {
+    let mut over_already = BTreeSet::new();
     let end = past.seen.len();
     // A stay goes on with what was left out before: that is judged once.
     let mut judged: BTreeSet<(ClientId, usize, MessageId)> = BTreeSet::new();
@@ -290,6 +301,9 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                     continue;
                 }
                 let certain = believed && is_taken(past, all, *id, end);
+                if stay.over.is_some() {
+                    over_already.insert((client, *id));
+                }
                 let away = stay.goes_on() && promise.recovery;
                 let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets) {
                     true => ("recovery", Class::Recovery),
@@ -302,6 +316,7 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
             }
         }
     }
+    over_already
 }
 
 fn between_of_sender(past: &Past<'_>, mine: &[Got], id: MessageId, owed: bool) -> bool {

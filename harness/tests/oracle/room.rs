@@ -25,7 +25,6 @@ fn opinion(history: &[Observation], end_us: u64) -> Opinion {
     let mut opinion = Opinion::default();
     let all = delivery::got(&past, promise, &mut opinion);
     delivery::missing(&past, &all, promise, &mut opinion);
-    delivery::left_out(&past, &all, promise, &mut opinion);
     membership::judge(&past, end_us, &mut opinion);
     state::presence(&past, end_us, &mut opinion);
     state::storage(&past, &mut opinion);

@@ -53,7 +53,6 @@ fn opinion(shape: &Shape, history: &[Observation]) -> Opinion {
     let mut opinion = Opinion::default();
     let all = delivery::got(&past, promise, &mut opinion);
     delivery::missing(&past, &all, promise, &mut opinion);
-    delivery::left_out(&past, &all, promise, &mut opinion);
     delivery::strays(&past, &mut opinion);
     order::judge(&past, &all, promise, &mut opinion);
     hearing::judge(&past, &mut opinion);

@@ -349,12 +349,14 @@ impl Traffic {
 
     fn entered(&mut self, client: ClientId, entry: &Entry) {
         let member = self.member(client, entry.room);
-        let asked = std::mem::take(&mut self.client(client).joins_somewhere);
+        let somewhere = std::mem::take(&mut self.client(client).joins_somewhere);
         let state = &mut self.members[member];
+        let asked = std::mem::take(&mut state.asks) || somewhere;
         // Who is told once more that it is in stays where it is.
         if state.stand == Stand::Inside || (state.stand == Stand::Leaving && !asked) {
             return;
         }
+        let leaves = state.stand == Stand::Leaving;
         let recovers = entry.recovered == Some(true) && state.resumes;
         if recovers {
             state.away_until = entry.tickets;
@@ -369,7 +371,7 @@ impl Traffic {
             }
         }
         let state = &mut self.members[member];
-        state.stand = Stand::Inside;
+        state.stand = if leaves { Stand::Leaving } else { Stand::Inside };
         state.certain = entry.confirmed;
         if self.may_be_owed(member) {
             self.begin_owing(member);

@@ -200,6 +200,8 @@ pub(super) struct Member {
     pub(super) stand: Stand,
     /// Names this stay among all stays of all members.
     pub(super) stay: u32,
+    /// Its request to enter has no answer yet.
+    pub(super) asks: bool,
     /// It asked for what it missed: whether its stay goes on is not decided.
     pub(super) resumes: bool,
     /// It asked to enter again before it heard that it had left.
@@ -242,6 +244,7 @@ impl Member {
             voice: NONE,
             stand: Stand::Outside,
             stay: 0,
+            asks: false,
             resumes: false,
             rejoins: false,
             faulty: false,
