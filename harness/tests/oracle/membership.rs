@@ -29,6 +29,11 @@ pub(super) fn judge(past: &Past<'_>, end_us: u64, opinion: &mut Opinion) {
         opinion.tell(("membership", Class::View));
     }
     at_the_end(past, end_us, opinion);
+    // Who was told of one wrongly, or not, holds another set than the others from then on: so a
+    // wrong notice may have that name as well.
+    if opinion.has(Class::Notice) {
+        opinion.may.insert(("membership", Class::View));
+    }
 }
 
 /// "an id is malformed or not unique": a connection's, while another with it lives.
