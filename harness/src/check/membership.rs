@@ -391,7 +391,8 @@ impl Check for Membership {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
-                        let rough = matches!(stay.ended, Some((_, false)));
+                        // One that was refused was no stay.
+                        let rough = stay.ended.map_or(stay.rough, |(_, confirmed)| !confirmed);
                         let before = stay.before + u32::from(stay.ended.is_some());
                         *stay = Stay { asked: self.clock, rough, before, ..Stay::default() };
                     }

@@ -282,20 +282,9 @@ fn left_out(
                 let owed = from.is_some_and(|from| said.ticket >= from);
                 let (lost, believed) = match promise.ordering {
                     Ordering::PerSender => (between_of_sender(past, &mine, *id, owed), true),
-                    // One receiver may be wrong: two must say the same, and none another order. And
-                    // they must have got it before this one got what comes after it (else this one
-                    // may be the first to say what comes after what), and that before it was out.
-                    _ => {
-                        let witnesses = between_at_others(promise, all, &mine, *id, owed);
-                        let told = |(at, next, followed): &&(Place, Place, Place)| {
-                            at < next && *followed < over
-                        };
-                        let before = witnesses.iter().filter(told).count();
-                        let known = promise.ordering == Ordering::Total
-                            && promise.confirmed
-                            && order::is_one(all, promise, room);
-                        (!witnesses.is_empty(), before > 1 && known)
-                    }
+                    // The room's log is put together from what its members say: whether it holds this
+                    // when the member leaves, is not for the wire to decide.
+                    _ => (between_at_others(promise, all, &mine, *id, owed), false),
                 };
                 if !lost || !judged.insert((client, first, *id)) {
                     continue;
@@ -325,27 +314,22 @@ fn between_of_sender(past: &Past<'_>, mine: &[Got], id: MessageId, owed: bool) -
         && (owed || of_sender().any(|seq| seq < id.seq))
 }
 
-/// Who got it between two that this one got, or (owed) before one that this one got: where they
-/// got it, and where this one and they got the next.
+/// Somebody got it between two that this one got, or (owed) before one that this one got.
 fn between_at_others(
     promise: Promise,
     all: &[Got],
     mine: &[Got],
     id: MessageId,
     owed: bool,
-) -> Vec<(Place, Place, Place)> {
+) -> bool {
     let in_order = |it: &&Got| it.first && (!it.own || promise.own_in_order());
-    let had = |other: &Got| mine.iter().filter(in_order).find(|it| it.id == other.id);
+    let had = |other: &Got| mine.iter().filter(in_order).any(|it| it.id == other.id);
     let of_stay = |a: &Got, b: &Got| (a.client, a.room, a.stay) == (b.client, b.room, b.stay);
-    let witness = |it: &Got| {
+    all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
         let same = || all.iter().filter(in_order).filter(|other| of_stay(it, other));
-        let later = same().filter(|other| other.at > it.at);
-        let (next, followed) =
-            later.filter_map(|other| Some((had(other)?.at, other.at))).min()?;
-        let earlier = same().any(|other| other.at < it.at && had(other).is_some());
-        (owed || earlier).then_some((it.at, next, followed))
-    };
-    all.iter().filter(|it| it.id == id).filter(in_order).filter_map(witness).collect()
+        let earlier = same().any(|other| other.at < it.at && had(other));
+        (owed || earlier) && same().any(|other| other.at > it.at && had(other))
+    })
 }
 
 /// What carries no message of this run.

@@ -57,8 +57,11 @@ fn stay<'p>(past: &'p Past<'_>, who: ClientId, room: RoomId, at: Place) -> Optio
 
 /// Its stay before this one ended with its connection: the server may notice that late.
 fn is_rough(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> bool {
-    let before = past.stay_at(who, room, at).and_then(|stay| stay.checked_sub(1));
-    before.is_some_and(|it| matches!(past.stays(who, room)[it].over, Some((_, Over::Closed))))
+    let stay = past.stay_at(who, room, at).unwrap_or(0);
+    // What was refused was no stay.
+    let mut before = past.stays(who, room).iter().take(stay).rev();
+    let before = before.find(|stay| !matches!(stay.over, Some((_, Over::Refused))));
+    before.is_some_and(|stay| matches!(stay.over, Some((_, Over::Closed))))
 }
 
 /// Whether the server ended a stay, before or after this place: who was told so was told the truth.

@@ -71,11 +71,6 @@ fn has_one_order(lines: &[Line]) -> bool {
     left == 0
 }
 
-/// Whether all who got something in a room can have seen one order.
-pub(super) fn is_one(all: &[Got], promise: Promise, room: RoomId) -> bool {
-    lines(all, promise).get(&room).is_none_or(|lines| has_one_order(lines))
-}
-
 /// Whether two got two messages directly one after the other, in both orders.
 fn neighbours_disagree(lines: &[Line]) -> bool {
     let pairs = || lines.iter().flat_map(|line| line.windows(2));

@@ -225,7 +225,12 @@ fn timers_and_frames_get_the_same_verdict_from_both() {
     let tally = RefCell::new(Tally::default());
     for slip in SLIPS {
         let strategy = (any::<u64>(), (1_u32..4).prop_map(move |clients| (clients, slip)));
-        play_until(&format!("{slip:?}"), &tally, &[], 40, &strategy, |shape, seed| {
+        let made_for: &[Told] = match slip {
+            Slip::Closed => &[("protocol", Class::Close)],
+            Slip::Cut => &[("protocol", Class::Killed)],
+            _ => &[],
+        };
+        play_until(&format!("{slip:?}"), &tally, made_for, 40, &strategy, |shape, seed| {
             check(*shape, seed, &mut tally.borrow_mut())
         });
     }

@@ -98,8 +98,10 @@ fn made_for((kind, deed): (Kind, Deed)) -> &'static [Told] {
         (Kind::Left | Kind::Gone, Deed::Drop) => &[("membership", Class::Ghost)],
         (Kind::Entry, Deed::Twice) => &[("membership", Class::Admission)],
         (Kind::Entry, Deed::Alter(0)) => &[("membership", Class::Snapshot)],
+        (Kind::Entry, Deed::Alter(5)) => &[("membership", Class::Identity)],
+        (Kind::Entry, Deed::Alter(7)) => &[("storage", Class::Snapshot)],
         (Kind::Entry, Deed::Alter(9)) => &[("presence", Class::Snapshot)],
-        (Kind::Back, _) => &[("recovery", Class::Recovery)],
+        (Kind::Back, Deed::Alter(0 | 1)) => &[("recovery", Class::Recovery)],
         (Kind::Acked, _) => &[("numbering", Class::Reply)],
         _ => &[],
     }
