@@ -324,7 +324,9 @@ impl Check for Storage {
                 let detail = match shelf.ops.get(version) {
                     None if !self.awaits(number, *version, asked.at) => continue,
                     None => format!("the confirmed version {version} never came"),
-                    Some(known) if *known != asked.ops => format!("version {version} is another write"),
+                    Some(known) if *known != asked.ops => {
+                        format!("version {version} is another write")
+                    }
                     Some(_) => continue,
                 };
                 found.push(say(Class::Storage, detail).client(*client));

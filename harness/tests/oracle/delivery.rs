@@ -235,9 +235,8 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
     // "the sender's own copy is missing": of what was said inside by those who are there still.
     for (id, said) in past.said.iter().filter(|_| promise.echo != Echo::Never) {
         let stay = |at| past.stay_at(said.client, said.room, at);
-        let inside = |at| {
-            stay(at).is_some_and(|s| past.stays(said.client, said.room)[s].is_inside(at))
-        };
+        let inside =
+            |at| stay(at).is_some_and(|s| past.stays(said.client, said.room)[s].is_inside(at));
         let ended = past.first(said.client, said.at, |what| matches!(what, What::Closed(_)));
         let owed = inside(said.at) && inside(end) && ended.is_none() && past.refused(*id).is_none();
         let came = all.iter().any(|it| it.id == *id && it.own);
@@ -294,7 +293,8 @@ fn left_out(
                     over_already.insert((client, *id));
                 }
                 let away = stay.goes_on() && promise.recovery;
-                let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets) {
+                let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets)
+                {
                     true => ("recovery", Class::Recovery),
                     false => (DELIVERY, Class::Loss),
                 };

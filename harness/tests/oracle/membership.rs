@@ -91,9 +91,9 @@ fn entry_of(past: &Past<'_>, at: Place, client: ClientId, entry: &Entry) -> Vec<
     }
     // "an id is malformed or not unique": the id of a member that another has or had.
     let same = |other: &Entry| other.room == room && other.you == entry.you;
-    let taken = past.seen[..at].iter().any(
-        |it| matches!(&it.what, What::Entered(other) if it.client != client && same(other)),
-    );
+    let taken = past.seen[..at]
+        .iter()
+        .any(|it| matches!(&it.what, What::Entered(other) if it.client != client && same(other)));
     if entry.you.as_ref().is_some_and(|you| you.is_empty() || taken) {
         found.push(Class::Identity);
     }
@@ -122,7 +122,9 @@ fn listed(
 ) -> Vec<Class> {
     let mut found = Vec::new();
     let times = |who: ClientId| list.iter().filter(|it| ***it == Who::Client(who)).count();
-    for who in list.iter().filter_map(|it| if let Who::Client(who) = it { Some(*who) } else { None }) {
+    for who in
+        list.iter().filter_map(|it| if let Who::Client(who) = it { Some(*who) } else { None })
+    {
         if times(who) > 1 && !is_rough(past, who, room, at) {
             found.push(Class::View);
         }
@@ -238,7 +240,8 @@ fn went(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
     let told = past.seen[since..=at].iter().filter(|it| it.client == client && left(&it.what));
     let earlier = past.stays(who, room)[..number].iter();
     let ended = earlier.filter(|stay| stay.entered.is_some() || stay.over.is_some());
-    let late = told.count() <= ended.filter(|it| it.over.is_some_and(|o| o.1 != Over::Refused)).count();
+    let late =
+        told.count() <= ended.filter(|it| it.over.is_some_and(|o| o.1 != Over::Refused)).count();
     let excused = ends
         || late
         || is_rough(past, who, room, at)
@@ -269,7 +272,8 @@ fn has_view_gap(past: &Past<'_>) -> bool {
     let views = views(past);
     views.iter().enumerate().any(|(n, (client, room, at, view))| {
         let since = sight(past, *client, *room, *at).expect("it is inside");
-        let before = views[..n].iter().rev().find(|it| (it.0, it.1) == (*client, *room) && it.2 > since);
+        let before =
+            views[..n].iter().rev().find(|it| (it.0, it.1) == (*client, *room) && it.2 > since);
         let last = before.map(|it| it.3).or(entered_with(past, *client, *room, *at).view);
         last.is_some_and(|last| *view != last + 1)
     })

@@ -130,16 +130,17 @@ pub(super) fn recovery(past: &Past<'_>, opinion: &mut Opinion) {
             let since = past.seen.iter().position(
                 |it| matches!(&it.what, What::Entered(e) if std::ptr::eq(&**e, &**entered)),
             );
-            let numbers = past.seen[since.unwrap_or(0)..at].iter().filter_map(|it| match &it.what {
-                What::Received { room: Some(r), number, .. }
-                | What::Presence { room: r, number, .. }
-                | What::Stored { room: r, number, .. }
-                    if it.client == client && *r == room =>
-                {
-                    *number
-                }
-                _ => None,
-            });
+            let numbers =
+                past.seen[since.unwrap_or(0)..at].iter().filter_map(|it| match &it.what {
+                    What::Received { room: Some(r), number, .. }
+                    | What::Presence { room: r, number, .. }
+                    | What::Stored { room: r, number, .. }
+                        if it.client == client && *r == room =>
+                    {
+                        *number
+                    }
+                    _ => None,
+                });
             let had = numbers.chain(entered.number).max();
             let wrong = match entry.recovered {
                 None => true,

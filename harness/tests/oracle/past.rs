@@ -156,9 +156,9 @@ impl<'a> Past<'a> {
 
     /// Where the server's refusal of a message was read.
     pub(super) fn refused(&self, id: MessageId) -> Option<Place> {
-        self.seen.iter().position(
-            |it| matches!(it.what, What::Rejected { message, .. } if message == id),
-        )
+        self.seen
+            .iter()
+            .position(|it| matches!(it.what, What::Rejected { message, .. } if message == id))
     }
 
     /// Where the server's confirmation of a message was read.

@@ -96,9 +96,9 @@ fn followed(
         let last_stay = newest.map(|n| all[n].stay);
         let forward =
             said.iter().find(|(n, set)| is_it(set) && newest.is_none_or(|newest| *n >= newest));
-        let back = said
-            .iter()
-            .find(|(n, set)| is_it(set) && *n >= earlier && last_stay.is_some_and(|it| set.stay < it));
+        let back = said.iter().find(|(n, set)| {
+            is_it(set) && *n >= earlier && last_stay.is_some_and(|it| set.stay < it)
+        });
         let Some((n, set)) = forward else {
             // Of one that never set anything, whatever it is may be the server's own.
             match back {
@@ -127,7 +127,8 @@ fn followed(
         let last = past.stays(client, room).last();
         last.filter(|it| it.over.is_none() && it.entered.is_some()).is_some()
     };
-    let here = stay + 1 == past.stays(client, room).len() && inside(client) && past.reads(client, end);
+    let here =
+        stay + 1 == past.stays(client, room).len() && inside(client) && past.reads(client, end);
     let current = past.stay_at(who, room, end);
     let last = all.iter().enumerate().rfind(|(_, set)| set.stay == current);
     if let Some((n, set)) = last.filter(|_| here && who != client && inside(who)) {
@@ -264,14 +265,17 @@ fn is_acked_wrongly(past: &Past<'_>, writes: &[Write<'_>]) -> bool {
         };
         let back = ack.version <= held(ack.client, ack.asked).unwrap_or(0);
         let twice = of_life().any(|other| other.at != ack.at && other.version == ack.version);
-        let mut came = writes.iter().filter(|it| (&it.life, it.version) == (&ack.life, ack.version));
+        let mut came =
+            writes.iter().filter(|it| (&it.life, it.version) == (&ack.life, ack.version));
         // Somebody who is still there, and had not got so far, would have got it.
-        let awaited = past.members().filter(|(_, room)| *room == ack.life.0).any(|(client, room)| {
-            let stay = past.stays(client, room).last();
-            let inside = stay.is_some_and(|it| it.entered.is_some() && it.over.is_none());
-            let here = inside && past.reads(client, end) && life(past, client, room, end) == ack.life;
-            here && held(client, end).is_some_and(|has| has < ack.version)
-        });
+        let awaited =
+            past.members().filter(|(_, room)| *room == ack.life.0).any(|(client, room)| {
+                let stay = past.stays(client, room).last();
+                let inside = stay.is_some_and(|it| it.entered.is_some() && it.over.is_none());
+                let here =
+                    inside && past.reads(client, end) && life(past, client, room, end) == ack.life;
+                here && held(client, end).is_some_and(|has| has < ack.version)
+            });
         let other = came.clone().any(|it| it.ops != ack.ops);
         earlier || back || twice || other || (came.next().is_none() && awaited)
     })

@@ -33,8 +33,11 @@ impl Tally {
         found: &BTreeSet<Told>,
     ) -> Result<(), String> {
         let missed: Vec<&Told> = opinion.must.difference(found).collect();
-        let unnamed: Vec<&Vec<Told>> =
-            opinion.either.iter().filter(|names| names.iter().all(|n| !found.contains(n))).collect();
+        let unnamed: Vec<&Vec<Told>> = opinion
+            .either
+            .iter()
+            .filter(|names| names.iter().all(|n| !found.contains(n)))
+            .collect();
         let allowed = |told: &&Told| {
             opinion.must.contains(told)
                 || opinion.may.contains(told)

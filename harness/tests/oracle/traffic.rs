@@ -137,9 +137,14 @@ fn messages_get_the_same_verdict_from_both() {
     let tally = RefCell::new(Tally::default());
     for (fault, made_for) in FAULTS {
         let least = if fault == Fault::None { 400 } else { AT_FIRST };
-        play_until(&format!("{fault:?}"), &tally, made_for, least, &shapes(fault), |shape, seed| {
-            check(shape, seed, &mut tally.borrow_mut())
-        });
+        play_until(
+            &format!("{fault:?}"),
+            &tally,
+            made_for,
+            least,
+            &shapes(fault),
+            |shape, seed| check(shape, seed, &mut tally.borrow_mut()),
+        );
     }
     tally.borrow().print("messages");
     tally.borrow().covers(&MADE_FOR, 30);

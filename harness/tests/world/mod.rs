@@ -197,7 +197,8 @@ impl World {
         let room =
             || Room { members: Vec::new(), log: Vec::new(), queued: VecDeque::new(), tickets: 0 };
         let victim = rng.random_range(0..shape.clients);
-        let countdown = rng.random_range(3..60.min(4 + u32::try_from(shape.steps).unwrap_or(0) / 8));
+        let countdown =
+            rng.random_range(3..60.min(4 + u32::try_from(shape.steps).unwrap_or(0) / 8));
         Self {
             clients: (0..shape.clients).map(|_| client()).collect(),
             rooms: (0..shape.rooms).map(|_| room()).collect(),

@@ -179,7 +179,9 @@ impl Life {
             Slip::NoReply => What::Unanswered { verb: "join".into() },
             _ => {
                 let cut = match self.slip {
-                    Slip::Closed => Ending { asked: false, code: Some(1011), reason: text(), clean: true },
+                    Slip::Closed => {
+                        Ending { asked: false, code: Some(1011), reason: text(), clean: true }
+                    }
                     Slip::Cut => Ending { asked: false, code: None, reason: text(), clean: false },
                     _ => return,
                 };
@@ -187,7 +189,8 @@ impl Life {
             }
         };
         let at = self.rng.random_range(0..self.seen.len());
-        let (time, client) = (self.seen.get(at).map(|seen| seen.at).unwrap_or_default(), self.client);
+        let (time, client) =
+            (self.seen.get(at).map(|seen| seen.at).unwrap_or_default(), self.client);
         self.seen.insert(at, Observation { at: time, client, what });
     }
 

@@ -82,8 +82,7 @@ impl Traffic {
         }
         if track.start == NOWHERE {
             // What was sent after the entry was confirmed and has an earlier place was left out.
-            let certain =
-                state.certain && matches!(state.stand, Stand::Inside | Stand::Leaving);
+            let certain = state.certain && matches!(state.stand, Stand::Inside | Stand::Leaving);
             let owed = |at: &i64| books.at(*at).is_some_and(|ticket| ticket >= from);
             let earlier = (books.log_start..place).rev().take_while(owed);
             let first = if certain { earlier.last().unwrap_or(place) } else { place };

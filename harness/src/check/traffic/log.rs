@@ -362,9 +362,9 @@ impl Traffic {
         let state = &self.members[member];
         let messages = &self.rooms[state.room].messages;
         let ids: Vec<_> = state.pending.iter().map(|ticket| messages[*ticket].id).collect();
-        ids.iter().enumerate().all(|(n, id)| {
-            !ids.iter().take(n).any(|other| self.precedes(*id, *other))
-        })
+        ids.iter()
+            .enumerate()
+            .all(|(n, id)| !ids.iter().take(n).any(|other| self.precedes(*id, *other)))
     }
 
     fn put_in_front(&mut self, seen: Seen, place: i64) {

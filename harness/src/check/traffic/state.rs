@@ -68,7 +68,15 @@ impl Message {
     /// A ticket that was drawn by somebody whose sending is not observed yet.
     pub(super) fn announced() -> Self {
         let id = MessageId { voice: VoiceId(NONE), seq: 0 };
-        Self { id, hash: 0, due: 0, place: NOWHERE, flags: Flags::default(), done: NONE, behind: [NONE; 4] }
+        Self {
+            id,
+            hash: 0,
+            due: 0,
+            place: NOWHERE,
+            flags: Flags::default(),
+            done: NONE,
+            behind: [NONE; 4],
+        }
     }
 
     pub(super) fn is_placed(&self) -> bool {

@@ -97,13 +97,7 @@ impl Traffic {
         }
     }
 
-    pub(super) fn closed(
-        &mut self,
-        at: Time,
-        client: ClientId,
-        clean: bool,
-        found: &mut Findings,
-    ) {
+    pub(super) fn closed(&mut self, at: Time, client: ClientId, clean: bool, found: &mut Findings) {
         let state = self.client(client);
         state.joins_somewhere = false;
         let members = state.members.clone();

@@ -346,7 +346,8 @@ impl House {
                 let room = entry.room.0 as usize;
                 entry.tickets = self.rooms[room].tickets;
                 self.clients[client].rooms[room] = Stand::In;
-                let life = entry.epoch.as_ref().and_then(|it| it.strip_prefix("life-")?.parse().ok());
+                let life =
+                    entry.epoch.as_ref().and_then(|it| it.strip_prefix("life-")?.parse().ok());
                 let known = life.zip(entry.number);
                 self.clients[client].known[room] = known;
             }
