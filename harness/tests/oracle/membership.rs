@@ -195,11 +195,11 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     for (at, it) in past.seen.iter().enumerate().take(at).skip(since + 1) {
         match &it.what {
             _ if it.client != client => {}
-            What::Joined { room: r, who: Who::Client(who), .. } if *r == room && *who != client => {
-                // Of one who never came nothing is believed.
-                if past.stay_at(*who, room, at).is_some() {
-                    add(&mut belief, *who, at);
-                }
+            // Of one who never came nothing is believed.
+            What::Joined { room: r, who: Who::Client(who), .. }
+                if *r == room && *who != client && past.stay_at(*who, room, at).is_some() =>
+            {
+                add(&mut belief, *who, at);
             }
             What::Left { room: r, who: Who::Client(who), .. } if *r == room => {
                 let times = belief.entry(*who).or_default();
@@ -274,7 +274,7 @@ fn has_view_gap(past: &Past<'_>) -> bool {
         let since = sight(past, *client, *room, *at).expect("it is inside");
         let before =
             views[..n].iter().rev().find(|it| (it.0, it.1) == (*client, *room) && it.2 > since);
-        let last = before.map(|it| it.3).or(entered_with(past, *client, *room, *at).view);
+        let last = before.map(|it| it.3).or_else(|| entered_with(past, *client, *room, *at).view);
         last.is_some_and(|last| *view != last + 1)
     })
 }

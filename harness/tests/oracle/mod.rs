@@ -18,6 +18,7 @@
 //! `limit`, `auth`, `causal` and `killed` by what a client sent (steps of scenarios and of
 //! conformance cases find them), and the check `slow`, which is a measurement (its tables are in
 //! `tables/slow.rs`).
+#![expect(clippy::indexing_slicing, reason = "places of a list that the oracle itself has found")]
 
 mod delivery;
 mod hearing;
