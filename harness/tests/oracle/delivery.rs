@@ -165,15 +165,29 @@ fn owed_from(
     if !stays[stay].is_inside(at) || !past.reads(client, at) {
         return None;
     }
-    let first = past.first_of(client, room, stay);
-    let (_, entry) = stays[first].entered?;
+    since_ticket(
+        past,
+        all.iter().take_while(|it| it.at < at),
+        client,
+        room,
+        past.first_of(client, room, stay),
+    )
+}
+
+/// From which ticket on a member is owed what is sent in a stay, going by what it has got.
+fn since_ticket<'g>(
+    past: &Past<'_>,
+    got: impl IntoIterator<Item = &'g Got>,
+    client: ClientId,
+    room: RoomId,
+    stay: usize,
+) -> Option<u32> {
+    let (_, entry) = past.stays(client, room)[stay].entered?;
     if entry.confirmed {
         return Some(entry.tickets);
     }
-    let mine = |it: &&Got| {
-        (it.client, it.room, it.stay) == (client, room, Some(first)) && !it.own && it.at < at
-    };
-    let since = all.iter().find(mine)?.at;
+    let mine = |it: &&Got| (it.client, it.room, it.stay) == (client, room, Some(stay)) && !it.own;
+    let since = got.into_iter().find(mine)?.at;
     let said = past.said.values().filter(|said| said.room == room && said.at < since);
     Some(said.map(|said| said.ticket + 1).max().unwrap_or(0))
 }
@@ -219,17 +233,19 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
             if !is_owed(past, all, client, *id, end) || !is_taken(past, all, *id, end) {
                 continue;
             }
-            // That it was left out before a stay broke off is told already.
-            if told.contains(&(client, *id)) && stays.last().is_some_and(Stay::goes_on) {
-                continue;
-            }
             let away = stays.iter().rev().find(|stay| stay.entered.is_some());
             let away = away.filter(|stay| stay.goes_on()).and_then(|stay| stay.entered);
             let missed = away.is_some_and(|(_, entry)| said.ticket < entry.tickets);
-            opinion.must.insert(match missed && promise.recovery {
+            let class = match missed && promise.recovery {
                 true => ("recovery", Class::Recovery),
                 false => (DELIVERY, Class::Loss),
-            });
+            };
+            // That it was left out before a stay broke off may be told already.
+            if told.contains(&(client, *id)) && stays.last().is_some_and(Stay::goes_on) {
+                opinion.may.insert(class);
+            } else {
+                opinion.tell(class);
+            }
         }
     }
     // "the sender's own copy is missing": of what was said inside by those who are there still.
@@ -271,8 +287,7 @@ fn left_out(
                 .filter(|it| it.at < over)
                 .copied()
                 .collect();
-            let from = past.stays(client, room)[first].entered.filter(|(_, e)| e.confirmed);
-            let from = from.map(|(_, entry)| entry.tickets);
+            let from = since_ticket(past, all, client, room, first);
             for (id, said) in past.said.iter().filter(|(_, it)| it.room == room) {
                 let other = said.client != client && said.at < over;
                 if !other || past.refused(*id).is_some() || mine.iter().any(|it| it.id == *id) {
