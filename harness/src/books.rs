@@ -4,6 +4,7 @@
 //! message is in the books before its bytes leave.
 
 mod endings;
+mod logged;
 mod names;
 mod secrets;
 mod strangers;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::endings::Endings;
-use self::secrets::Secrets;
+use self::logged::Logged;
+pub(crate) use self::secrets::Secrets;
 use self::strangers::Strangers;
 pub use self::wording::Wording;
 use crate::check::{self, CheckResult, Class, End, Finding, Judge, STEPS};
@@ -48,6 +50,7 @@ pub struct Books {
     closed: bool,
     /// How connections ended, the goodbyes after the run included.
     pub endings: Endings,
+    logged: Logged,
     connected: (u64, u64),
     failure: String,
     rooms: Vec<Room>,
@@ -66,6 +69,8 @@ pub struct Books {
     presences: HashMap<(ClientId, RoomId), VecDeque<(u64, Time)>>,
     tails: Vec<VecDeque<Noted>>,
     witnesses: Vec<Open>,
+    /// Findings of the judge that have been looked at.
+    witnessed: usize,
 }
 
 #[derive(Debug)]
@@ -123,6 +128,7 @@ impl Books {
             run,
             closed: false,
             endings: Endings::default(),
+            logged: Logged::default(),
             connected: (0, 0),
             failure: String::new(),
             rooms: Vec::new(),
@@ -141,6 +147,7 @@ impl Books {
             fences: HashSet::new(),
             presences: HashMap::new(),
             witnesses: Vec::new(),
+            witnessed: 0,
         }
     }
 
@@ -153,9 +160,11 @@ impl Books {
             return;
         }
         let what = self.discreet(what);
-        let new = self.judge.observe(&Observation { at, client, what });
+        let seen = Observation { at, client, what };
+        let new = self.judge.observe(&seen);
+        self.log_seen(seen);
         if new > 0 {
-            self.open_witnesses(client, new);
+            self.open_witnesses(client);
         }
     }
 
@@ -209,8 +218,9 @@ impl Books {
     ) {
         self.failure = format!("line {}: {}", place.line, self.secrets.concealed(detail));
         let finding = Finding::new(STEPS, class, at, self.failure.clone()).client(client);
+        self.log_step(&finding);
         self.judge.report(finding);
-        self.open_witnesses(client, 1);
+        self.open_witnesses(client);
     }
 
     /// How the step failed that failed last.
@@ -230,6 +240,7 @@ impl Books {
         }
         let id = RoomId(u32::try_from(self.rooms.len()).expect("fewer rooms than frames"));
         let name: Arc<str> = name.into();
+        self.log_room(id, &name);
         self.rooms.push(Room { name: Arc::clone(&name), tickets: 0 });
         self.room_ids.insert(name, id);
         id
@@ -379,23 +390,27 @@ impl Books {
         tail.push_back(frame);
     }
 
-    fn open_witnesses(&mut self, client: ClientId, new: usize) {
-        let room = WITNESSES_MAX.saturating_sub(self.witnesses.len());
+    /// Keeps the frames around the findings that are new. What names nobody is of this client.
+    fn open_witnesses(&mut self, client: ClientId) {
         let kept = self.judge.findings().kept();
-        for finding in kept.iter().rev().take(new.min(room)) {
+        let new: Vec<Finding> = kept.iter().skip(self.witnessed).cloned().collect();
+        self.witnessed = kept.len();
+        for finding in new {
             let client = finding.client.unwrap_or(client);
-            let frames = self.tails.get(client.0 as usize).into_iter().flatten().cloned().collect();
-            let finding = finding.clone();
-            self.witnesses.push(Open { finding, client, frames, missing: FRAMES_AROUND });
+            self.log_found(&finding, client);
+            if self.witnesses.len() < WITNESSES_MAX {
+                let tail = self.tails.get(client.0 as usize);
+                let frames = tail.into_iter().flatten().cloned().collect();
+                self.witnesses.push(Open { finding, client, frames, missing: FRAMES_AROUND });
+            }
         }
     }
 
     /// Judges what only the end of the run decides.
     pub fn conclude(&mut self, end: &End) -> Vec<CheckResult> {
-        let before = self.judge.findings().kept().len();
         let results = self.judge.conclude(end);
-        let new = self.judge.findings().kept().len() - before;
-        self.open_witnesses(ClientId(0), new);
+        self.open_witnesses(ClientId(0));
+        self.end_log(end, &results);
         results
     }
 
@@ -415,7 +430,7 @@ impl Books {
         let mut finding = finding.clone();
         let message = finding.message.and_then(|id| Some((id.seq, self.recall(id)?.1)));
         if let Some((seq, sender)) = message.and_then(|(seq, by)| Some((seq, self.name(by)?))) {
-            finding.detail = format!("{} (message {seq} of {sender})", finding.detail);
+            finding.name_message(seq, &sender);
         }
         finding
     }

@@ -142,9 +142,73 @@ fn judge(request: &Request, header: impl Fn(&str) -> Option<String>) -> Result<(
     }
 }
 
+/// A request for a WebSocket, as somebody between a client and its server passes it on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upgrade {
+    /// The path and query that it asks for.
+    pub path: String,
+    /// Its head without the extensions that it offers: with one of them frames could not be read.
+    pub head: Vec<u8>,
+}
+
+/// Reads a request's head, and names another host in it if there is one to name; none when it asks for
+/// no WebSocket.
+pub fn upgrade(head: &[u8], host: Option<&str>) -> Option<Upgrade> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let parsed = request.parse(head).ok()?;
+    let asks = request.headers.iter().any(|header| {
+        let value = header.value.to_ascii_lowercase();
+        header.name.eq_ignore_ascii_case("upgrade")
+            && memchr::memmem::find(&value, b"websocket").is_some()
+    });
+    if parsed.is_partial() || !asks {
+        return None;
+    }
+    let path = request.path?.to_owned();
+    let named = |line: &[u8], name: &str| {
+        let end = memchr::memchr(b':', line).unwrap_or(0);
+        line.get(..end).is_some_and(|own| own.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let mut passed = Vec::with_capacity(head.len());
+    for line in head.split_inclusive(|&byte| byte == b'\n') {
+        match host {
+            _ if named(line, "sec-websocket-extensions") => {}
+            Some(host) if named(line, "host") => {
+                passed.extend(format!("Host: {host}\r\n").into_bytes());
+            }
+            _ => passed.extend_from_slice(line),
+        }
+    }
+    Some(Upgrade { path, head: passed })
+}
+
+/// The status of an answer's head.
+pub fn status(head: &[u8]) -> Option<u16> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut answer = httparse::Response::new(&mut headers);
+    answer.parse(head).ok()?;
+    answer.code
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_passes_without_extensions() {
+        let head = "GET /ws?a=b HTTP/1.1\r\nHost: here:1\r\nupgrade: WebSocket\r\nX: y\r\n\
+                    Sec-WebSocket-Extensions: permessage-deflate\r\nConnection: Upgrade\r\n\r\n";
+        let passed = upgrade(head.as_bytes(), None).expect("an upgrade");
+        let without = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        assert_eq!(passed.path, "/ws?a=b");
+        assert_eq!(String::from_utf8(passed.head), Ok(head.replace(without, "")));
+        let passed = upgrade(head.as_bytes(), Some("there")).expect("an upgrade");
+        let passed = String::from_utf8(passed.head).expect("text");
+        assert!(passed.contains("\r\nHost: there\r\n") && !passed.contains("here:1"), "{passed}");
+        assert_eq!(upgrade(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", None), None);
+        assert_eq!(status(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Some(101));
+    }
 
     // The key and its answer of RFC 6455, 1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -7,26 +7,30 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Microseconds since the run began.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct Time(pub u64);
 
 /// A simulated client: its place in [`crate::plan::Plan::clients`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct ClientId(pub u32);
 
 /// A room, numbered when its name is first used in the run.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RoomId(pub u32);
 
 /// One client speaking in one room. A client that comes back to a room keeps its voice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct VoiceId(pub u32);
 
 /// A message that the harness sent, named by its voice and its number there, from 0.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct MessageId {
     /// Who said it, and where.
     pub voice: VoiceId,
@@ -35,7 +39,7 @@ pub struct MessageId {
 }
 
 /// One thing that a client did or saw.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     /// When.
     pub at: Time,
@@ -46,7 +50,7 @@ pub struct Observation {
 }
 
 /// What a client did or saw.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// It has a connection, greeted where the dialect greets.
     Opened {
@@ -291,7 +295,7 @@ pub enum What {
 }
 
 /// How a client entered a room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The room.
     pub room: RoomId,
@@ -321,7 +325,7 @@ pub struct Entry {
 }
 
 /// Somebody in a member list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Person {
     /// Who.
     pub who: Who,

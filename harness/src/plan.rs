@@ -3,6 +3,7 @@
 mod below;
 mod build;
 mod cost;
+mod holds;
 mod needs;
 mod timeline;
 mod wire;
@@ -13,16 +14,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::check::Class;
 use crate::dialect::{Dialect, EventKind, Heartbeat, Verb};
 use crate::observe::ClientId;
+use crate::proxy::Rule;
 use crate::scenario::Scenario;
 
 pub(crate) use build::mix;
 pub use build::{Built, Options};
 pub use cost::{Capacity, Cost};
+pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{
-    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, FramePlan, FramesPattern, HttpPlan,
-    Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses, TcpEnd,
+    AnswerPattern, Body, ClosedPattern, Comparison, Exchange, Faults, FramePlan, FramesPattern,
+    HttpPlan, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses,
+    TcpEnd,
 };
 
 /// Values by name: a scenario's variables, a client's captured values, a template's holes.
@@ -51,6 +56,8 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// The timeline.
     pub steps: Vec<Step>,
+    /// By where a step stands (its first byte): what its breach is called, where the scenario says it.
+    pub classes: BTreeMap<usize, Class>,
     /// What is judged.
     pub checks: ChecksPlan,
     /// Limits on measured values.
@@ -61,6 +68,28 @@ pub struct Plan {
     pub ignore: Vec<Value>,
     /// With less seen than this the run is inconclusive.
     pub traffic: Minimum,
+    /// At the end, gives up what is owed when nothing of it has come for so long; none: not before
+    /// the end of the time that the scenario gives it.
+    pub patience: Option<Duration>,
+}
+
+impl Plan {
+    /// All rules about the network that its timeline ever sets.
+    pub fn network(&self) -> impl Iterator<Item = &Rule> {
+        self.steps.iter().flat_map(Step::network)
+    }
+}
+
+impl Step {
+    fn network(&self) -> Vec<&Rule> {
+        match &self.action {
+            Action::Network(rules) => rules.iter().collect(),
+            Action::Repeat { steps, .. } | Action::Together(steps) | Action::Each(steps) => {
+                steps.iter().flat_map(Self::network).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Where a scenario came from.
@@ -212,6 +241,8 @@ pub enum Action {
     },
     /// Waits until everything owed has arrived.
     Settle(Duration),
+    /// These faults of the network befall frames from now on, and no others.
+    Network(Vec<Rule>),
     /// Nothing: servers of this kind lack what the step needs. Why.
     LeftOut(String),
 }
@@ -336,113 +367,6 @@ impl Span {
     }
 }
 
-/// Which checks run, and how strictly.
-#[derive(Clone, Debug)]
-pub struct ChecksPlan {
-    /// Every message to every member: exactly once, at least once, at most once, or not judged.
-    pub delivery: Delivery,
-    /// The order that is promised; none: not judged. Default: the dialect's ordering.
-    pub order: Option<Ordering>,
-    /// How often the sender gets its own message back; none: not judged. Default: the dialect's.
-    pub echo: Option<Echo>,
-    /// Membership notices, views and ghosts.
-    pub membership: Level,
-    /// Frames that the dialect does not know.
-    pub unknown_messages: Level,
-    /// All members hold the same presence, this long after the last change.
-    pub presence: Option<Duration>,
-    /// Storage versions: +1 each, one history, replicas equal.
-    pub storage: bool,
-    /// Pings and timeouts keep their windows, widened by this much.
-    pub heartbeat: Option<Duration>,
-    /// What was missed while away comes back, whole and once.
-    pub recovery: bool,
-    /// A reader that stops delays nobody by more than this.
-    pub slow: Option<Duration>,
-    /// Messages, their order and their numbers are judged.
-    pub messages: bool,
-    /// Replies that answer nothing and endings that nobody asked for are judged.
-    pub manners: bool,
-}
-
-/// What delivery is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Delivery {
-    /// Neither lost nor doubled.
-    ExactlyOnce,
-    /// Not lost.
-    AtLeastOnce,
-    /// Not doubled.
-    AtMostOnce,
-    /// Not judged.
-    Any,
-}
-
-/// What order is promised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ordering {
-    /// Each sender's messages in the order sent.
-    PerSender,
-    /// One order of all messages of a room, the same at all members.
-    Total,
-    /// One order of all messages but one's own.
-    TotalAmongOthers,
-}
-
-/// How often a sender gets its own message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Echo {
-    /// Once, in the room's order.
-    Once,
-    /// Never.
-    Never,
-    /// Once, on a way of its own: it has no place in the order.
-    Apart,
-}
-
-/// How grave a breach is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Level {
-    /// The run fails.
-    Fail,
-    /// It is told.
-    Warn,
-    /// It is not looked at.
-    Off,
-}
-
-/// A limit on a measured value.
-#[derive(Clone, Debug)]
-pub struct Threshold {
-    /// Where it stands in the scenario file.
-    pub place: Place,
-    /// The metric, of the closed list.
-    pub metric: String,
-    /// Which of its values: `p50`, `p99`, `p99.9`, `max`, `min`, `mean`, `count`.
-    pub stat: String,
-    /// As the user wrote it.
-    pub text: String,
-    /// The comparison.
-    pub op: Op,
-    /// The limit: microseconds for times, a plain number or one a second otherwise.
-    pub limit: f64,
-}
-
-/// A comparison.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Op {
-    /// Below.
-    Lt,
-    /// At most.
-    Le,
-    /// Equal.
-    Eq,
-    /// At least.
-    Ge,
-    /// Above.
-    Gt,
-}
-
 /// How the child server is set up.
 #[derive(Clone, Debug, Default)]
 pub struct ServerSetup {
@@ -450,6 +374,16 @@ pub struct ServerSetup {
     pub heartbeat: Option<Heartbeat>,
     /// More arguments, as on its command line.
     pub args: Vec<String>,
+}
+
+impl Plan {
+    /// What a breach of the step that stands here is called, where it would by itself be of this class.
+    pub fn called(&self, place: Place, class: Class) -> Class {
+        // How a connection or a server ended is a finding of its own, whatever was waited for.
+        let own = matches!(class, Class::Close | Class::Killed | Class::Unresponsive);
+        let said = self.classes.get(&place.offset).filter(|_| !own);
+        said.copied().unwrap_or(class)
+    }
 }
 
 impl Action {
@@ -481,6 +415,7 @@ impl Action {
             Self::Each(_) => "each",
             Self::Phase { .. } => "phase",
             Self::Settle(_) => "settle",
+            Self::Network(_) => "network",
             Self::LeftOut(_) => "left out",
         }
     }

@@ -2,7 +2,10 @@
 
 use crate::check::{CheckResult, Deliveries, Finding, Findings};
 use crate::latency::{Held, Measured};
+use crate::log::Kept;
 use crate::observe::Time;
+use crate::plan::Faults;
+use crate::proxy::Story;
 use crate::verdict::{Exit, Verdict};
 
 /// Frames shown before and after a finding, at the client that saw it.
@@ -73,6 +76,10 @@ pub struct Generator {
     pub drain_s: f64,
 }
 
+/// What is said of steps that the run did not come to. One that is left out, because servers of this
+/// kind lack what it needs, has a reason of its own.
+pub const NOT_REACHED: &str = "not reached";
+
 /// A step of the scenario that went wrong, or was not carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepResult {
@@ -121,6 +128,8 @@ pub struct Summary {
     pub expectations: u64,
     /// What was seen too little of for a verdict to mean anything, in words.
     pub too_little: Option<String>,
+    /// How rare faults may be that it finds, where it is for such, and how many deliveries that takes.
+    pub faults: Option<Faults>,
     /// The steps, in order.
     pub steps: Vec<StepResult>,
     /// What came of the checks.
@@ -139,6 +148,10 @@ pub struct Summary {
     pub late: bool,
     /// What producing the load took.
     pub generator: Generator,
+    /// What came of the log, if one was kept.
+    pub log: Option<Kept>,
+    /// What was wrong with the network because the scenario wanted it: no server is to blame for that.
+    pub network: Vec<Story>,
 }
 
 impl Summary {

@@ -38,7 +38,7 @@ fn every_example_is_right() {
             Dialect::parse(&name, &text).unwrap_or_else(|problems| panic!("{problems}"));
             continue;
         }
-        let whole = if text.starts_with("scenario:") {
+        let whole = if text.starts_with("scenario:") || text.contains("\nscenario:") {
             text
         } else if text.starts_with('-') {
             format!("{AROUND}steps:\n{text}")

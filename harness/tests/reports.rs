@@ -4,9 +4,11 @@ mod summaries;
 
 use std::path::Path;
 
+use harness::log::Kept;
 use harness::report::write::Place;
 use harness::report::{hdr, json, junit, markdown, text, words};
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use serde_json::Value;
 use summaries::{
     HOSTILE, all, could_not_run, failed, hostile, interrupted, late, nothing_delivered, passed,
 };
@@ -319,9 +321,43 @@ fn a_report_is_written_whole_and_an_old_one_is_replaced() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["junit.xml", "run.json", "summary.md"], "no debris, nothing stale");
+    assert_eq!(
+        names,
+        ["junit.xml", "run.json", "summary.md", "summary.txt"],
+        "no debris, nothing stale"
+    );
     let written = std::fs::read_to_string(directory.join("run.json")).expect("run.json");
     assert_eq!(written, json::render(&could_not_run()));
+}
+
+#[test]
+fn a_log_that_was_begun_is_in_its_place_before_the_report_is() {
+    let base = tempfile::tempdir().expect("a directory");
+    let place = Place::prepare(Some(base.path()), base.path(), "x").expect("writable");
+    let names = || {
+        let names = std::fs::read_dir(base.path()).expect("a directory");
+        let mut names: Vec<_> = names.flatten().map(|entry| entry.file_name()).collect();
+        names.retain(|name| name.to_string_lossy().contains("log.ndjson"));
+        names
+    };
+    let mut summary = passed();
+    let (bytes, why) = (2, Some("the log ends early: no space".to_owned()));
+    summary.log = Some(Kept { bytes, observations: 9, left_out: 3, why });
+    drop(place.begin("log.ndjson").expect("a file"));
+    std::fs::write(base.path().join("log.ndjson"), "an old one").expect("written");
+    place.write_with_log(&mut summary).expect("written");
+    assert_eq!(names(), ["log.ndjson"]);
+    assert_eq!(std::fs::read_to_string(base.path().join("log.ndjson")).expect("new"), "");
+    let told: Value = serde_json::from_str(&json::render(&summary)).expect("JSON");
+    assert_eq!((&told["log"]["whole"], &told["log"]["left_out"]), (&false.into(), &3.into()));
+    assert!(
+        text::render(&summary).ends_with("  log         not whole: the log ends early: no space\n")
+    );
+    place.write_with_log(&mut summary).expect("the report is there, at least");
+    let why = summary.log.take().and_then(|log| log.why).expect("no second one was begun");
+    assert!(why.contains("cannot be put in its place"), "{why}");
+    place.write_with_log(&mut summary).expect("written");
+    assert!(names().is_empty(), "that of another run does not stay");
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "async move",
         "await",
     ];
-    const MOVERS: [&str; 21] = [
+    const MOVERS: [&str; 22] = [
         "accept.rs",
         "cli.rs",
         "connection.rs",
@@ -191,6 +191,7 @@ fn the_runtime_is_named_where_bytes_move_and_nowhere_else() {
         "handler.rs",
         "head.rs",
         "lib.rs",
+        "mutants/heartbeat.rs",
         "outbound.rs",
         "publish.rs",
         "pusher/api.rs",

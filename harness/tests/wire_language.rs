@@ -325,9 +325,16 @@ const HEADS: &[(&str, &[&str])] = &[
     ("requires: [ROOM-4, COM-10]", &[]),
     ("options: { a: b, c: [d, 5, true] }", &[]),
     ("traffic: { deliveries: 1, frames: 2, events: 3 }", &[]),
+    ("traffic: { faults: 1/1000 }", &[]),
+    (
+        "traffic: { faults: 2/1000 }",
+        &["2:20: `2/1000` is not one of so many (write it like 1/1000)"],
+    ),
     ("ignore: [\"Ping\", { a: $x }]", &[]),
     ("own_server: true\nserver: { args: [--data, $scratch/x, --name, $run] }", &[]),
     ("alone: true", &[]),
+    ("class: auth", &[]),
+    ("class: author", &["2:8: no finding is of the class `author` (did you mean `auth`?)"]),
     (
         "refusal: [{ as: a, opn: {} }]",
         &["2:20: no key is called `opn` here (did you mean `open`?)"],

@@ -210,7 +210,13 @@ async fn hear(server: &Server, stream: &mut Stream) -> Result<Head, Asked> {
 
 async fn answer(app: &tide::Server<Arc<Server>>, head: Head) -> Asked {
     let head_only = head.request.method() == Method::Head;
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let (server, mut head) = (app.state().clone(), head);
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let asked = crate::mutants::asked(&server, &mut head.request);
     let response = respond(app, head.request).await;
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let response = crate::mutants::answered(&server, &asked, response);
     if response.status() == StatusCode::SwitchingProtocols
         && let Some(upgraded) = response.ext().get::<Upgraded>().cloned()
     {

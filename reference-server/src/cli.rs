@@ -156,6 +156,11 @@ pub struct Options {
     /// End, after a short drain, when standard input does: for a server started by another program
     #[arg(long)]
     until_stdin_closes: bool,
+
+    /// Be wrong on purpose: one of those that `list` lists, and how often
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    #[arg(long, value_name = "ID[:1/N]", hide = true)]
+    mutant: Option<String>,
 }
 
 /// Parses a command line, program name first, and serves until told to stop.
@@ -178,6 +183,11 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
 
 /// Serves with these options until told to stop by a signal (or the end of standard input).
 pub fn run(options: Options) -> ExitCode {
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    if options.mutant.as_deref() == Some("list") {
+        say(&crate::mutants::list());
+        return ExitCode::SUCCESS;
+    }
     start_log(&options.log);
     let until_stdin_closes = options.until_stdin_closes;
     let address = options.listen.clone();
@@ -236,6 +246,10 @@ impl Options {
         };
         if !self.pusher_app.is_empty() {
             config.pusher_apps = self.pusher_app;
+        }
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        if let Some(mutant) = &self.mutant {
+            config.mutant = Some(crate::mutants::choose(mutant).map_err(usage)?);
         }
         config.limits.message_bytes = self.message_bytes;
         config.limits.queue_bytes = self.queue_bytes;

@@ -52,6 +52,9 @@ pub struct Config {
     pub pusher_apps: Vec<PusherApp>,
     /// Where the storage of rooms is kept; without it, it dies with its room.
     pub data: Option<Data>,
+    /// What is wrong with it, on purpose.
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    pub mutant: Option<crate::mutants::Chosen>,
 }
 
 /// A dialect, and one more path where it is served.
@@ -83,6 +86,8 @@ impl Default for Config {
             watch: None,
             pusher_apps: vec![PusherApp::default()],
             data: None,
+            #[cfg(all(feature = "mutants", debug_assertions))]
+            mutant: None,
         }
     }
 }

@@ -16,13 +16,13 @@ use parking_lot::Mutex;
 use protocol::{Beat, Dialect, Ending, Liveness, Time};
 
 use crate::{
+    Turn,
     handler::Speaks,
     outbound::{Flushed, Outbound, Pushed},
     server::Server,
     stream::Stream,
     upgrade::Upgraded,
     wheel::Due,
-    world::Turn,
 };
 
 /// A connection as everybody else sees it: an id, and a queue to push onto.
@@ -131,6 +131,8 @@ impl Connection {
     pub(crate) fn start_heartbeat(self: &Arc<Self>) {
         let dialect = self.speaks.dialect().unwrap_or(Dialect::Native);
         let heartbeat = self.server.config.heartbeat(dialect);
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        let heartbeat = crate::mutants::heartbeat(self, heartbeat);
         self.await_beat(dialect.liveness(self.opened, heartbeat));
     }
 
@@ -184,6 +186,10 @@ impl Connection {
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        if let Some(bytes) = crate::mutants::queue_bytes(self) {
+            return bytes;
+        }
         self.server.config.limits.queue_bytes
     }
 

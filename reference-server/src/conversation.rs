@@ -23,13 +23,13 @@ use protocol::{Ending, Frame, Reason, Sign, Time};
 use tracing::{debug, error};
 
 use crate::{
+    Turn,
     connection::{Connection, Order},
     handler::{Flow, Handler},
     outbound::Flushed,
     server::Server,
     socket::{Socket, discard},
     upgrade::Asked,
-    world::Turn,
 };
 
 /// Eagerly allocated by tungstenite for each connection, 128 KiB unless told otherwise. System calls
@@ -67,6 +67,8 @@ pub(crate) async fn run(connection: Arc<Connection>, answer: Bytes, early: Vec<u
         .write_buffer_size(0)
         .max_message_size(connection.speaks.message_bytes(limits))
         .max_frame_size(connection.speaks.frame_bytes(limits));
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let config = crate::mutants::framing(&connection.server, config);
     let socket = Socket::new(connection.clone());
     let stream =
         WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
@@ -121,6 +123,8 @@ async fn converse(connection: Arc<Connection>, mut inlet: impl Inlet, asked: Ask
         }
     };
     drop(inlet);
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let order = crate::mutants::ends(&connection, order);
     debug!(conn = connection.id, ?order, "end");
     finish(&connection, order, &mut handler, &mut turn);
     turn.flush().await;
@@ -150,7 +154,10 @@ fn poll_turn(
         bytes += message.len();
         intake.messages += u64::from(message.is_text() || message.is_binary());
         let now = connection.server.now();
-        if sign_of(&message).is_none_or(|sign| connection.speaks.lives_by(sign)) {
+        let lives = sign_of(&message).is_none_or(|sign| connection.speaks.lives_by(sign));
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        let lives = crate::mutants::lives(connection, &message, lives);
+        if lives {
             connection.see(now.time);
         }
         if message.is_ping() && intake.is_ping_flood(now.time, &connection.server) {
@@ -246,6 +253,8 @@ fn finish(connection: &Connection, order: Order, handler: &mut Handler, turn: &m
         Order::Lost => (Reason::Closed, ABNORMAL),
     };
     connection.server.metrics.closed(code);
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    let _ending = crate::mutants::ending(connection);
     if catch_unwind(AssertUnwindSafe(|| handler.end(now, reason, turn))).is_err() {
         error!(conn = connection.id, "a handler panicked at its end");
         connection.server.metrics.panics.inc();

@@ -15,8 +15,8 @@ use protocol::{Dialect, Ending, Frame, Incoming, Limits, Now, Opening, Reason, S
 pub(crate) use protocol::Flow;
 
 use crate::{
+    Turn,
     connection::{Connection, Order},
-    world::Turn,
 };
 
 /// Echoed messages may be longer than others: suites for RFC 6455 send long ones.
@@ -41,11 +41,15 @@ impl Speaks {
         connection: &Arc<Connection>,
         turn: &Turn,
     ) -> Handler {
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        let _opening = crate::mutants::opening(connection);
         match self {
             Self::Dialect(dialect) => {
                 match Session::open(dialect, now, opening, connection.clone(), turn) {
                     Ok(session) => {
                         connection.tell_id(session.id());
+                        #[cfg(all(feature = "mutants", debug_assertions))]
+                        let session = crate::mutants::opened(session, now, connection, turn);
                         Handler::Session(Box::new(session))
                     }
                     Err(ending) => {
@@ -139,6 +143,10 @@ impl Handler {
         connection: &Connection,
         turn: &Turn,
     ) -> Flow {
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        if let Self::Session(session) = self {
+            return crate::mutants::received(session, now, &message, connection, turn);
+        }
         match (self, message) {
             (Self::Session(session), Message::Text(text)) => {
                 session.received(now, Incoming::Text(&text), turn)
@@ -163,6 +171,8 @@ impl Handler {
     /// Ends, however it came about.
     pub(crate) fn end(&mut self, now: Now, reason: Reason, turn: &Turn) {
         if let Self::Session(session) = self {
+            #[cfg(all(feature = "mutants", debug_assertions))]
+            let Some(reason) = crate::mutants::leaves(reason, turn) else { return };
             session.end(now, reason, turn);
         }
     }

@@ -27,6 +27,8 @@ mod data;
 mod handler;
 mod head;
 mod metrics;
+#[cfg(all(feature = "mutants", debug_assertions))]
+mod mutants;
 mod outbound;
 mod publish;
 mod pusher;
@@ -42,6 +44,13 @@ mod upgrade;
 mod watch;
 mod wheel;
 mod world;
+
+#[cfg(all(feature = "mutants", debug_assertions))]
+pub use crate::mutants::Chosen;
+#[cfg(all(feature = "mutants", debug_assertions))]
+use crate::mutants::Turn;
+#[cfg(not(all(feature = "mutants", debug_assertions)))]
+use crate::world::Turn;
 
 pub use crate::{
     config::{Config, Dialect, Heartbeat, Mount},

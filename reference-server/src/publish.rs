@@ -7,7 +7,7 @@ use protocol::events::{self, NotPublished};
 use serde_json::json;
 use tide::{Request, Response, StatusCode};
 
-use crate::{server::Server, world::Turn};
+use crate::{Turn, server::Server};
 
 /// Publishes the body of the request, and answers when it has been sent to all who get it.
 pub(crate) async fn answer(request: Request<Arc<Server>>) -> Response {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::{debug, info};
 
 use crate::{
-    accept,
+    Turn, accept,
     admin::timestamp,
     config::Config,
     connection::Order,
@@ -19,7 +19,7 @@ use crate::{
     shutdown::Shutdown,
     watch::{Change, Watch},
     wheel::{Due, TICK},
-    world::{self, PEERS_AT_ONCE, Turn},
+    world::PEERS_AT_ONCE,
 };
 
 /// The part of the drain over which the Close frames are spread; the rest is for the last of them
@@ -164,7 +164,7 @@ async fn keep_time(server: Arc<Server>) {
                         connection.beat(liveness, now.time, &turn);
                     }
                 }
-                Due::Room(name) => world::tick_room(now, &name, &turn),
+                Due::Room(name) => protocol::tick_room(now, &name, &turn),
             }
             if count % PEERS_AT_ONCE == 0 {
                 turn.flush().await;

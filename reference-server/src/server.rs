@@ -31,6 +31,8 @@ pub(crate) struct Server {
     beats: BTreeMap<Dialect, Vec<Frame>>,
     ping: Frame,
     pub(crate) connections: Connections,
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    pub(crate) mutants: crate::mutants::State,
     draining: AtomicBool,
     started: Instant,
     unix_start: Duration,
@@ -50,6 +52,8 @@ impl Server {
             beats: Dialect::ALL.iter().map(|&dialect| (dialect, dialect.beat())).collect(),
             ping: Frame::ping(b""),
             connections: Connections::default(),
+            #[cfg(all(feature = "mutants", debug_assertions))]
+            mutants: crate::mutants::State::new(config.mutant, &config.limits),
             draining: AtomicBool::new(false),
             started: Instant::now(),
             // Only for people: a clock before 1970 reads as 1970.

@@ -58,6 +58,8 @@ impl Socket {
         let got = self.connection.stream.read(shared)?;
         self.connection.server.metrics.bytes_in.inc_by(got.bytes as u64);
         self.is_drained = got.is_all;
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        crate::mutants::reads(&self.connection, shared.get_mut(..got.bytes));
         let mut fresh = shared.get(..got.bytes).unwrap_or_default();
         let taken = fresh.read(buffer)?;
         self.rest.extend_from_slice(fresh);
@@ -94,9 +96,12 @@ impl AsyncWrite for Socket {
         _: &mut Context<'_>,
         frames: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let length = frames.len();
+        #[cfg(all(feature = "mutants", debug_assertions))]
+        let frames = &*crate::mutants::writes(&self.connection, frames);
         // The task that reads flushes its own queue after each turn.
         self.connection.push(Bytes::copy_from_slice(frames));
-        Poll::Ready(Ok(frames.len()))
+        Poll::Ready(Ok(length))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

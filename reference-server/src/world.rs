@@ -12,10 +12,11 @@ use std::{
 };
 
 use async_io::Timer;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{
-    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Now, Outlet, RawValue, Room,
-    Tally, Time, World,
+    Change, Dialect, Frame, Heartbeat, Ids, Limits, Make, NotKept, Outlet, RawValue, Room, Tally,
+    Time, World,
     pusher::{App, Hook},
 };
 use tracing::error;
@@ -148,6 +149,13 @@ impl Turn {
         Self { server, flush: RefCell::default(), behind: Vec::new() }
     }
 
+    /// Puts whole frames into a peer's queue, to leave when the batch is done.
+    pub(crate) fn send(&self, to: &Arc<Connection>, frames: Bytes) {
+        if to.push(frames) == Pushed::Flush {
+            self.flush.borrow_mut().push(to.clone());
+        }
+    }
+
     /// Writes to some of the peers on the list; says whether that was all of them.
     pub(crate) fn flush_some(&mut self) -> bool {
         let list = self.flush.get_mut();
@@ -203,9 +211,7 @@ impl Outlet for Turn {
     type Peer = Arc<Connection>;
 
     fn push(&self, to: &Arc<Connection>, frame: &Frame) {
-        if to.push(frame.bytes().clone()) == Pushed::Flush {
-            self.flush.borrow_mut().push(to.clone());
-        }
+        self.send(to, frame.bytes().clone());
     }
 }
 
@@ -359,9 +365,4 @@ pub(crate) fn restore<P>(server: &Server, room: &mut Room<P>) -> bool {
             false
         }
     }
-}
-
-/// Ticks a room at its time.
-pub(crate) fn tick_room(now: Now, name: &str, turn: &Turn) {
-    protocol::tick_room(now, name, turn);
 }

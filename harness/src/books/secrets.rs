@@ -23,19 +23,19 @@ const KEPT_MAX: usize = 200_000;
 
 /// Secret values, by their first bytes.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     by_head: HashMap<[u8; HEAD], Vec<Arc<str>>>,
     count: usize,
 }
 
 impl Secrets {
     /// Keeps the values that have the name of a secret, those inside of mappings too.
-    pub(super) fn learn(&mut self, vars: &Vars) {
+    pub(crate) fn learn(&mut self, vars: &Vars) {
         vars.iter().for_each(|(name, value)| self.learn_one(name, value));
     }
 
     /// Keeps a value if it has the name of a secret.
-    pub(super) fn learn_one(&mut self, name: &str, value: &Value) {
+    pub(crate) fn learn_one(&mut self, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
                 fields.iter().for_each(|(name, value)| self.learn_one(name, value));
@@ -60,8 +60,13 @@ impl Secrets {
         }
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.count > 0
+    }
+
     /// A text in which no secret stands, nor the beginning of one where the text was cut.
-    pub(super) fn concealed<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn concealed<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.count == 0 {
             return Cow::Borrowed(text);
         }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observe::{ClientId, MessageId, RoomId, Time};
 
 /// The kind of a finding. Every finding has exactly one.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each name says it; SENTENCES has the words")]
 pub enum Class {
     Loss,
@@ -89,6 +92,11 @@ impl Class {
     pub fn as_str(self) -> &'static str {
         CLASSES.iter().find(|(class, ..)| *class == self).map_or("", |(_, word, _)| word)
     }
+
+    /// The class of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        CLASSES.iter().find(|(_, known, _)| *known == word).map(|(class, ..)| *class)
+    }
 }
 
 impl fmt::Display for Class {
@@ -135,6 +143,11 @@ impl Finding {
     pub fn room(mut self, room: RoomId) -> Self {
         self.room = Some(room);
         self
+    }
+
+    /// Says in words which message it is about: its number among those of its sender.
+    pub fn name_message(&mut self, seq: u32, sender: &str) {
+        self.detail = format!("{} (message {seq} of {sender})", self.detail);
     }
 
     /// Says which message it is about.

@@ -48,6 +48,8 @@ struct Line {
     pongs: bool,
     reads: bool,
     told: bool,
+    /// By how much its pings were ahead of their time at most, in microseconds.
+    ahead: u64,
 }
 
 impl Line {
@@ -63,6 +65,7 @@ impl Line {
             pongs: true,
             reads: true,
             told: false,
+            ahead: 0,
         }
     }
 }
@@ -114,10 +117,29 @@ impl Pulse {
         // Ticks are counted from the connection's start; a single one may have been late.
         let ahead = due.saturating_sub(at.0.saturating_sub(first.0));
         let allowed = every + slack;
-        if ahead > allowed && !line.told {
-            line.told = true;
-            let detail = format!("{} pings in {} ms", line.pings, (at.0 - first.0) / 1_000);
-            self.suspect(ahead - allowed, Class::Ping, at, client, detail);
+        line.ahead = line.ahead.max(ahead.saturating_sub(allowed));
+    }
+
+    /// Pings that came too early, told once for each connection: what counts is how far they were
+    /// ahead in the end, for the harness may have stood still for as long as they were at first.
+    fn early(&mut self, at: Time, client: ClientId) {
+        let Some(line) = self.clients.get_mut(&client) else { return };
+        let ahead = std::mem::take(&mut line.ahead);
+        if ahead > 0 {
+            let since = at.0.saturating_sub(line.first.map_or(at.0, |first| first.0));
+            let detail = format!("{} pings in {} ms", line.pings, since / 1_000);
+            self.suspect(ahead, Class::Ping, at, client, detail);
+        }
+    }
+
+    /// Whatever shows that a connection is not idle comes behind the ping that it should have got.
+    fn lively(&mut self, at: Time, client: ClientId, spoke: bool) {
+        if self.idle_only {
+            self.quiet(at, client);
+        }
+        if let Some(line) = self.clients.get_mut(&client) {
+            line.active = at;
+            line.spoke = if spoke { at } else { line.spoke };
         }
     }
 
@@ -140,6 +162,7 @@ impl Pulse {
 
     fn closed(&mut self, at: Time, client: ClientId, ending: &Ending) {
         self.quiet(at, client);
+        self.early(at, client);
         let Some(line) = self.clients.remove(&client) else { return };
         if ending.asked || !line.reads {
             return;
@@ -197,6 +220,7 @@ impl Check for Pulse {
                 }
             }
             What::Reads(on) => {
+                self.early(at, client);
                 self.modes.entry(client).or_insert((true, true)).1 = *on;
                 if let Some(line) = self.clients.get_mut(&client) {
                     line.reads = *on;
@@ -210,16 +234,8 @@ impl Check for Pulse {
             | What::Joining { .. }
             | What::Leaving { .. }
             | What::PresenceSending { .. }
-            | What::Storing { .. } => {
-                if let Some(line) = self.clients.get_mut(&client) {
-                    (line.spoke, line.active) = (at, at);
-                }
-            }
-            What::Pong | What::Received { .. } => {
-                if let Some(line) = self.clients.get_mut(&client) {
-                    line.active = at;
-                }
-            }
+            | What::Storing { .. } => self.lively(at, client, true),
+            What::Pong | What::Received { .. } => self.lively(at, client, false),
             _ => {}
         }
     }
@@ -229,6 +245,7 @@ impl Check for Pulse {
         if !cut {
             for (client, line) in self.clients.clone() {
                 self.quiet(end.at, client);
+                self.early(end.at, client);
                 if !line.pongs && line.reads {
                     self.judged += 1;
                     self.overdue(end.at, client, &line, "still not dropped");

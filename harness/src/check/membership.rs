@@ -21,7 +21,8 @@ const LIVES_KEPT: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     rooms: HashMap<RoomId, Room, Mix>,
-    joining: HashMap<ClientId, Vec<Option<RoomId>>, Mix>,
+    /// Who has asked to enter which room, if it could name it, and when.
+    joining: HashMap<ClientId, Vec<(Option<RoomId>, u64)>, Mix>,
     connections: HashMap<Arc<str>, ClientId>,
     owners: HashMap<ClientId, Arc<str>, Mix>,
     stuck: BTreeSet<ClientId>,
@@ -131,10 +132,10 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
         };
         let asked = self.joining.entry(client).or_default();
-        let request = asked.iter().position(|room| room.is_none_or(|room| room == entry.room));
-        match request {
-            Some(request) => drop(asked.remove(request)),
-            None => found.push(say(Class::Admission, "it is in a room that it did not ask for")),
+        let request = asked.iter().position(|(room, _)| room.is_none_or(|room| room == entry.room));
+        let request = request.map(|request| asked.remove(request));
+        if request.is_none() {
+            found.push(say(Class::Admission, "it is in a room that it did not ask for"));
         }
         let clock = self.clock;
         let room = self.rooms.entry(entry.room).or_default();
@@ -154,11 +155,19 @@ impl Membership {
         }
         room.hidden |= !entry.full;
         let stay = room.stays.entry(client).or_default();
-        let asked = if request.is_some() { stay.asked } else { clock };
+        let asked = match request {
+            Some((Some(_), _)) => stay.asked,
+            // Which room it is about only the answer said.
+            Some((None, when)) => stay.asked.max(when),
+            None => clock,
+        };
         let entered = entry.confirmed.then_some((clock, at));
-        let Stay { rough, before, .. } = *stay;
-        // Who is told once more that it is in may have begun to leave.
-        let leaving = request.is_none() && stay.leaving && stay.ended.is_none();
+        let Stay { rough, .. } = *stay;
+        let leaves = stay.leaving && stay.ended.is_none();
+        // Where no leave is confirmed, who enters again has left before. Who is told once more that
+        // it is in, or that it got in when it goes, leaves all the same.
+        let again = leaves && request.is_some() && stay.entered.is_some();
+        let (leaving, before) = (leaves && !again, stay.before + u32::from(again));
         let full = entry.full;
         *stay = Stay { asked, entered, leaving, full, rough, before, ..Stay::default() };
         if entry.full {
@@ -313,7 +322,8 @@ impl Membership {
     /// be told of it before its own answer is read.
     fn may_have_come(&mut self, room: RoomId, who: &Who) {
         let Who::Client(who) = who else { return };
-        let asked = self.joining.get(who).is_some_and(|asked| asked.contains(&None));
+        let asked =
+            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.0.is_none()));
         if asked && let Some(room) = self.rooms.get_mut(&room) {
             let asked = self.clock;
             room.stays.entry(*who).or_insert_with(|| Stay { asked, ..Stay::default() });
@@ -386,7 +396,7 @@ impl Check for Membership {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Joining { room, .. } => {
-                self.joining.entry(client).or_default().push(*room);
+                self.joining.entry(client).or_default().push((*room, self.clock));
                 if let Some(room) = room {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
@@ -400,7 +410,9 @@ impl Check for Membership {
             }
             What::Refused { room, .. } => {
                 let asked = self.joining.entry(client).or_default();
-                if let Some(at) = asked.iter().position(|asked| asked == room || room.is_none()) {
+                if let Some(at) =
+                    asked.iter().position(|(asked, _)| asked == room || room.is_none())
+                {
                     asked.remove(at);
                 }
             }

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use finding::{CLASSES, Class, Finding, Findings, KEPT};
 
 use crate::dialect::Heartbeat;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use table::{Rule, TABLE};
 
@@ -35,7 +36,7 @@ use traffic::{DELIVERY, ORDER, Traffic};
 
 /// The names of the checks.
 const MEMBERSHIP: &str = "membership";
-const NUMBERING: &str = "numbering";
+pub(crate) const NUMBERING: &str = "numbering";
 const PRESENCE: &str = "presence";
 const STORAGE: &str = "storage";
 const HEARTBEAT: &str = "heartbeat";
@@ -68,7 +69,8 @@ pub trait Check: Debug + Send {
 }
 
 /// What the target promises, as far as the checks must know it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The order that is promised; none: not judged.
     pub ordering: Option<Ordering>,
@@ -91,7 +93,8 @@ impl Profile {
 }
 
 /// How the run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct End {
     /// When the last observation could have come.
     pub at: Time,
@@ -210,6 +213,11 @@ impl Judge {
     /// An expectation of the timeline was met.
     pub fn met(&mut self) {
         self.met += 1;
+    }
+
+    /// So many more expectations of the timeline were met.
+    pub fn have_met(&mut self, more: u64) {
+        self.met = self.met.saturating_add(more);
     }
 
     /// How many expectations of the timeline were met.

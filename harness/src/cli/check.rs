@@ -12,6 +12,7 @@ use crate::report::words::counted;
 use crate::scenario::files::Kind;
 use crate::scenario::problem::{Problem, Problems};
 use crate::scenario::{Scenario, files};
+use crate::selftest::{self, catalogue::Catalogue};
 use crate::verdict::Exit;
 
 /// What is to be checked.
@@ -118,6 +119,7 @@ impl Report {
         let problems = match files::kind(&source.text) {
             Kind::Dialect => dialect(source),
             Kind::Scenario => scenario(source),
+            Kind::Mutants => mutants(source),
             kind => {
                 lint::file(kind, &source).err().unwrap_or_else(|| Problems::new(source, Vec::new()))
             }
@@ -133,17 +135,22 @@ impl Report {
         };
         let (own, lent): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.own);
         let of_suite = |path: &str| {
-            ["requirements/", "profiles/", "conformance/"].iter().any(|top| path.starts_with(top))
+            let tops = ["requirements/", "profiles/", "conformance/", "mutants/"];
+            tops.iter().any(|top| path.starts_with(top))
         };
         for file in own.iter().filter(|file| !of_suite(&file.path)) {
             self.file(file.source.clone());
         }
         self.files += own.iter().filter(|file| of_suite(&file.path)).count();
+        let mutants = own.iter().filter(|file| file.path.starts_with("mutants/"));
+        let (catalogue, wrong) = Catalogue::read(mutants.map(|file| file.source.clone()));
+        wrong.iter().for_each(|problems| self.tell(problems));
         let (suite, wrong) = Suite::read(own.into_iter().chain(lent).collect());
         wrong.iter().for_each(|problems| self.tell(problems));
         // What a file that cannot be read would have said is missing everywhere else.
         if wrong.is_empty() {
             lint::lint(&suite).iter().for_each(|problems| self.tell(problems));
+            selftest::lint::lint(&catalogue, &suite).iter().for_each(|it| self.tell(it));
             let unwritten = lint::unwritten(&suite);
             if !unwritten.is_empty() {
                 let count = counted(unwritten.len() as u64, "MUST");
@@ -170,6 +177,12 @@ fn dialect(source: Source) -> Problems {
         }
         Err(problems) => problems,
     }
+}
+
+/// A file of mutants by itself: what its names mean only the suite knows.
+fn mutants(source: Source) -> Problems {
+    let (_, wrong) = Catalogue::read([source.clone()]);
+    wrong.into_iter().next().unwrap_or_else(|| Problems::new(source, Vec::new()))
 }
 
 /// A scenario must be one that can be planned, too; a case on the dialect that it lies at.

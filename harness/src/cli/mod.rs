@@ -3,9 +3,13 @@
 mod check;
 mod conform;
 mod progress;
+mod proxy;
 mod quick;
+mod report;
 mod run;
+mod selftest;
 mod serve;
+mod shrink;
 mod summarize;
 mod trial;
 
@@ -34,8 +38,14 @@ enum Command {
     Quick(quick::Args),
     /// Judge servers requirement by requirement
     Conform(conform::Args),
+    /// Show a run's report again, or judge its log again
+    Report(report::Args),
     /// Look for mistakes in scenarios, dialects, requirements, cases and profiles
     Check(check::Args),
+    /// Show that mutants of the reference server are found out, and that the good one is not accused
+    Selftest(selftest::Args),
+    /// Stand between any client and any server, and do wrong what rules say
+    Proxy(proxy::Args),
     /// Be the reference server
     Serve(serve::Args),
 }
@@ -54,7 +64,10 @@ pub fn main(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit
         Command::Run(args) => run::main(&args).code().into(),
         Command::Quick(args) => quick::main(&args).code().into(),
         Command::Conform(args) => conform::main(&args).code().into(),
+        Command::Report(args) => report::main(&args).code().into(),
         Command::Check(args) => check::main(&args).code().into(),
+        Command::Proxy(args) => proxy::main(&args).code().into(),
+        Command::Selftest(args) => selftest::main(&args).code().into(),
         Command::Serve(args) => serve::main(args),
     }
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::shrink::{Failed, Shrinking};
 use super::{progress, summarize};
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Authority, Interrupt, Job, Tls};
+use crate::log;
 use crate::plan::{Built, Capacity, Options, Plan, Source};
 use crate::report::{self, write::Place};
 use crate::scenario::{Problems, Scenario, units};
+use crate::shrink::{Baked, Way};
 use crate::summary::Summary;
 use crate::verdict::Exit;
 
 /// Memory that is left to the rest of the machine, as a share of what is free.
 const MEMORY_SHARE: f64 = 0.8;
+/// Up to this size the log of a run is kept whole.
+const LOG_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,6 +43,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", env = "HARNESS_USERS")]
     users: Option<PathBuf>,
     #[command(flatten)]
+    shrinking: Shrinking,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -59,6 +66,20 @@ pub(super) struct Common {
     /// More options for the started server, e.g. "--queue-bytes 65536"
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) server_args: Option<String>,
+    #[command(flatten)]
+    pub(super) trust: Trust,
+    /// Keep the log of what clients did and saw whole up to this size, then only around findings; 0
+    /// for none [default: 64MiB; for each case of a suite that fails 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = log_size)]
+    pub(super) log_bytes: Option<u64>,
+    /// Only results, no progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// Whom to trust when a target speaks TLS.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Trust {
     /// Trust these certificate authorities (PEM) too, not only the system's, when the target is
     /// wss://; repeatable
     #[arg(long, value_name = "FILE", value_parser = authority)]
@@ -66,10 +87,10 @@ pub(super) struct Common {
     /// Do not check the target's certificate
     #[arg(long)]
     insecure: bool,
-    /// Only results, no progress
-    #[arg(long, short)]
-    pub(super) quiet: bool,
 }
+
+/// What is left of a scenario that failed, in its report.
+const SHRUNK: &str = "shrunk.yaml";
 
 /// A scenario to run, and where.
 pub(super) struct Given {
@@ -132,6 +153,18 @@ struct Runner<'a> {
 }
 
 impl Common {
+    /// Whom to trust.
+    pub(super) fn tls(&self) -> Tls {
+        self.trust.tls()
+    }
+
+    /// The same, in words of a command that repeats the run.
+    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+        self.trust.words()
+    }
+}
+
+impl Trust {
     /// Whom to trust. Whoever trusts anybody is told so.
     pub(super) fn tls(&self) -> Tls {
         if self.insecure {
@@ -141,7 +174,7 @@ impl Common {
     }
 
     /// The same, in words of a command that repeats the run.
-    pub(super) fn trust(&self) -> impl Iterator<Item = String> + '_ {
+    fn words(&self) -> impl Iterator<Item = String> + '_ {
         let authorities =
             self.ca.iter().map(|ca| format!("--ca {}", quoted(&ca.path.display().to_string())));
         authorities.chain(self.insecure.then(|| "--insecure".to_owned()))
@@ -180,6 +213,14 @@ impl Runner<'_> {
                 return Some(Exit::Report);
             }
         };
+        let log_bytes = self.common.log_bytes.unwrap_or(LOG_BYTES);
+        let log = match (log_bytes > 0).then(|| place.begin(log::FILE)).transpose() {
+            Ok(log) => log,
+            Err(error) => {
+                super::tell(&error.to_string());
+                return Some(Exit::Report);
+            }
+        };
         let say = |text: &str| {
             if !self.common.quiet {
                 progress::clear(false);
@@ -194,6 +235,7 @@ impl Runner<'_> {
             tls: self.tls,
             wait: self.common.wait,
             heartbeat: self.common.heartbeat,
+            log: log.as_ref().map(|file| (file, log_bytes)),
             interrupt: self.interrupt,
             say: &say,
             live: &|live| progress::show(self.common.quiet, live),
@@ -210,7 +252,7 @@ impl Runner<'_> {
             }
         };
         summary.interrupted = self.interrupt.signal().map(stopped_by);
-        Some(self.report(&summary, &place))
+        Some(self.report(&mut summary, &place, given))
     }
 
     fn plan(&self, given: &Given) -> Result<Built, Problems> {
@@ -218,6 +260,7 @@ impl Runner<'_> {
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
         options.target = given.target.is_some();
+        options.alone = given.target.is_none();
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
             options.users.clone_from(&args.users);
@@ -237,14 +280,15 @@ impl Runner<'_> {
         }
     }
 
-    fn report(&self, summary: &Summary, place: &Place) -> Exit {
-        let written = place.write(summary);
+    fn report(&self, summary: &mut Summary, place: &Place, given: &Given) -> Exit {
+        let written = place.write_with_log(summary);
         let shown = place.directory().display().to_string();
-        super::print(&format!(
-            "{}{}\n",
-            report::text::render(summary),
-            report::text::last_line(summary, if written.is_ok() { &shown } else { "-" })
-        ));
+        super::print(&report::text::render(summary));
+        if written.is_ok() && summary.exit() == Exit::Failed {
+            self.shrink(summary, place, given);
+        }
+        let shown = if written.is_ok() { shown.as_str() } else { "-" };
+        super::print(&format!("{}\n", report::text::last_line(summary, shown)));
         match written {
             Ok(()) => summary.exit(),
             Err(error) => {
@@ -252,6 +296,34 @@ impl Runner<'_> {
                 Exit::Report
             }
         }
+    }
+
+    /// Makes what failed smaller, where the user wants that.
+    fn shrink(&self, summary: &Summary, place: &Place, given: &Given) {
+        let Some(args) = self.args.filter(|args| args.shrinking.shrink) else { return };
+        let baked = Baked {
+            clients: args.clients.iter().cloned().collect(),
+            vars: args.vars.iter().cloned().collect(),
+            ..Baked::default()
+        };
+        let server_args = self.common.server_args.iter().flat_map(|it| it.split_whitespace());
+        let failed = Failed {
+            scenario: given.scenario.clone(),
+            baked,
+            seed: summary.seed,
+            dialect: args.dialect.clone(),
+            users: args.users.clone(),
+            target: given.target.clone(),
+            heartbeat: self.common.heartbeat,
+            server_args: server_args.map(str::to_owned).collect(),
+            tls: self.tls,
+            trust: self.common.trust().collect(),
+            interrupt: self.interrupt,
+            quiet: self.common.quiet,
+        };
+        let way = Way::of(summary, &given.scenario.text);
+        let told = failed.shrink(way, args.shrinking.shrink_time, (place, SHRUNK));
+        super::print(&told);
     }
 
     /// The command that repeats this run.
@@ -341,6 +413,10 @@ fn heartbeat(text: &str) -> Result<Heartbeat, String> {
     units::heartbeat(text).map_err(|error| error.to_string())
 }
 
+fn log_size(text: &str) -> Result<u64, String> {
+    units::file_size(text).map_err(|error| error.to_string())
+}
+
 /// A target. Whether it can be reached is seen later; what kind of URL it is can be known now.
 pub(super) fn url(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text).map_err(|error| error.to_string())?;
@@ -355,7 +431,7 @@ fn authority(path: &str) -> Result<Authority, String> {
 }
 
 /// `NAME=VALUE`.
-fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
+pub(super) fn pair<T: std::str::FromStr>(text: &str) -> Result<(String, T), String> {
     let parsed = text
         .split_once('=')
         .and_then(|(name, value)| value.parse().ok().map(|value| (name.to_owned(), value)));

@@ -8,7 +8,7 @@ use crate::books::Books;
 use crate::check::{self, Class, Deliveries, Finding};
 use crate::drive::{Cut, Outcome};
 use crate::latency::{self, Measured, Metric, Number};
-use crate::plan::{Minimum, Plan};
+use crate::plan::{Faults, MISS, Minimum, Plan};
 use crate::summary::{Clients, Generator, Summary};
 
 /// What a run came to.
@@ -43,16 +43,19 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
     let mut summary = Summary {
         expectations,
         too_little,
+        faults: plan.traffic.faults,
         duration_s: total.as_secs_f64(),
         error: None,
         clients: Clients { connected_max: books.connected_max(), failed, ..blank.clients },
         sent: books.messages(),
         steps: outcome.steps,
         witnesses: books.witnesses(),
+        log: books.log_kept(),
         thresholds,
         late,
         measured,
         generator,
+        network: outcome.network,
         ..blank
     };
     summary.judged(checks, deliveries, books.judge.findings());
@@ -64,6 +67,12 @@ pub(super) fn outcome(plan: &Plan, started: Timestamp, outcome: Outcome, again: 
 
 /// What was seen less of than the scenario asks for.
 fn too_little(wanted: Minimum, deliveries: u64, books: &Books) -> Option<String> {
+    if let Some(Faults { one_in, needed }) = wanted.faults.filter(|it| deliveries < it.needed) {
+        return Some(format!(
+            "only {deliveries} deliveries were seen; to miss faults of one in {one_in} with a chance \
+             below {MISS:e} only takes at least {needed}"
+        ));
+    }
     let all = [
         ("deliveries", deliveries, wanted.deliveries),
         ("frames", books.frames, wanted.frames),
@@ -97,6 +106,7 @@ pub(super) fn failure(
         deliveries: Deliveries::default(),
         expectations: 0,
         too_little: None,
+        faults: None,
         steps: Vec::new(),
         checks: Vec::new(),
         findings: 0,
@@ -106,6 +116,8 @@ pub(super) fn failure(
         measured: Measured::default(),
         late: false,
         generator: Generator::default(),
+        log: None,
+        network: Vec::new(),
     }
 }
 

@@ -177,6 +177,9 @@ pub struct Record {
     pub ended: Vec<Ended>,
     /// The longest time for which the harness itself stood still.
     pub stall_ms: u64,
+    /// Where in the report the log of its clients lies, if it has failed.
+    #[serde(default)]
+    pub log: Option<String>,
 }
 
 /// A finding in words, and the frames around it.

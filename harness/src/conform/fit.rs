@@ -1,5 +1,7 @@
 //! Whether a case is for a server: by what its profile says, and by what it speaks.
 
+use std::collections::BTreeMap;
+
 use super::pattern::Pattern;
 use super::profile::Profile;
 use super::requirement::Requirement;
@@ -73,16 +75,22 @@ pub fn plan(
     dialect: &Dialect,
     mut options: Options,
 ) -> Result<Built, Problems> {
-    let file = &scenario.file;
-    let groups = file.clients.iter().filter_map(|(_, group)| group.0.as_ref());
-    let names = groups.flat_map(|group| group.vars.keys()).chain(file.vars.keys());
-    for name in names.chain(dialect.params.keys().map(String::as_str)) {
-        if let Some(value) = profile.value(name) {
-            options.vars.insert(name.to_owned(), value);
-        }
-    }
+    options.vars.extend(values(scenario, profile, dialect));
     if scenario.file.users.is_none() {
         options.users.clone_from(&profile.users);
     }
     Plan::build_with(scenario, dialect.clone(), &options)
+}
+
+/// The profile's values for a case's variables, and for the parameters of the dialect.
+pub fn values(
+    scenario: &Scenario,
+    profile: &Profile,
+    dialect: &Dialect,
+) -> BTreeMap<String, String> {
+    let file = &scenario.file;
+    let groups = file.clients.iter().filter_map(|(_, group)| group.0.as_ref());
+    let names = groups.flat_map(|group| group.vars.keys()).chain(file.vars.keys());
+    let names = names.chain(dialect.params.keys().map(String::as_str));
+    names.filter_map(|name| Some((name.to_owned(), profile.value(name)?))).collect()
 }

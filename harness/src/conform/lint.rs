@@ -22,7 +22,7 @@ pub fn file(kind: Kind, source: &Source) -> Result<(), Problems> {
         Kind::Requirements => requirement::read(stem.unwrap_or(""), source).map(drop),
         Kind::Untestable => requirement::read_untestable(source).map(drop),
         Kind::Baseline => baseline::read(source, None).map(drop),
-        Kind::Scenario | Kind::Dialect => Ok(()),
+        Kind::Scenario | Kind::Dialect | Kind::Mutants => Ok(()),
     }
 }
 

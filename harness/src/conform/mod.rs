@@ -29,7 +29,7 @@ use crate::scenario::template::as_text;
 use crate::scenario::{read, tree};
 
 /// Reads a file of ours, or everything that is wrong with its form.
-fn parse<T: DeserializeOwned>(source: &Source) -> Result<T, Problems> {
+pub(crate) fn parse<T: DeserializeOwned>(source: &Source) -> Result<T, Problems> {
     let root = tree::parse(&source.text)
         .map_err(|problem| Problems::new(source.clone(), vec![problem]))?;
     let (value, problems) = read::read(&root);

@@ -10,7 +10,8 @@ use crate::check::{Class, STEPS, TABLE};
 use crate::dialect::Heartbeat;
 use crate::latency::{Metric, STALL_LIMIT};
 use crate::observe::Ending;
-use crate::summary::{Summary, Witness};
+use crate::plan::Faults;
+use crate::summary::{NOT_REACHED, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
 /// What came of a case, or of a requirement. The order is that of gravity: of several the greatest
@@ -76,6 +77,9 @@ pub struct Traffic {
     pub frames: u64,
     /// Frames that the dialect knows.
     pub events: u64,
+    /// How rare faults may be that the case finds, and how many deliveries that takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
 }
 
 /// What is said of a case.
@@ -146,8 +150,11 @@ pub fn judge(
     if summary.interrupted.is_some() {
         return Judged::inconclusive("interrupted");
     }
-    let undone = |verdict| verdict != Verdict::Passed;
-    if let Some(step) = summary.steps.iter().find(|step| undone(step.verdict)) {
+    let undone = |step: &&StepResult| match step.verdict {
+        Verdict::Skipped => step.message == NOT_REACHED,
+        verdict => verdict != Verdict::Passed,
+    };
+    if let Some(step) = summary.steps.iter().find(undone) {
         return Judged::inconclusive(format!("line {} was not reached", step.line));
     }
     let open = |verdict| verdict == Verdict::Inconclusive;
@@ -163,6 +170,35 @@ pub fn judge(
         Some(reason) => Judged::inconclusive(reason.clone()),
         None => Judged::pass(),
     }
+}
+
+/// What a run found that lateness does not excuse: by which check, of which class; the first first,
+/// each once.
+pub fn found(
+    summary: &Summary,
+    patience: Option<Duration>,
+    ended: &[Ended],
+) -> Vec<(&'static str, Class)> {
+    let lateness = Lateness::of(summary, patience, ended);
+    let found = summary.witnesses.iter();
+    let mut standing: Vec<&Witness> = found.filter(|it| !lateness.excuses(it)).collect();
+    standing.sort_by_key(|it| it.finding.at);
+    let seen = standing.iter().map(|it| (it.finding.check, it.finding.class));
+    // Of many findings not each is kept with its witness; those of a kind that none is kept of count.
+    let counted = summary.checks.iter().flat_map(|check| {
+        let classes = check.classes.iter().filter(|(_, n)| *n > 0);
+        classes.map(|(class, _)| (check.name, *class))
+    });
+    let kept = |kind: &(&str, Class)| {
+        summary.witnesses.iter().any(|it| (it.finding.check, it.finding.class) == *kind)
+    };
+    let mut found: Vec<(&'static str, Class)> = Vec::new();
+    for kind in seen.chain(counted.filter(|kind| !kept(kind))) {
+        if !found.contains(&kind) {
+            found.push(kind);
+        }
+    }
+    found
 }
 
 /// For how long the harness may stand still without any step being excused.

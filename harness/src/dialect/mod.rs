@@ -4,6 +4,7 @@
 //! [`Dialect::encode`] turns a [`Verb`] and values into a frame, [`Dialect::decode`] a frame into an
 //! [`Event`] and values. Both are pure functions.
 
+mod asked;
 mod build;
 mod duty;
 mod equal;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use duty::{Duty, Return};
@@ -38,7 +40,8 @@ use crate::plan::{Echo, Ordering, Source, Vars};
 use crate::scenario::{Problems, files};
 
 /// A server's timers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// It pings this often.
     pub every: Duration,

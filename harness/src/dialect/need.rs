@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Dialect, EventKind, Frames, Sending, Verb};
+use crate::plan::Ordering;
 
 /// What a scenario can need of a dialect beside the [`Verb`]s.
 pub const FEATURES: &[&str] = &[
@@ -11,6 +12,7 @@ pub const FEATURES: &[&str] = &[
     "audience",
     "members",
     "numbering",
+    "one-order",
     "join-by-name",
     "join-by-code",
     "capacity",
@@ -85,6 +87,9 @@ impl Dialect {
                     || (self.reads()
                         && !self.tells(EventKind::Joined)
                         && !self.tells(EventKind::Left))
+            }
+            "one-order" => {
+                matches!(self.ordering, Some(Ordering::Total | Ordering::TotalAmongOthers))
             }
             "numbering" => !self.numbering.is_empty(),
             "members" => {

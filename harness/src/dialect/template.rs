@@ -20,6 +20,7 @@
 
 mod explain;
 mod fill;
+mod loosen;
 #[cfg(test)]
 mod tests;
 

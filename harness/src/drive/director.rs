@@ -30,6 +30,7 @@ use super::child::ChildServer;
 use super::facts::Facts;
 use super::http::Road;
 use super::load;
+use super::proxy::Proxy;
 use super::stage::Shared;
 use super::swarm::Swarm;
 use super::tls::Secure;
@@ -39,11 +40,14 @@ use crate::client::Client;
 use crate::dialect::Heartbeat;
 use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Comparison, Place, Plan, Span, Step, Vars};
+use crate::proxy::Rule;
 use crate::summary::StepResult;
 use crate::verdict::Verdict;
 
 /// How long a step may take when it does not say.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether what is owed has come.
+const NAP: Duration = Duration::from_millis(20);
 
 /// A step failed; the books know how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +78,8 @@ pub(super) struct Director<'a> {
     pub(super) road: Road,
     /// The run's own server, if it has one.
     pub(super) child: &'a Mutex<Option<ChildServer>>,
+    /// What stands between the clients and the target, where the timeline has faults of the network.
+    pub(super) middle: Option<&'a Proxy>,
 }
 
 /// The deadline of a step, and where it stands.
@@ -172,8 +178,17 @@ impl Director<'_> {
                 self.settle(*most).await;
                 Ok(())
             }
+            Action::Network(rules) => self.network(frame, rules).await,
             _ => self.acts(frame, scope.only).await,
         }
+    }
+
+    /// From now on, these faults of the network.
+    async fn network(&self, frame: Frame<'_>, rules: &[Rule]) -> Result<(), Failed> {
+        let Some(middle) = self.middle else { return Ok(()) };
+        middle.set(rules.to_vec()).await.map_err(|reason| {
+            self.fail(frame.step.place, ClientId(0), Class::Reply, format!("network: {reason}"))
+        })
     }
 
     fn branch<'s>(&'s self, step: &'s Step, scope: Scope) -> Walk<'s> {
@@ -249,16 +264,21 @@ impl Director<'_> {
     /// Waits until everything owed has arrived and everything asked is answered, `most` at most.
     pub(super) async fn settle(&self, most: Duration) {
         let end = Instant::now() + most;
+        // Counted in naps, not by the clock: when this process itself stood still, nothing could come.
+        let (mut open, mut naps) = (None, 0);
+        let patience = self.plan.patience.map_or(u128::MAX, |it| it.as_millis() / NAP.as_millis());
         loop {
-            let settled = {
+            let left = {
                 let stage = self.shared.lock();
-                stage.books.judge.outstanding() == 0
-                    && stage.clients.iter().all(|client| client.unanswered() == 0)
+                let unanswered = stage.clients.iter().map(|client| client.unanswered() as u64);
+                (stage.books.judge.outstanding(), unanswered.sum::<u64>())
             };
-            if settled || Instant::now() >= end {
+            naps = if open == Some(left) { naps + 1 } else { 0 };
+            open = Some(left);
+            if left == (0, 0) || naps > patience || Instant::now() >= end {
                 return;
             }
-            Timer::after(Duration::from_millis(20)).await;
+            Timer::after(NAP).await;
         }
     }
 
@@ -286,6 +306,17 @@ impl Director<'_> {
 
     /// Enters a failed step in the books.
     fn fail(
+        &self,
+        place: Place,
+        client: ClientId,
+        class: Class,
+        detail: impl AsRef<str>,
+    ) -> Failed {
+        self.fail_so(place, client, self.plan.called(place, class), detail)
+    }
+
+    /// The same, where the class stands whatever the scenario calls a breach of the step.
+    fn fail_so(
         &self,
         place: Place,
         client: ClientId,

@@ -12,12 +12,14 @@ mod http;
 mod link;
 mod load;
 mod probe;
+mod proxy;
 mod scratch;
 mod stage;
 mod swarm;
 mod tls;
 mod watch;
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,7 @@ pub use self::child::ChildServer;
 use self::director::Director;
 use self::facts::Facts;
 use self::http::{Pool, Road};
+pub use self::proxy::{News, Proxy, Setup, Tell};
 use self::scratch::Scratch;
 use self::stage::Shared;
 use self::swarm::Swarm;
@@ -40,10 +43,12 @@ use crate::books::Books;
 use crate::check::{End, Judge, Profile};
 use crate::client::Client;
 use crate::dialect::Heartbeat;
-use crate::observe::ClientId;
+use crate::log::{self, Head, Recorder};
+use crate::observe::{ClientId, Time};
 use crate::plan::{Action, Plan, Step};
+use crate::proxy::Story;
 use crate::scenario::units::heartbeat_text;
-use crate::summary::StepResult;
+use crate::summary::{NOT_REACHED, StepResult};
 use crate::verdict::Verdict;
 
 /// How long what is owed may take at the end of a run.
@@ -70,6 +75,9 @@ pub struct Job<'a> {
     pub wait: Duration,
     /// The target's timers, where the user says them.
     pub heartbeat: Option<Heartbeat>,
+    /// Where what the clients do and see is logged, and up to how many bytes the whole of it; none:
+    /// it is not.
+    pub log: Option<(&'a File, u64)>,
     /// The signal that ends the run early.
     pub interrupt: &'a Interrupt,
     /// Told of each stage of the run.
@@ -102,6 +110,16 @@ pub fn reach(url: &str, job: &Job<'_>) -> Result<Reached, String> {
     Ok(Reached { target, greeted })
 }
 
+/// Where a server of our own is, which need not be asked whether it takes connections: how it takes
+/// them may be what is judged.
+///
+/// # Errors
+/// The URL is none, or its host is nowhere. In words for the user.
+pub fn assume(url: &str, tls: &Tls) -> Result<Reached, String> {
+    let (target, _) = probe::locate(url, tls)?;
+    Ok(Reached { target, greeted: None })
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -117,6 +135,8 @@ pub struct Outcome {
     pub end: End,
     /// How long it took, and how long of that the end took.
     pub took: (Duration, Duration),
+    /// What was wrong with the network because the timeline wanted it.
+    pub network: Vec<Story>,
     /// CPU time used, in seconds.
     pub cpu_s: f64,
     /// Memory at its peak, in bytes.
@@ -146,14 +166,14 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         Some(reached) => reached.clone(),
         None => reach(&url, job)?,
     };
-    // Timers: the user's word, else the target's own, else those that our server was given, else
-    // the dialect's.
-    let started = child.as_ref().and(plan.server.heartbeat);
-    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
-    let heartbeat = heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat));
+    let heartbeat = timers(job, greeted, child.is_some());
     let facts = facts::of(plan);
-    let shared = Arc::new(stage_of(plan, &facts, heartbeat));
-    let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect));
+    let shared = Arc::new(stage_of(job, &url, &facts, heartbeat)?);
+    let middle =
+        plan.network().next().map(|_| Proxy::of_plan(plan, &target, shared.instant_of(Time(0))));
+    let middle = middle.transpose()?;
+    let register = middle.as_ref().map(Proxy::register);
+    let swarm = Swarm::start(Arc::clone(&shared), Arc::clone(&plan.dialect), register);
     let mut swarm = swarm.map_err(|error| format!("cannot wait for sockets: {error}"))?;
     let road = Road::new(&target, job.tls);
     let pool = plan.dialect.has_http().then(|| Pool::start(road.clone(), Arc::clone(&shared)));
@@ -172,27 +192,22 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         say: job.say,
         road,
         child: &child,
+        middle: middle.as_ref(),
     };
     let played = block_on(play(&director, &child, job));
     swarm.stop();
     shared.set_http(None);
     pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
+    let network = middle.map(Proxy::stop).unwrap_or_default();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
         child.kill();
     }
     drop(child);
     let stall = metronome.stop();
-    // A load that was cut short notices within a nap.
-    let patience = Instant::now() + GOODBYE;
-    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
-        std::thread::sleep(BEAT);
-    }
-    let shared = Arc::into_inner(shared).ok_or("a thread of the run is still alive")?;
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let shared = alone(shared).ok_or("a thread of the run is still alive")?;
+    let (cpu_s, peak_rss_bytes) = used()?;
     Ok(Outcome {
         target: url,
         steps: played.steps,
@@ -200,9 +215,39 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         books: shared.into_books(),
         end: End { stall, ..played.end },
         took: played.took,
-        cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
-        peak_rss_bytes: peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024),
+        network,
+        cpu_s,
+        peak_rss_bytes,
     })
+}
+
+/// What the threads of the run shared, when they have let go of it.
+fn alone(shared: Arc<Shared>) -> Option<Shared> {
+    // A load that was cut short notices within a nap.
+    let patience = Instant::now() + GOODBYE;
+    while Arc::strong_count(&shared) > 1 && Instant::now() < patience {
+        std::thread::sleep(BEAT);
+    }
+    Arc::into_inner(shared)
+}
+
+/// The processor time that this program has used, in seconds, and its memory at its peak.
+fn used() -> Result<(f64, u64), String> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
+    let peak = peak_rss_bytes().unwrap_or_else(|| usage.max_rss().unsigned_abs() * 1024);
+    Ok((cpu_s, peak))
+}
+
+/// The target's timers: the user's word, else the target's own, else those that our server was given,
+/// else the dialect's.
+fn timers(job: &Job<'_>, greeted: Option<Heartbeat>, is_ours: bool) -> Option<Heartbeat> {
+    let plan = job.plan;
+    let started = plan.server.heartbeat.filter(|_| is_ours);
+    let heartbeat = job.heartbeat.or(greeted).or(started).or(plan.dialect.heartbeat);
+    heartbeat.map(|heartbeat| plan.dialect.timers(heartbeat))
 }
 
 /// This program's memory at its peak. What `getrusage` says is also that of the program which became
@@ -223,7 +268,13 @@ fn server_args(plan: &Plan, heartbeat: Option<Heartbeat>) -> Vec<String> {
     args
 }
 
-fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Shared {
+fn stage_of(
+    job: &Job<'_>,
+    url: &str,
+    facts: &[Facts],
+    heartbeat: Option<Heartbeat>,
+) -> Result<Shared, String> {
+    let plan = job.plan;
     let names = plan.clients.iter().map(|client| Arc::from(client.name.as_str()));
     let profile = Profile::new(&plan.checks, heartbeat, !plan.dialect.numbering.is_empty());
     let profile = Profile { idle_pings: plan.dialect.idle_pings, ..profile };
@@ -231,6 +282,11 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
     let mut books = Books::new(plan.run_number, judge, names);
     books.keep_secrets(&plan.dialect.params);
     plan.clients.iter().for_each(|client| books.keep_secrets(&client.vars));
+    if let Some((file, bytes)) = job.log {
+        let head = books.discreet_head(head(plan, profile, url));
+        let recorder = file.try_clone().and_then(|file| Recorder::start(file, bytes, &head));
+        books.log_with(recorder.map_err(|error| format!("cannot keep a log: {error}"))?);
+    }
     let clients = plan.clients.iter().zip(0..).map(|(client, id)| {
         let facts = facts.get(client.group).cloned().unwrap_or_default();
         let name = client.name.as_str().into();
@@ -241,7 +297,24 @@ fn stage_of(plan: &Plan, facts: &[Facts], heartbeat: Option<Heartbeat>) -> Share
         made.keeps_frames = facts.frames;
         made
     });
-    Shared::new(clients.collect(), books)
+    Ok(Shared::new(clients.collect(), books))
+}
+
+/// What the log says before the first observation.
+fn head(plan: &Plan, profile: Profile, url: &str) -> Head {
+    Head {
+        schema_version: log::SCHEMA_VERSION,
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: plan.scenario.clone(),
+        file: plan.source.name.clone(),
+        dialect: plan.dialect.name.clone(),
+        target: url.to_owned(),
+        seed: plan.seed,
+        run: plan.run.clone(),
+        checks: plan.checks.clone(),
+        profile,
+        clients: plan.clients.iter().map(|client| client.name.clone()).collect(),
+    }
 }
 
 struct Played {
@@ -325,7 +398,7 @@ async fn last_fence(director: &Director<'_>) -> usize {
 /// Gives up the requests that were never answered.
 fn sweep(shared: &Shared) {
     let now = shared.now();
-    let before = crate::observe::Time(now.0.saturating_sub(SETTLE.as_micros() as u64));
+    let before = Time(now.0.saturating_sub(SETTLE.as_micros() as u64));
     let mut stage = shared.lock();
     let ids = (0..stage.clients.len()).filter_map(|id| u32::try_from(id).ok());
     for id in ids {
@@ -364,7 +437,7 @@ fn skip_rest(results: &mut Vec<StepResult>, steps: &[Step]) {
             line: step.place.line,
             label: director::label(step),
             verdict: Verdict::Skipped,
-            message: "not reached".to_owned(),
+            message: NOT_REACHED.to_owned(),
             seconds: 0.0,
         });
     }

@@ -62,7 +62,7 @@ fn vars_of(first: Option<&ClientPlan>) -> Vars {
 }
 
 /// Takes a target's URL apart, and looks its host up.
-fn locate(text: &str, tls: &Tls) -> Result<(Target, Vec<SocketAddr>), String> {
+pub(super) fn locate(text: &str, tls: &Tls) -> Result<(Target, Vec<SocketAddr>), String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
     let host = url.host_str().ok_or_else(|| format!("`{text}` names no host"))?.to_owned();
     let port = url.port_or_known_default().unwrap_or(80);

@@ -17,6 +17,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::hearing::{Hearing, broke};
 use super::link::Link;
+use super::proxy::Register;
 use super::stage::Shared;
 use super::tls::{Got, Secure, Session};
 use crate::books::Books;
@@ -64,7 +65,12 @@ pub(super) struct Swarm {
 }
 
 impl Swarm {
-    pub(super) fn start(shared: Arc<Shared>, dialect: Arc<Dialect>) -> io::Result<Self> {
+    /// Starts it. Clients that connect to a proxy enter themselves in its register.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        dialect: Arc<Dialect>,
+        register: Option<Arc<Register>>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
         let (commands, inbox) = mpsc::channel();
@@ -75,6 +81,7 @@ impl Swarm {
             inbox,
             seats: (0..seats).map(|_| None).collect(),
             ears: Ears::new(dialect),
+            register,
             buffer: vec![0; BUFFER_BYTES],
         };
         let thread = std::thread::Builder::new().name("swarm".to_owned());
@@ -102,6 +109,7 @@ struct Reader {
     inbox: Receiver<Command>,
     seats: Vec<Option<Seat>>,
     ears: Ears,
+    register: Option<Arc<Register>>,
     buffer: Vec<u8>,
 }
 
@@ -194,6 +202,9 @@ impl Reader {
             Err(error) => return Err(error),
         }
         let mut stream = TcpStream::from_std(socket.into());
+        if let Some(register) = &self.register {
+            register.enter(client, stream.local_addr()?);
+        }
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(client.0 as usize), both)?;
         Ok(Arc::new(Link::new(stream, tls)))
@@ -370,7 +381,7 @@ impl Seat {
 }
 
 /// Whether a connect has come to an end, and how (connect(2), EINPROGRESS).
-fn connected(stream: &TcpStream) -> io::Result<bool> {
+pub(super) fn connected(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }
@@ -381,7 +392,7 @@ fn connected(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-fn in_progress(error: &io::Error) -> bool {
+pub(super) fn in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32)
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::cost::Cost;
-use super::{ChecksPlan, ClientPlan, Delivery, Group, Level, Minimum, Plan};
+use super::{ChecksPlan, ClientPlan, Delivery, Faults, Group, Level, Minimum, Plan};
 use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
@@ -45,6 +45,8 @@ pub struct Options {
     pub target: bool,
     /// The steps of `refusal` instead of `steps`.
     pub refusal: bool,
+    /// Nobody else has ever been at the run's server: it may have the names of another run.
+    pub alone: bool,
     /// When the run starts, in microseconds since 1970: what makes it different from the last one.
     pub started_us: u64,
 }
@@ -108,8 +110,7 @@ impl Plan {
 
         let chosen = options.seed.or(file.seed);
         let seed = chosen.unwrap_or_else(|| mix(options.started_us));
-        // A seed that was chosen may be chosen again: then only the start tells the runs apart.
-        let identity = mix(seed ^ chosen.map_or(0, |_| mix(options.started_us)));
+        let identity = identity(seed, chosen.is_some(), options);
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
@@ -117,6 +118,7 @@ impl Plan {
         let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
         let clients = clients(&own, &groups).map_err(problems)?;
         let below = needs::is_below(steps);
+        let classes = timeline::classes(&scenario.source.text, file, steps);
         let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
         needs::leave_out(&mut steps, &dialect);
         let mut plan = Self {
@@ -130,6 +132,7 @@ impl Plan {
             clients,
             groups,
             steps,
+            classes,
             checks: checks(file),
             thresholds: thresholds(file),
             server: ServerSetup {
@@ -140,6 +143,7 @@ impl Plan {
             },
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
+            patience: None,
         };
         plan.checks.fit(&plan.dialect, file);
         if below {
@@ -198,6 +202,13 @@ pub(crate) fn mix(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// What tells a run from others. A seed that was chosen may be chosen again: then it is the start, unless
+/// nobody else has been there.
+fn identity(seed: u64, chosen: bool, options: &Options) -> u64 {
+    let apart = chosen && !options.alone;
+    mix(seed ^ if apart { mix(options.started_us) } else { 0 })
 }
 
 /// A word of eight letters and digits, fit for the names of rooms and people.
@@ -373,8 +384,9 @@ fn checks(file: &File) -> ChecksPlan {
 
 fn minimum(file: &File) -> Minimum {
     let of = |minimum: &Option<At<u64>>| minimum.as_ref().map_or(0, |minimum| minimum.value);
-    let model::Traffic { deliveries, frames, events } = &file.traffic;
-    Minimum { deliveries: of(deliveries), frames: of(frames), events: of(events) }
+    let model::Traffic { deliveries, frames, events, faults } = &file.traffic;
+    let faults = faults.as_ref().map(|odds| Faults::of(odds.value.0));
+    Minimum { deliveries: of(deliveries), faults, frames: of(frames), events: of(events) }
 }
 
 impl ChecksPlan {

@@ -23,6 +23,8 @@ const OWN_DESCRIPTORS: u64 = 120;
 pub struct Cost {
     /// Connections at a time.
     pub connections: u64,
+    /// Sockets of the proxy between clients and target, where there is one.
+    pub proxied: u64,
     /// Requests a second, in the busiest phase.
     pub peak_per_s: f64,
     /// Messages and other room events that will arrive, all clients together.
@@ -63,17 +65,19 @@ impl Cost {
             Count { plan, room, size: BTreeMap::new(), deliveries: 0.0, notices: 0.0, peak: 0.0 };
         count.steps(&plan.steps, 1.0);
         let connections = plan.clients.len() as u64;
+        // What stands between has a socket to each side.
+        let proxied = if plan.network().next().is_some() { 2 * connections } else { 0 };
         let (deliveries, notices) = (count.deliveries as u64, count.notices as u64);
         let events = deliveries.saturating_add(notices);
         let memory_bytes = connections
             .saturating_mul(BYTES_PER_CONNECTION)
             .saturating_add(events.saturating_mul(BYTES_PER_DELIVERY));
-        Self { connections, peak_per_s: count.peak, deliveries, notices, memory_bytes }
+        Self { connections, proxied, peak_per_s: count.peak, deliveries, notices, memory_bytes }
     }
 
     /// Says why a machine cannot carry a plan of this cost, and what to do about it.
     pub fn refusal(&self, groups: &[Group], capacity: &Capacity) -> Option<String> {
-        let descriptors = self.connections + OWN_DESCRIPTORS;
+        let descriptors = self.connections + self.proxied + OWN_DESCRIPTORS;
         if descriptors > capacity.descriptors {
             let enough = (descriptors + descriptors / 20).next_multiple_of(1000);
             let room = capacity.descriptors.saturating_sub(OWN_DESCRIPTORS);

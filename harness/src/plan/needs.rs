@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dialect::{Dialect, EventKind, Verb};
 use crate::plan::{self, Action, Rejoin, Span, Term};
+use crate::proxy::Told;
 use crate::scenario::model::File;
 use crate::scenario::steps::{BELOW, Membership, Step, Steps, each_step};
 
@@ -200,6 +201,14 @@ impl Needs {
             Some(Rejoin::Since) => self.features.extend(["join-by-name".into(), "recovery".into()]),
             Some(Rejoin::Fresh) => self.feature("join-by-name"),
             Some(Rejoin::No) | None => {}
+        }
+        for told in step.network.iter().flat_map(|network| network.told()) {
+            match told {
+                // Where no events are described, messages are known by their stamps.
+                Told::Event(EventKind::Ping | EventKind::Message) | Told::Request(Verb::Pong) => {}
+                Told::Event(kind) => self.events.extend([kind]),
+                Told::Request(verb) => self.feature(verb.as_str()),
+            }
         }
         let in_phase = step.every.is_some() && (step.join.is_some() || step.leave.is_some());
         self.load_by_path |= in_phase;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::below;
 use super::build::line_of;
 use super::{Action, Ask, Expect, Pattern, Rejoin, Say, Step, Stream, StreamAction, Vars};
+use crate::check::Class;
 use crate::dialect::{EventKind, Verb};
 use crate::scenario::expectations::{self, Save};
 use crate::scenario::marked::At;
@@ -21,6 +22,34 @@ const ROUNDS_UNBOUNDED: u32 = u32::MAX;
 pub(super) fn steps(text: &str, file: &File, steps: &Steps, around: Option<usize>) -> Vec<Step> {
     let steps = steps.iter().filter_map(|step| step.0.as_ref());
     steps.filter_map(|step| one(text, file, step, around)).collect()
+}
+
+/// What breaches of steps are called, where the scenario says it: of a step, of those inside it, of all.
+pub(super) fn classes(text: &str, file: &File, steps: &Steps) -> BTreeMap<usize, Class> {
+    let mut classes = BTreeMap::new();
+    name_breaches(text, steps, named(file.class.as_ref()), &mut classes);
+    classes
+}
+
+fn name_breaches(
+    text: &str,
+    steps: &Steps,
+    around: Option<Class>,
+    classes: &mut BTreeMap<usize, Class>,
+) {
+    for step in steps.iter().filter_map(|step| step.0.as_ref()) {
+        let class = named(step.class.as_ref()).or(around);
+        let place = step.actions().first().map(|(_, place)| line_of(text, *place).offset);
+        // A step inside another may stand on the same line; the inner one is what can be broken.
+        step.inner().for_each(|inner| name_breaches(text, inner, class, classes));
+        if let Some((place, class)) = place.zip(class) {
+            classes.entry(place).or_insert(class);
+        }
+    }
+}
+
+fn named(class: Option<&At<String>>) -> Option<Class> {
+    class.and_then(|word| Class::named(word))
 }
 
 fn one(text: &str, file: &File, step: &At<written::Step>, around: Option<usize>) -> Option<Step> {
@@ -80,6 +109,9 @@ fn action(text: &str, file: &File, step: &written::Step, who: Option<usize>) -> 
             discard: phase.discard,
             streams: inner.filter_map(|step| stream(text, file, step, who)).collect(),
         });
+    }
+    if let Some(network) = &step.network {
+        return network.compile(network.place).ok().map(Action::Network);
     }
     step.settle.as_ref().map(|settle| Action::Settle(settle.0)).or_else(|| below::action(step))
 }

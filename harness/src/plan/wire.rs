@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Span;
@@ -116,11 +117,37 @@ pub struct NonePattern {
     pub wait: Duration,
 }
 
+/// How probable it may be that a run misses a fault which it is said to find.
+pub const MISS: f64 = 1e-6;
+
+/// A fault of this rate is to be found.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faults {
+    /// One delivery of so many is wrong.
+    pub one_in: u64,
+    /// So many deliveries are needed for that.
+    pub needed: u64,
+}
+
+impl Faults {
+    /// With so many deliveries, each of them wrong with a chance of one in `one_in` whatever the others
+    /// are, all are right with a chance of less than [`MISS`]: some 13.8 times `one_in`.
+    pub fn of(one_in: u64) -> Self {
+        let one_in = one_in.max(1);
+        let right = -1.0 / one_in as f64;
+        let needed = (MISS.ln() / right.ln_1p()).ceil();
+        Self { one_in, needed: (needed as u64).max(1) }
+    }
+}
+
 /// How much must have been seen for a verdict to mean anything.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Minimum {
     /// Deliveries of messages.
     pub deliveries: u64,
+    /// Faults of this rate are to be found: that takes deliveries, too.
+    pub faults: Option<Faults>,
     /// Frames that came, all clients together.
     pub frames: u64,
     /// Events that came, all clients together.
@@ -281,6 +308,25 @@ impl Part {
             Self::Text(_) => "send_text",
             Self::Frame(_) => "frame",
             Self::Bytes(_) => "bytes",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rare_fault_takes_so_many_deliveries_that_hardly_any_run_misses_it() {
+        assert_eq!(Faults::of(1).needed, 1);
+        assert_eq!(Faults::of(2).needed, 20);
+        assert_eq!(Faults::of(1000).needed, 13_809);
+        for one_in in [2, 3, 10, 77, 1000, 1_000_000] {
+            let right: f64 = 1.0 - 1.0 / one_in as f64;
+            let missed = |deliveries: u64| right.powf(deliveries as f64);
+            let needed = Faults::of(one_in).needed;
+            assert!(missed(needed) <= MISS * 1.000_001, "1/{one_in}");
+            assert!(missed(needed - 1) > MISS * 0.999_999, "1/{one_in}: no more than it takes");
         }
     }
 }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use super::why;
 use crate::check::{CheckResult, Finding, STEPS};
 use crate::latency::{Held, Metric, TimeStats, Unit};
+use crate::log::{FILE, Kept};
+use crate::proxy::Story;
 use crate::summary::{Direction, Frame, StepResult, Summary, Witness};
 use crate::verdict::Verdict;
 
@@ -51,6 +53,7 @@ pub fn value(summary: &Summary) -> Value {
             "duplicated": it.duplicated,
             "disordered": it.disordered,
         },
+        "faults": summary.faults,
         "expectations": summary.expectations,
         "findings": summary.findings,
         "checks": checks(summary),
@@ -61,6 +64,8 @@ pub fn value(summary: &Summary) -> Value {
         "course": course(summary),
         "late": summary.late,
         "generator": generator(summary),
+        "log": summary.log.as_ref().map(log),
+        "network": summary.network.iter().map(story).collect::<Vec<_>>(),
     })
 }
 
@@ -122,6 +127,16 @@ fn step(step: &StepResult) -> Value {
     })
 }
 
+/// A fault of the network that the scenario wanted.
+fn story(story: &Story) -> Value {
+    json!({
+        "rule": story.rule,
+        "from_us": story.from.0,
+        "until_us": story.until.map(|until| until.0),
+        "times": story.times,
+    })
+}
+
 fn threshold(held: &Held) -> Value {
     json!({
         "metric": held.metric.as_str(),
@@ -177,6 +192,18 @@ fn time(stats: TimeStats, overflowed: u64) -> Value {
         "p99.9": p999,
         "max": max,
         "overflowed": overflowed,
+    })
+}
+
+/// What came of the log of what clients did and saw, if one was kept.
+fn log(kept: &Kept) -> Value {
+    json!({
+        "file": FILE,
+        "bytes": kept.bytes,
+        "observations": kept.observations,
+        "left_out": kept.left_out,
+        "whole": kept.why.is_none(),
+        "why": kept.why,
     })
 }
 

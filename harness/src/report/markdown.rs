@@ -23,6 +23,9 @@ pub fn render(summary: &Summary) -> String {
     for reason in why::reasons(summary).iter().take(ROWS_MAX) {
         line(&mut page, format_args!("- {}", plain(reason)));
     }
+    for fault in words::network(summary) {
+        line(&mut page, format_args!("- network: {}", plain(&fault)));
+    }
     numbers(&mut page, summary);
     judged(&mut page, summary);
     findings(&mut page, summary);

@@ -6,6 +6,7 @@ pub mod hdr;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod selftest;
 pub mod text;
 pub mod why;
 pub mod words;

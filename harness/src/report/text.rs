@@ -24,6 +24,9 @@ pub fn render(summary: &Summary) -> String {
     thresholds(&mut block, summary);
     findings(&mut block, summary);
     warnings(&mut block, summary);
+    if let Some(why) = summary.log.as_ref().and_then(|log| log.why.as_ref()) {
+        block.line("log", &format!("not whole: {}", words::brief(why)));
+    }
     block.text
 }
 
@@ -76,6 +79,9 @@ fn head(block: &mut Block, summary: &Summary) {
         block.line("about", &words::brief(&summary.about));
     }
     block.line("target", &words::brief(&summary.target));
+    for line in words::network(summary) {
+        block.line("network", &line);
+    }
 }
 
 /// The account of the run. Every number is told, zeros too: silence would not say zero.
@@ -95,6 +101,9 @@ fn numbers(block: &mut Block, summary: &Summary) {
     let line = format!("out of order per sender {reorder}   disorder between receivers {disorder}");
     block.line("deliveries", &line);
     block.line("deliveries", &format!("leaks between rooms {}", of(Class::Leak)));
+    if let Some(faults) = summary.faults {
+        block.line("deliveries", &words::power(faults, it.received));
+    }
     let times = summary.measured.times_of(Metric::DeliverLatency);
     let latency = match times.and_then(|times| times.stats()) {
         Some(stats) => {

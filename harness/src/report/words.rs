@@ -2,10 +2,13 @@
 
 use crate::check::Class;
 use crate::latency::{Held, Metric, Unit};
+use crate::plan::Faults;
 use crate::summary::{Direction, Summary, Witness};
 
 /// Columns of a line of a transcript; what is longer is cut.
 const WIDTH: usize = 120;
+/// Rules of the network that are told of.
+const NETWORK_MAX: usize = 20;
 
 /// A number with its thousands set apart.
 pub fn number(n: u64) -> String {
@@ -23,6 +26,28 @@ pub fn number(n: u64) -> String {
 /// A number and its noun, in the plural where it needs one.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// How rare the faults may be that so many deliveries show.
+pub fn power(Faults { one_in, needed }: Faults, seen: u64) -> String {
+    let [one_in, needed, seen] = [one_in, needed, seen].map(number);
+    format!("faults of one in {one_in} are found in {needed}; there were {seen}")
+}
+
+/// The faults of the network that the scenario wanted, so that nobody takes them for the server's. One
+/// that was set again and again is one line.
+pub fn network(summary: &Summary) -> Vec<String> {
+    let mut rules: Vec<(&str, u64)> = Vec::new();
+    for story in &summary.network {
+        match rules.iter_mut().find(|(rule, _)| *rule == story.rule) {
+            Some((_, times)) => *times += story.times,
+            None => rules.push((&story.rule, story.times)),
+        }
+    }
+    let line = |(rule, times): (&str, u64)| {
+        format!("{} ({}; the scenario wants it)", brief(rule), counted(times, "time"))
+    };
+    rules.into_iter().take(NETWORK_MAX).map(line).collect()
 }
 
 /// A time in the unit that reads best.

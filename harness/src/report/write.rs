@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{hdr, json, junit, markdown};
+use super::{hdr, json, junit, markdown, text};
 use crate::latency::METRICS;
+use crate::log;
 use crate::summary::Summary;
 
 /// The newest report in the default place.
@@ -24,6 +25,13 @@ pub struct WriteError {
     /// What is in the way.
     #[source]
     pub error: io::Error,
+}
+
+impl WriteError {
+    fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self.error.kind(), StorageFull | QuotaExceeded)
+    }
 }
 
 /// A place where a report will lie, seen to be writable.
@@ -55,10 +63,32 @@ impl Place {
         &self.directory
     }
 
-    /// Writes all formats of a run.
+    /// Puts a run's log in its place, if one was begun, and writes all formats. A report is worth more
+    /// than a log that has filled the disk.
+    pub fn write_with_log(&self, summary: &mut Summary) -> Result<(), WriteError> {
+        if let Some(kept) = &mut summary.log
+            && let Err(error) = self.keep(log::FILE)
+        {
+            kept.why = Some(format!("the log cannot be put in its place: {error}"));
+        }
+        match (self.write(summary), &mut summary.log) {
+            (Err(error), Some(kept)) if error.is_full() => {
+                self.discard(log::FILE);
+                kept.why = Some("the log had filled the disk, and was removed".to_owned());
+                self.write(summary)
+            }
+            (written, _) => written,
+        }
+    }
+
+    /// Writes all formats of a run. Without a log of its own, none stays: it would be another's.
     pub fn write(&self, summary: &Summary) -> Result<(), WriteError> {
+        if summary.log.is_none() {
+            self.discard(log::FILE);
+        }
         let mut files = hdr::files(summary);
         let markdown = markdown::render(summary);
+        files.push(("summary.txt".to_owned(), text::render(summary).into_bytes()));
         files.push(("summary.md".to_owned(), markdown.clone().into_bytes()));
         files.push(("junit.xml".to_owned(), junit::render(summary).into_bytes()));
         // Last, so that a reader who finds it finds all the others, too.
@@ -91,6 +121,65 @@ impl Place {
         let opened =
             fs::create_dir_all(&self.directory).and_then(|()| File::create(self.temporary(name)));
         opened.map_err(|error| self.error(error))
+    }
+
+    /// Adds a file to a report that has been written, in a directory of the report if it is named so.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+        let path = self.directory.join(name);
+        let parent = path.parent().unwrap_or(&self.directory);
+        let temporary = self.temporary("added");
+        let moved = fs::create_dir_all(parent)
+            .and_then(|()| write_synced(&temporary, bytes))
+            .and_then(|()| fs::rename(&temporary, &path));
+        moved.map_err(|error| self.error(error))?;
+        Ok(path)
+    }
+
+    /// Puts a file that was begun in its place.
+    fn keep(&self, name: &str) -> io::Result<()> {
+        let temporary = self.temporary(name);
+        File::open(&temporary)?.sync_all()?;
+        fs::rename(temporary, self.directory.join(name))
+    }
+
+    /// Removes a file that was begun, wherever it is now.
+    fn discard(&self, name: &str) {
+        for path in [self.temporary(name), self.directory.join(name)] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "{} stays", path.display());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A directory for files that are written while the run goes on.
+    pub fn begin_directory(&self, name: &str) -> io::Result<PathBuf> {
+        let directory = self.temporary(name);
+        fs::create_dir_all(&directory)?;
+        Ok(directory)
+    }
+
+    /// Puts a directory that was begun in its place, instead of an earlier one. An empty one is none.
+    pub fn keep_directory(&self, name: &str) -> Result<(), WriteError> {
+        let (begun, place) = (self.temporary(name), self.directory.join(name));
+        let replaced = || {
+            if place.exists() {
+                fs::remove_dir_all(&place)?;
+            }
+            if !begun.exists() || fs::remove_dir(&begun).is_ok() {
+                return Ok(());
+            }
+            fs::rename(&begun, &place)
+        };
+        replaced().map_err(|error| self.error(error))
+    }
+
+    /// Removes a directory that was begun and not kept.
+    pub fn discard_directory(&self, name: &str) -> io::Result<()> {
+        let begun = self.temporary(name);
+        if begun.exists() { fs::remove_dir_all(begun) } else { Ok(()) }
     }
 
     fn error(&self, error: io::Error) -> WriteError {

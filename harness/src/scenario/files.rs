@@ -38,6 +38,8 @@ pub enum Kind {
     Untestable,
     /// What is known not to pass.
     Baseline,
+    /// Servers that are wrong in known ways, and what must be found there.
+    Mutants,
 }
 
 /// A file is what its first word says: a broken one must not be taken for another kind.
@@ -53,6 +55,7 @@ pub fn kind(text: &str) -> Kind {
             "profile" => Some(Kind::Profile),
             "requirements" => Some(Kind::Requirements),
             "untestable" => Some(Kind::Untestable),
+            "mutants" => Some(Kind::Mutants),
             key if key.starts_with("- case") || key.starts_with("- { case") => Some(Kind::Baseline),
             _ => None,
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::marked::{At, Keyed, Tried, lenient};
 use super::steps::Step;
-use super::units::{Length, Limit, Rate};
+use super::units::{Length, Limit, Odds, Rate};
 use super::wire::OneOrList;
 use crate::plan::{Echo, Level, Ordering};
 
@@ -32,6 +32,8 @@ pub(crate) struct File {
     pub(crate) options: Keyed<At<OneOrList>>,
     #[serde(default)]
     pub(crate) traffic: Traffic,
+    /// What a breach of any of its steps is called.
+    pub(crate) class: Option<At<String>>,
     #[serde(default)]
     pub(crate) alone: bool,
     #[serde(default)]
@@ -187,6 +189,8 @@ pub(crate) struct Traffic {
     pub(crate) deliveries: Option<At<u64>>,
     pub(crate) frames: Option<At<u64>>,
     pub(crate) events: Option<At<u64>>,
+    /// How rare a fault may be that is still found.
+    pub(crate) faults: Option<At<Odds>>,
 }
 
 /// How the child server is set up.

@@ -10,6 +10,7 @@ use super::model::{Short, Shorthand};
 use super::units::{Length, Rate, Size};
 use super::wire::{Answer, Content, Frame, Handshake, Http};
 use crate::plan::{Rejoin, Span};
+use crate::proxy::Rules;
 
 /// A list of steps.
 pub(crate) type Steps = Vec<Tried<At<Step>>>;
@@ -24,6 +25,7 @@ macro_rules! step {
             #[serde(rename = "as")]
             pub(crate) who: Option<At<String>>,
             pub(crate) note: Option<String>,
+            pub(crate) class: Option<At<String>>,
             pub(crate) within: Option<At<Span>>,
             pub(crate) every: Option<At<Rate>>,
             pub(crate) refused: Option<At<String>>,
@@ -89,6 +91,7 @@ step! {
     each/"each": Steps,
     phase/"phase": Phase,
     settle/"settle": Length,
+    network/"network": Rules,
 }
 
 /// Actions that no client does.
@@ -102,6 +105,7 @@ pub(crate) const NOBODYS: &[&str] = &[
     "kill_server",
     "start_server",
     "expect_exit",
+    "network",
 ];
 
 /// Actions with which a scenario talks below the dialect: what it says so, the checks know nothing of.

@@ -17,6 +17,9 @@ const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Faster rates are refused: no single machine sends them.
 const RATE_MAX: f64 = 10_000_000.0;
 
+/// Rarer faults are refused: no run has the traffic that shows them.
+const ODDS_MAX: u64 = 1_000_000;
+
 /// What a scalar of the language could not be read as.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -68,6 +71,27 @@ impl FromStr for Rate {
     }
 }
 
+/// How rare: `1/1000`, one of so many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Odds(pub u64);
+
+impl FromStr for Odds {
+    type Err = NotOne;
+
+    fn from_str(text: &str) -> Result<Self, NotOne> {
+        let bad = || not_one(text, "one of so many", "1/1000");
+        let (one, many) = text.split_once('/').ok_or_else(bad)?;
+        let many: u64 = many.trim().replace('_', "").parse().map_err(|_| bad())?;
+        if one.trim() != "1" || many == 0 {
+            return Err(bad());
+        }
+        if many > ODDS_MAX {
+            return Err(NotOne(format!("`{text}` is rarer than one in {ODDS_MAX}")));
+        }
+        Ok(Self(many))
+    }
+}
+
 /// A number that is not negative, with `_` between digits if one likes.
 fn number(text: &str) -> Option<f64> {
     let digits = text.trim().replace(['_', ','], "");
@@ -97,6 +121,22 @@ impl FromStr for Size {
             NotOne(format!("`{text}` is more than 64 MiB\nno message is that large"))
         })
     }
+}
+
+/// The size of a file, as options write it: `0`, `512KiB`, `64MiB`, `2GiB`.
+pub fn file_size(text: &str) -> Result<u64, NotOne> {
+    let bad = || not_one(text, "a size of a file", "0, 512KiB, 64MiB or 2GiB");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.replace('_', "").parse().map_err(|_| bad())?;
+    let scale: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    count.checked_mul(scale).filter(|size| *size <= 1 << 40).ok_or_else(bad)
 }
 
 /// What a limit's number counts.
@@ -264,7 +304,7 @@ macro_rules! read_as_scalar {
 }
 pub(crate) use read_as_scalar;
 
-read_as_scalar!(Length, Rate, Size, Limit, Span);
+read_as_scalar!(Length, Rate, Odds, Size, Limit, Span);
 
 #[cfg(test)]
 mod tests {
@@ -315,6 +355,10 @@ mod tests {
         assert_eq!("30/min".parse(), Ok(Rate(0.5)));
         assert_eq!("4KiB".parse(), Ok(Size(4096)));
         assert_eq!("128".parse(), Ok(Size(128)));
+        assert_eq!("1/1_000".parse(), Ok(Odds(1000)));
+        for text in ["1000", "2/1000", "1/0", "1/-5", "1/2000000", "0.1%"] {
+            assert!(text.parse::<Odds>().is_err(), "{text}");
+        }
         for text in ["fast", "5", "5/fortnight", "1e99/s", "-1/s", "inf/s"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }

@@ -12,7 +12,7 @@ use harness::dialect::{Dialect, Heartbeat};
 use harness::latency::Metric;
 use harness::observe::{Ending, Time};
 use harness::plan::{Echo, Ordering, Source};
-use harness::summary::{StepResult, Summary};
+use harness::summary::{NOT_REACHED, StepResult, Summary};
 use harness::verdict::{Exit, Verdict};
 
 use super::summaries::{could_not_run, failed, interrupted, passed};
@@ -42,6 +42,12 @@ fn a_case_is_judged_by_what_its_run_found() {
     stood_still.generator.stall_us = 2_000_000;
     let mut late_loss = failed();
     late_loss.generator.stall_us = 2_000_000;
+    let skipped = |why: &str| {
+        let mut summary = passed();
+        summary.steps[1].verdict = Verdict::Skipped;
+        summary.steps[1].message = why.to_owned();
+        summary
+    };
     let cases = [
         ("passed", passed(), Level::Must, Outcome::Pass, None),
         ("failed", failed(), Level::Must, Outcome::Fail, Some("loss")),
@@ -53,6 +59,9 @@ fn a_case_is_judged_by_what_its_run_found() {
         ("late loss", late_loss, Level::Must, Outcome::Fail, Some("loss")),
         ("stood still, nothing timed", stood_still, Level::Must, Outcome::Pass, None),
         ("too little", too_little, Level::Must, Outcome::Inconclusive, None),
+        // Servers of this kind lack what the step needs.
+        ("left out", skipped("nobody is told who is there"), Level::Must, Outcome::Pass, None),
+        ("cut short", skipped(NOT_REACHED), Level::Must, Outcome::Inconclusive, None),
         ("interrupted", interrupted(), Level::Must, Outcome::Inconclusive, None),
         ("could not run", could_not_run(), Level::Must, Outcome::Inconclusive, None),
     ];
@@ -222,6 +231,7 @@ pub(crate) fn record(case: &str, requires: &[&str], outcome: Outcome) -> Record 
         traffic: harness::conform::outcome::Traffic::default(),
         ended: Vec::new(),
         stall_ms: 0,
+        log: None,
     }
 }
 

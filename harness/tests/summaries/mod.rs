@@ -59,6 +59,7 @@ pub(crate) fn passed() -> Summary {
         deliveries: Deliveries { owed: 594_000, received: 594_000, ..Deliveries::default() },
         expectations: 0,
         too_little: None,
+        faults: None,
         steps: vec![step(4, "join", Verdict::Passed, ""), step(9, "talk", Verdict::Passed, "")],
         checks: vec![
             check("delivery", Verdict::Passed, 594_000, &[(Class::Loss, 0), (Class::Leak, 0)]),
@@ -80,6 +81,8 @@ pub(crate) fn passed() -> Summary {
             peak_rss_bytes: 125_829_120,
             drain_s: 0.25,
         },
+        log: None,
+        network: Vec::new(),
     }
 }
 

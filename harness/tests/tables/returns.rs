@@ -45,6 +45,37 @@ fn news_of_a_stay_may_come_when_the_next_has_begun() {
     check("told of a leave that was none", &twice, &[("membership", Class::Notice)]);
 }
 
+/// The second joins by a code, which does not say the room, and leaves where nobody confirms that.
+#[test]
+fn rooms_that_nobody_can_name_are_watched_as_well() {
+    let by_code = || What::Joining { room: None, since: false };
+    let met = |told: bool| {
+        let mut history: History = vec![
+            (0, 0, opened("a")),
+            (0, 1, opened("b")),
+            (1, 0, joining(false)),
+            (2, 0, entered(entry(&[0], 0, 1))),
+            (3, 1, by_code()),
+            (4, 1, entered(entry(&[0, 1], 0, 2))),
+        ];
+        history.extend(told.then(|| (5, 0, joined(1, 2))));
+        history
+    };
+    check("told", &met(true), &[]);
+    check("not told", &met(false), &[("membership", Class::Notice)]);
+    let mut back = met(true);
+    back.extend([
+        (10, 1, What::Leaving { room: ROOM }),
+        (11, 1, by_code()),
+        (12, 1, entered(entry(&[0, 1], 0, 4))),
+        (13, 0, left(1, 3)),
+        (14, 0, joined(1, 4)),
+    ]);
+    check("told of the first stay when the second has begun", &back, &[]);
+    back.push((15, 0, left(1, 5)));
+    check("told of a leave that was none", &back, &[("membership", Class::Notice)]);
+}
+
 #[test]
 fn a_new_name_takes_a_view() {
     let then = |view: u64| {

@@ -40,6 +40,19 @@ fn values_are_compared() {
 }
 
 #[test]
+fn a_breach_is_called_what_the_scenario_says() {
+    named("  - { as: alice, class: auth, same: [1, 2] }\n").failed("auth", "1 and 2");
+    named("  - { class: limit, together: [{ as: alice, same: [1, 2] }] }\n").failed("limit", "1");
+    let all = |step: &str| run(&format!("{HEAD}class: storage\nsteps:\n{step}"), &[]);
+    all("  - { as: alice, same: [1, 2] }\n").failed("storage", "1 and 2");
+    all("  - { as: alice, class: view, same: [1, 2] }\n").failed("view", "1 and 2");
+    // How a connection ended is a finding of its own.
+    let ended = "  - { as: alice, open: {} }\n  - { as: alice, close: {} }\n  \
+                 - { as: alice, expect: { frame: { type: nothing } } }\n";
+    all(ended).failed("close", "the connection ended first");
+}
+
+#[test]
 fn too_little_traffic_is_inconclusive() {
     let minimum = |minimum: &str| {
         let head = format!("{HEAD}traffic: {{ {minimum} }}\n");
@@ -50,6 +63,8 @@ fn too_little_traffic_is_inconclusive() {
     };
     minimum("deliveries: 1, frames: 5, events: 5").passed();
     minimum("deliveries: 2").inconclusive("only 1 deliveries were seen");
+    minimum("faults: 1/1000").inconclusive("with a chance below 1e-6 only takes at least 13809");
+    minimum("faults: 1/1").passed();
     minimum("frames: 100").inconclusive("the scenario asks for at least 100");
     minimum("events: 100").inconclusive("events were seen");
 }

@@ -14,7 +14,7 @@ use protocol::{
 use tide::{Request, Response, http::Method};
 
 use super::{refused, response, segment};
-use crate::{connection::Order, server::Server, world::Turn};
+use crate::{Turn, connection::Order, server::Server};
 
 /// What all of its paths begin with.
 pub(crate) const PREFIX: &str = "/apps/";

@@ -75,6 +75,12 @@ impl Apps {
         self.0.iter().find(|running| running.app.key == key).map(|running| running.app.clone())
     }
 
+    /// The first of all.
+    #[cfg(all(feature = "mutants", debug_assertions))]
+    pub(crate) fn first(&self) -> Option<Arc<App>> {
+        self.0.first().map(|running| running.app.clone())
+    }
+
     fn with_id(&self, id: &str) -> Option<&Running> {
         self.0.iter().find(|running| running.app.id == id)
     }

@@ -235,3 +235,21 @@ fn help_names_the_environment_and_the_environment_counts() {
     stream.read_to_string(&mut answer).expect("answered");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
 }
+
+/// No build is wrong on purpose but those that say so.
+#[test]
+fn only_builds_with_mutants_know_of_any() {
+    let listed = output(&["--mutant", "list"]);
+    let unknown = output(&["--mutant", "nobody"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&unknown.stderr);
+    if cfg!(all(feature = "mutants", debug_assertions)) {
+        assert!(listed.status.success());
+        let ids = String::from_utf8_lossy(&listed.stdout);
+        assert!(ids.lines().any(|id| id == "join-hole"), "{ids}");
+        assert!(told.contains("join-hole"), "{told}");
+    } else {
+        assert_eq!(listed.status.code(), Some(2));
+        assert!(told.contains("unexpected argument"), "{told}");
+    }
+}

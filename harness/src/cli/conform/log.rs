@@ -61,6 +61,18 @@ impl Log {
         inner.events.push(event);
     }
 
+    /// The cases that failed, and at which target.
+    pub(super) fn failed(&self) -> Vec<(String, String)> {
+        let inner = self.inner.lock();
+        let failed = inner.events.iter().filter_map(|event| match event {
+            Event::Finished(record) if record.outcome == Outcome::Fail => {
+                Some((record.case.clone(), record.target.clone()))
+            }
+            _ => None,
+        });
+        failed.collect()
+    }
+
     /// Everything that was logged, and the same as the file has it.
     pub(super) fn end(self) -> (Vec<Event>, String) {
         let events = self.inner.into_inner().events;

@@ -1,10 +1,12 @@
 //! `harness conform`: judges servers requirement by requirement, and reports what came of it.
 
 mod log;
+pub(super) mod logs;
 mod runner;
 mod servers;
-mod subjects;
-mod tries;
+mod smaller;
+pub(super) mod subjects;
+pub(super) mod tries;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use self::log::Log;
+use self::logs::Logs;
 use self::runner::{Runner, Unit};
 use self::servers::{Seat, Servers};
+use self::smaller::Smaller;
 use self::subjects::{Subject, Target, resolve, server_timers, target};
 use self::tries::Bench;
 use super::run::{Common, capacity, could_not, stopped_by, wrong};
+use super::shrink::Shrinking;
 use super::{print, progress, tell};
 use crate::conform::baseline;
 use crate::conform::event::{Asked, Event, LeftOut, NOT_SELECTED, Opening, SCHEMA_VERSION};
@@ -68,6 +73,8 @@ pub(super) struct Args {
     /// Say which cases would be run instead of running them
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    shrinking: Shrinking,
     #[command(flatten)]
     common: Common,
 }
@@ -130,7 +137,10 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     let timers = server_timers(args.common.heartbeat, &subjects);
     let child_args = timers.into_iter().chain(server_args.clone());
     let (tls, capacity) = (args.common.tls(), capacity());
-    let bench = Bench { seed, capacity, server_args, interrupt: &interrupt, tls: &tls };
+    let logs = Logs::new(&place, args.common.log_bytes);
+    let (patience, interrupt, tls) = (None, &interrupt, &tls);
+    let kept = Some(&logs);
+    let bench = Bench { seed, capacity, server_args, patience, interrupt, tls, logs: kept };
     let servers =
         Servers::start(bench, &suite, (servers, subjects), child_args.collect(), args.common.wait);
     let servers = servers.map_err(|reason| could_not(&reason))?;
@@ -151,15 +161,17 @@ fn conform(args: &Args) -> Result<Exit, Exit> {
     run(&suite, &servers, &log, &choices, usize::from(args.jobs));
     progress::clear(args.common.quiet);
     let (duration_s, signal) = (begun.elapsed().as_secs_f64(), interrupt.signal());
-    drop(servers);
+    let failed = if args.shrinking.shrink { log.failed() } else { Vec::new() };
     log.add(Event::Over { duration_s, signal });
-    Ok(finish(log, &place))
+    let smaller = Smaller { args, choices: &choices, servers: &servers };
+    Ok(finish(log, &place, &logs, || smaller.shrink(&failed, &place)))
 }
 
 /// The log's name in the report.
 const EVENTS: &str = "events.ndjson";
 
-fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
+/// The suite in a directory, or the one that comes with the program; what is wrong with it is told.
+pub(super) fn read_suite(directory: Option<&Path>) -> Result<Suite, Exit> {
     let files = files_of(directory).map_err(|problems| wrong(&problems))?;
     let (suite, problems) = Suite::read(files);
     match problems.is_empty() {
@@ -322,8 +334,9 @@ fn is_sane(runner: &Runner<'_>, seat: &Seat) -> bool {
     false
 }
 
-/// Writes the reports, and says what came of it all.
-fn finish(log: Log, place: &Place) -> Exit {
+/// Writes the reports, and says what came of it all; before the last line, does what is to be done
+/// when they lie there.
+fn finish(log: Log, place: &Place, logs: &Logs, then: impl FnOnce()) -> Exit {
     let (events, text) = log.end();
     let results = Results::of(&events);
     let markdown = report::markdown::render(&results);
@@ -336,11 +349,15 @@ fn finish(log: Log, place: &Place) -> Exit {
         // Last, so that a reader who finds it finds all the others, too.
         ("results.json".to_owned(), report::json::render(&results).into_bytes()),
     ];
-    let written = place.write_files(&files, &markdown);
+    let written = logs.end().and_then(|()| place.write_files(&files, &markdown));
     let shown = place.directory().display().to_string();
     let shown = if written.is_ok() { shown.as_str() } else { "-" };
     let (block, last) = (report::text::render(&results), report::text::last_line(&results, shown));
-    print(&format!("{block}{last}\n"));
+    print(&block);
+    if written.is_ok() {
+        then();
+    }
+    print(&format!("{last}\n"));
     match written {
         Ok(()) => results.exit(),
         Err(error) => {

@@ -206,8 +206,16 @@ impl<'a> Runner<'a> {
         let url = unit.seat.url();
         let place = if unit.has_own_server() { Place::Own } else { unit.seat.place(&url) };
         let (id, level, subject) = (unit.id, unit.level, &unit.seat.subject);
-        let mut tried =
-            self.servers.bench.attempt(Try { id, scenario, refusal, level, subject, place });
+        let number = Some(unit.tries);
+        let mut tried = self.servers.bench.attempt(Try {
+            number,
+            id,
+            scenario,
+            refusal,
+            level,
+            subject,
+            place,
+        });
         if tried.interrupted {
             self.leave_out(unit, INTERRUPTED);
             return None;
@@ -285,10 +293,14 @@ impl<'a> Runner<'a> {
             traffic: tried.traffic,
             ended: tried.ended,
             stall_ms: tried.stall_ms,
+            log: None,
         }
     }
 
-    fn finish(&self, unit: &Unit<'_>, tried: Tried) {
+    fn finish(&self, unit: &Unit<'_>, mut tried: Tried) {
+        let failed = matches!(tried.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
+        let log = tried.log.take().filter(|_| failed);
+        let log = log.zip(self.servers.bench.logs).and_then(|(log, logs)| logs.keep(&log, unit.id));
         let source = unit.case.source();
         let record = Record {
             case: unit.id.to_owned(),
@@ -296,6 +308,7 @@ impl<'a> Runner<'a> {
             requires: unit.case.requires.clone(),
             attempts: unit.tries,
             file: source.name.clone(),
+            log,
             ..self.record(unit.seat, tried)
         };
         self.log.add(Event::Finished(Box::new(record)));

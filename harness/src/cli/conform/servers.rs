@@ -146,6 +146,7 @@ impl<'a> Servers<'a> {
         };
         let (id, url) = (format!("{dialect}/sanity"), seat.url());
         self.bench.attempt(Try {
+            number: None,
             id: &id,
             scenario,
             refusal: false,

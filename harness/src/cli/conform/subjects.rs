@@ -31,15 +31,36 @@ pub(super) struct Server {
 
 /// A server in one of its dialects.
 #[derive(Debug)]
-pub(super) struct Subject {
-    pub(super) entry: event::Subject,
+pub(in crate::cli) struct Subject {
+    pub(in crate::cli) entry: event::Subject,
     /// Its place among the servers.
     pub(super) server: usize,
     /// The dialect as this server speaks it.
-    pub(super) dialect: Dialect,
-    pub(super) profile: Profile,
+    pub(in crate::cli) dialect: Dialect,
+    /// How a command names it.
+    pub(super) dialect_word: String,
+    pub(in crate::cli) profile: Profile,
     /// Its timers, where they are known better than from its greeting.
-    pub(super) heartbeat: Option<Heartbeat>,
+    pub(in crate::cli) heartbeat: Option<Heartbeat>,
+}
+
+impl Subject {
+    /// One of the dialects of a server of our own, by the profile that goes with it, with short timers.
+    pub(in crate::cli) fn own(suite: &Suite, name: &str) -> Result<Self, Problems> {
+        let source = suite.dialect(name).cloned().map_or_else(|| files::dialect(name), Ok)?;
+        let profile = suite.default_profile(name);
+        let dialect = profile.shape(Dialect::parse(&source.name, &source.text)?);
+        let entry = event::Subject {
+            target: OWN.to_owned(),
+            url: String::new(),
+            dialect: name.to_owned(),
+            profile: profile.name.clone(),
+            again: format!("harness conform --dialect {}", run::quoted(name)),
+        };
+        let heartbeat = Some(short(&dialect));
+        let dialect_word = word_for(&source, name);
+        Ok(Self { entry, server: 0, dialect, dialect_word, profile, heartbeat })
+    }
 }
 
 /// A target as the user wrote it: what it speaks or promises, if that is said, and its URL.
@@ -143,6 +164,7 @@ impl Finder<'_> {
         let (profile, source) = self.find(word)?;
         let dialect = Dialect::parse(&source.name, &source.text)?;
         let name = dialect.name.clone();
+        let dialect_word = word_for(&source, &name);
         let fits = |it: &&Profile| it.dialect == name || it.dialect == source.name;
         let given = || self.given.iter().find(fits).cloned();
         let default = self.suite.default_profile(&name);
@@ -168,7 +190,7 @@ impl Finder<'_> {
             profile: profile.name.clone(),
             again: self.again(target, word),
         };
-        Ok(Subject { entry, server: 0, dialect, profile, heartbeat })
+        Ok(Subject { entry, server: 0, dialect, dialect_word, profile, heartbeat })
     }
 
     /// A dialect's file, and the profile if the word means one.
@@ -215,6 +237,12 @@ impl Finder<'_> {
     }
 }
 
+/// How a command names a dialect: those that come with the program by name, others by their file.
+fn word_for(source: &Source, name: &str) -> String {
+    let shipped = files::shipped_dialect(name).is_some_and(|shipped| shipped.name == source.name);
+    if shipped { name.to_owned() } else { source.name.clone() }
+}
+
 /// Short timers for a server of this kind. Where a connection is given up by the tick that finds no
 /// sign of life since the one before, its interval is its timeout, and must not be shorter.
 fn short(dialect: &Dialect) -> Heartbeat {
@@ -226,9 +254,13 @@ fn short(dialect: &Dialect) -> Heartbeat {
 
 /// The options for the timers of a server that is started: for all its dialects, and for those that
 /// need others.
-pub(super) fn server_timers(flag: Option<Heartbeat>, subjects: &[Subject]) -> Vec<String> {
+pub(in crate::cli) fn server_timers<'s>(
+    flag: Option<Heartbeat>,
+    subjects: impl IntoIterator<Item = &'s Subject>,
+) -> Vec<String> {
     let mut timers = vec![units::heartbeat_text(flag.unwrap_or(SHORT))];
-    let others = subjects.iter().filter(|subject| flag.is_none() && subject.entry.url.is_empty());
+    let subjects = subjects.into_iter();
+    let others = subjects.filter(|subject| flag.is_none() && subject.entry.url.is_empty());
     for Subject { entry, heartbeat, .. } in others {
         if let Some(heartbeat) = heartbeat.filter(|heartbeat| *heartbeat != SHORT) {
             timers.push(format!("{}={}", entry.dialect, units::heartbeat_text(heartbeat)));

@@ -1,47 +1,57 @@
 //! One try of one case: planned, run against its server, judged.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::logs::{CaseLog, Logs};
 use super::subjects::Subject;
+use crate::check::Class;
 use crate::cli::{run, summarize};
 use crate::conform::event::{Seen, seen};
 use crate::conform::fit::plan;
-use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, judge, patience};
+use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, found, judge, patience};
 use crate::conform::requirement::Level;
+use crate::dialect::Heartbeat;
 use crate::drive::{self, Cut, Interrupt, Job, Reached, Tls};
-use crate::plan::{Built, Capacity, Minimum, Options, mix};
+use crate::plan::{Built, Capacity, Minimum, Options, Plan, mix};
 use crate::scenario::Scenario;
 use crate::stamp;
 use crate::verdict::Verdict;
 
 /// What every try has in common.
-pub(super) struct Bench<'a> {
-    pub(super) seed: u64,
-    pub(super) capacity: Capacity,
+pub(in crate::cli) struct Bench<'a> {
+    pub(in crate::cli) seed: u64,
+    pub(in crate::cli) capacity: Capacity,
     /// More options for servers that are started.
-    pub(super) server_args: Vec<String>,
-    pub(super) interrupt: &'a Interrupt,
-    pub(super) tls: &'a Tls,
+    pub(in crate::cli) server_args: Vec<String>,
+    /// Gives up what is owed when nothing of it has come for so long: for servers that are known to
+    /// be wrong.
+    pub(in crate::cli) patience: Option<Duration>,
+    pub(in crate::cli) interrupt: &'a Interrupt,
+    pub(in crate::cli) tls: &'a Tls,
+    /// Where the logs of cases go, if they are kept.
+    pub(in crate::cli) logs: Option<&'a Logs>,
 }
 
 /// Which steps, how grave, and where.
 #[derive(Clone, Copy)]
-pub(super) struct Try<'a> {
-    pub(super) id: &'a str,
-    pub(super) scenario: &'a Scenario,
+pub(in crate::cli) struct Try<'a> {
+    /// The how manieth try of its case; none: of one that is tried again and again.
+    pub(in crate::cli) number: Option<u32>,
+    pub(in crate::cli) id: &'a str,
+    pub(in crate::cli) scenario: &'a Scenario,
     /// The steps by which it shows that the server refuses what it lacks.
-    pub(super) refusal: bool,
-    pub(super) level: Level,
-    pub(super) subject: &'a Subject,
-    pub(super) place: Place<'a>,
+    pub(in crate::cli) refusal: bool,
+    pub(in crate::cli) level: Level,
+    pub(in crate::cli) subject: &'a Subject,
+    pub(in crate::cli) place: Place<'a>,
 }
 
 /// Where a try takes place.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(in crate::cli) enum Place<'a> {
     /// At a server that others use, too: its URL, and where that was found to be.
     Shared(&'a str, &'a Mutex<Option<Reached>>),
     /// At a server of its own.
@@ -50,23 +60,27 @@ pub(super) enum Place<'a> {
 
 /// What came of a try.
 #[derive(Debug)]
-pub(super) struct Tried {
-    pub(super) judged: Judged,
+pub(in crate::cli) struct Tried {
+    pub(in crate::cli) judged: Judged,
     /// The signal came while it ran.
-    pub(super) interrupted: bool,
+    pub(in crate::cli) interrupted: bool,
     /// The server was not there when it began, or died or fell silent while it ran.
-    pub(super) server_gone: bool,
-    pub(super) duration_ms: u64,
-    pub(super) line: Option<usize>,
-    pub(super) findings: u64,
-    pub(super) seen: Vec<Seen>,
-    pub(super) traffic: Traffic,
-    pub(super) ended: Vec<Ended>,
-    pub(super) stall_ms: u64,
+    pub(in crate::cli) server_gone: bool,
+    pub(in crate::cli) duration_ms: u64,
+    pub(in crate::cli) line: Option<usize>,
+    pub(in crate::cli) findings: u64,
+    pub(in crate::cli) seen: Vec<Seen>,
+    /// What was found, by which check and of which class, and is not excused; the first first.
+    pub(in crate::cli) found: Vec<(&'static str, Class)>,
+    pub(in crate::cli) traffic: Traffic,
+    pub(in crate::cli) ended: Vec<Ended>,
+    pub(in crate::cli) stall_ms: u64,
+    /// What its clients did and saw.
+    pub(in crate::cli) log: Option<CaseLog>,
 }
 
 impl Tried {
-    pub(super) fn only(judged: Judged) -> Self {
+    pub(in crate::cli) fn only(judged: Judged) -> Self {
         Self {
             judged,
             interrupted: false,
@@ -75,20 +89,22 @@ impl Tried {
             line: None,
             findings: 0,
             seen: Vec::new(),
+            found: Vec::new(),
             traffic: Traffic::default(),
             ended: Vec::new(),
             stall_ms: 0,
+            log: None,
         }
     }
 
     /// The server was there all the time, and still nothing can be said.
-    pub(super) fn says_nothing(&self) -> bool {
+    pub(in crate::cli) fn says_nothing(&self) -> bool {
         let open = self.judged.outcome == Outcome::Inconclusive;
         open && !self.server_gone && !self.interrupted
     }
 
     /// The try says that the server does wrong, or that it is not there: is it?
-    pub(super) fn accuses(&self) -> bool {
+    pub(in crate::cli) fn accuses(&self) -> bool {
         let wrong = matches!(self.judged.outcome, Outcome::Fail | Outcome::Nonstrict);
         wrong || self.server_gone
     }
@@ -121,8 +137,13 @@ fn cannot(reason: &str) -> bool {
 }
 
 impl Bench<'_> {
+    /// The seed of a case.
+    pub(super) fn seed_of(&self, id: &str) -> u64 {
+        mix(self.seed ^ u64::from(stamp::hash(id.as_bytes())))
+    }
+
     /// Plans, runs and judges.
-    pub(super) fn attempt(&self, it: Try<'_>) -> Tried {
+    pub(in crate::cli) fn attempt(&self, it: Try<'_>) -> Tried {
         let begun = Instant::now();
         let mut tried = self.run(it).unwrap_or_else(|void| Tried {
             server_gone: void.server_gone,
@@ -133,41 +154,25 @@ impl Bench<'_> {
     }
 
     fn run(&self, it: Try<'_>) -> Result<Tried, Void> {
-        let error = |reason: String| Void::of(Judged::error(reason));
         let own = matches!(it.place, Place::Own);
         // What a case says of a server of its own stands over what all others are started with.
         let said = it.scenario.file.server.heartbeat.as_ref().filter(|_| own);
         let heartbeat = said.map(|word| word.0).or(it.subject.heartbeat);
-        let mut options = Options::now();
-        options.seed = Some(mix(self.seed ^ u64::from(stamp::hash(it.id.as_bytes()))));
-        options.heartbeat = heartbeat;
-        options.refusal = it.refusal;
-        let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
-        let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
-            Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {
-                Some(refusal) => return Err(error(refusal)),
-                None => plan,
-            },
-            // The dialect has not even words for what the server lacks.
-            Built::Skipped(_) if it.refusal => return Err(Void::of(Judged::pass())),
-            Built::Skipped(reason) => return Err(error(reason)),
-        };
-        if it.refusal {
-            // A refusal is no traffic.
-            plan.traffic = Minimum::default();
-        }
-        plan.server.args.extend(self.server_args.iter().cloned());
+        let plan = self.plan(it, heartbeat)?;
         let target = match it.place {
             Place::Shared(url, _) => Some(url),
             Place::Own => None,
         };
+        // Of a sanity case there is no more to be known than that it failed.
+        let log = it.number.and(self.logs).and_then(Logs::begin);
         let mut job = Job {
             plan: &plan,
             target,
             reached: None,
             tls: self.tls,
-            wait: std::time::Duration::ZERO,
+            wait: Duration::ZERO,
             heartbeat,
+            log: log.as_ref().zip(self.logs).map(|(log, logs)| (log.file(), logs.bytes())),
             interrupt: self.interrupt,
             say: &|_| {},
             live: &|_| {},
@@ -183,6 +188,7 @@ impl Bench<'_> {
             deliveries: outcome.books.judge.deliveries().received,
             frames: outcome.books.frames,
             events: outcome.books.events,
+            faults: plan.traffic.faults,
         };
         let interrupted = matches!(outcome.cut, Some(Cut::Interrupted(_)));
         let gone = matches!(outcome.cut, Some(Cut::Died(..) | Cut::Unresponsive(_)));
@@ -201,11 +207,49 @@ impl Bench<'_> {
             line: broken.map(|step| step.line),
             findings: summary.findings,
             seen: seen(&summary.witnesses),
+            found: found(&summary, patience, &endings),
             traffic,
             ended: endings,
             stall_ms: summary.generator.stall_us / 1_000,
+            log,
             duration_ms: 0,
         })
+    }
+
+    /// What a try chooses follows from its case and the seed, and so do its names at a server of
+    /// ours: nobody but this suite has ever been there. At any other a second suite must not meet
+    /// those of the first, and a sanity case not itself.
+    fn options(&self, it: Try<'_>) -> Options {
+        let seed = Some(self.seed_of(it.id));
+        let now = Options { seed, refusal: it.refusal, ..Options::now() };
+        let Some(number) = it.number.filter(|_| it.subject.entry.url.is_empty()) else {
+            return now;
+        };
+        let profile = stamp::hash(it.subject.profile.name.as_bytes());
+        Options { started_us: u64::from(number) << 32 | u64::from(profile), ..now }
+    }
+
+    /// The case as this server is to be asked it.
+    fn plan(&self, it: Try<'_>, heartbeat: Option<Heartbeat>) -> Result<Box<Plan>, Void> {
+        let error = |reason: String| Void::of(Judged::error(reason));
+        let options = Options { heartbeat, ..self.options(it) };
+        let built = plan(it.scenario, &it.subject.profile, &it.subject.dialect, options);
+        let mut plan = match built.map_err(|problems| error(problems.to_string()))? {
+            Built::Ready(plan, cost) => match cost.refusal(&plan.groups, &self.capacity) {
+                Some(refusal) => return Err(error(refusal)),
+                None => plan,
+            },
+            // The dialect has not even words for what the server lacks.
+            Built::Skipped(_) if it.refusal => return Err(Void::of(Judged::pass())),
+            Built::Skipped(reason) => return Err(error(reason)),
+        };
+        if it.refusal {
+            // A refusal is no traffic.
+            plan.traffic = Minimum::default();
+        }
+        plan.patience = self.patience;
+        plan.server.args.extend(self.server_args.iter().cloned());
+        Ok(plan)
     }
 
     /// Where the server is: asked once, and again when it has been started anew.

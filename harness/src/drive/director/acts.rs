@@ -68,6 +68,7 @@ impl Director<'_> {
             | Action::Repeat { .. }
             | Action::Together(_)
             | Action::Phase { .. }
+            | Action::Network(_)
             | Action::Settle(_) => Ok(()),
         }
     }
@@ -156,7 +157,11 @@ impl Director<'_> {
         if let Some((client, _)) = self.shared.lock().client(id) {
             client.connecting(begun, bare);
         }
-        let (address, tls) = (self.target.address, self.target.tls.clone());
+        // Behind a proxy it is the proxy that speaks TLS.
+        let (address, tls) = match self.middle {
+            Some(middle) => (middle.address(), None),
+            None => (self.target.address, self.target.tls.clone()),
+        };
         self.swarm.command(Command::Open { client: id, address, tls, request, small_buffer });
         let outcome = self.until(id, frame.deadline, |client, _| match &client.state {
             // What was open and is closed again was open: later steps see how it ended.

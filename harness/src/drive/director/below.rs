@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::frames::Ended;
 use super::{Director, Failed, Frame};
 use crate::check::{Class, hash_value};
 use crate::client::State;
@@ -68,9 +69,12 @@ impl Director<'_> {
                 self.shared.deliver(Some(parcel));
                 Ok(())
             }
-            (ended, _) => {
-                let how = ended.unwrap_or_else(|| "it is not open yet".to_owned());
+            (Some(Ended { class, how }), _) => {
                 let detail = format!("cannot send: there is no connection ({how})");
+                Err(self.fail_so(place, id, class, detail))
+            }
+            (None, None) => {
+                let detail = "cannot send: there is no connection (it is not open yet)";
                 Err(self.fail(place, id, Class::Close, detail))
             }
         }

@@ -6,6 +6,7 @@ use async_io::Timer;
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use super::frames::Ended;
 use super::{Director, Failed, Frame, save};
 use crate::books::{Books, Wording};
 use crate::check::Class;
@@ -187,11 +188,11 @@ impl Director<'_> {
         let place = frame.step.place;
         let mut stage = self.shared.lock();
         let Some((client, _)) = stage.client(id) else { return Ok(()) };
-        let closed = matches!(client.state, State::Closed(..));
-        if closed && kinds.contains(&EventKind::Closed) {
+        let ended = super::frames::ended(client).filter(|_| kinds.contains(&EventKind::Closed));
+        if let (Some(Ended { class, how }), State::Closed(..)) = (ended, &client.state) {
             drop(stage);
-            let detail = "the connection ended, which it must not".to_owned();
-            return Err(self.fail(place, id, Class::Close, detail));
+            let detail = format!("the connection ended, which it must not ({how})");
+            return Err(self.fail_so(place, id, class, detail));
         }
         let unwanted = client.inbox.iter().find(|event| kinds.contains(&event.kind)).cloned();
         drop(stage);

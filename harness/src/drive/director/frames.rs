@@ -10,7 +10,7 @@ use crate::check::Class;
 use crate::client::{Client, Got, State};
 use crate::craft;
 use crate::dialect::pattern::Pattern;
-use crate::observe::ClientId;
+use crate::observe::{ClientId, Ending};
 use crate::plan::{FramesPattern, Payload, Vars};
 
 /// Frames shown when another one was expected.
@@ -21,7 +21,7 @@ enum Missing {
     /// Another one was the next.
     Other(Arc<str>),
     /// The connection ended first: how.
-    Ended(String),
+    Ended(Ended),
 }
 
 impl Director<'_> {
@@ -86,15 +86,17 @@ impl Director<'_> {
                 None => ended(client).map(|how| Err(Missing::Ended(how))),
             }
         });
-        let (end, class) = match found.await {
+        let end = match found.await {
             Some(Ok(nth)) => return Ok(nth),
-            Some(Err(Missing::Ended(how))) => {
-                (format!("the connection ended first: {how}"), Class::Close)
+            Some(Err(Missing::Ended(ended))) => {
+                let end = format!("the connection ended first: {}", ended.how);
+                let detail = format!("expected {pattern}{had}: {end}; {}", self.instead(id));
+                return Err(self.fail_so(frame.step.place, id, ended.class, detail));
             }
-            _ => ("no such frame came in time".to_owned(), Class::Reply),
+            _ => "no such frame came in time",
         };
         let detail = format!("expected {pattern}{had}: {end}; {}", self.instead(id));
-        Err(self.fail(frame.step.place, id, class, detail))
+        Err(self.fail(frame.step.place, id, Class::Reply, detail))
     }
 
     async fn expect_next(
@@ -116,18 +118,19 @@ impl Director<'_> {
                 None => ended(client).map(|how| Err(Missing::Ended(how))),
             }
         });
-        let (class, end) = match found.await {
+        let end = match found.await {
             Some(Ok(())) => return Ok(()),
-            Some(Err(Missing::Other(shown))) => {
-                (Class::Reply, format!("the next frame is {shown}"))
+            Some(Err(Missing::Other(shown))) => format!("the next frame is {shown}"),
+            Some(Err(Missing::Ended(Ended { class, how }))) => {
+                let detail = format!(
+                    "expected {pattern} as the next frame: the connection ended first: {how}"
+                );
+                return Err(self.fail_so(frame.step.place, id, class, detail));
             }
-            Some(Err(Missing::Ended(how))) => {
-                (Class::Close, format!("the connection ended first: {how}"))
-            }
-            None => (Class::Reply, "no frame came in time".to_owned()),
+            None => "no frame came in time".to_owned(),
         };
         let detail = format!("expected {pattern} as the next frame: {end}");
-        Err(self.fail(frame.step.place, id, class, detail))
+        Err(self.fail(frame.step.place, id, Class::Reply, detail))
     }
 
     pub(super) async fn expect_pong(
@@ -147,8 +150,13 @@ impl Director<'_> {
         });
         let end = match found.await {
             Some(Ok(())) => return Ok(()),
-            Some(Err(how)) => format!("the connection ended first: {how}"),
-            None => "it did not come in time".to_owned(),
+            Some(Err(Ended { class, how })) => {
+                let wanted = craft::shown(&payload);
+                let detail =
+                    format!("expected a pong with `{wanted}`: the connection ended first: {how}");
+                return Err(self.fail_so(frame.step.place, id, class, detail));
+            }
+            None => "it did not come in time",
         };
         let others: Vec<String> = self
             .shared
@@ -237,15 +245,37 @@ fn take(client: &mut Client, nth: u64, bound: Vars, books: &mut Books) {
 }
 
 /// How a client's connection ended, if it has: nothing more will come.
-pub(super) fn ended(client: &Client) -> Option<String> {
-    match &client.state {
-        State::Closed(_, ending) => Some(match (ending.clean, ending.code) {
-            (true, Some(code)) => format!("closed with {code} {}", ending.reason),
-            (true, None) => "closed without a code".to_owned(),
-            (false, _) => ending.reason.to_string(),
-        }),
-        State::Failed(reason) => Some(reason.to_string()),
-        State::Away => Some("there was none".to_owned()),
-        State::Opening | State::Open | State::Closing => None,
+pub(super) fn ended(client: &Client) -> Option<Ended> {
+    let (class, how) = match &client.state {
+        State::Closed(_, ending) => {
+            let how = match (ending.clean, ending.code) {
+                (true, Some(code)) => format!("closed with {code} {}", ending.reason),
+                (true, None) => "closed without a code".to_owned(),
+                (false, _) => ending.reason.to_string(),
+            };
+            (unforeseen(ending), how)
+        }
+        State::Failed(reason) => (Class::Close, reason.to_string()),
+        State::Away => (Class::Close, "there was none".to_owned()),
+        State::Opening | State::Open | State::Closing => return None,
+    };
+    Some(Ended { class, how })
+}
+
+/// How a connection ended that a step still needed.
+pub(super) struct Ended {
+    pub(super) class: Class,
+    pub(super) how: String,
+}
+
+/// What the end of a connection is that must not have ended. Some codes say what its server took it for:
+/// for somebody who is silent, or whose message is too long. Without a Close it died of something.
+pub(super) const fn unforeseen(ending: &Ending) -> Class {
+    match ending.code {
+        _ if ending.asked => Class::Close,
+        Some(4000 | 4201 | 4202) if ending.clean => Class::Timeout,
+        Some(1009) if ending.clean => Class::Limit,
+        _ if ending.clean => Class::Close,
+        _ => Class::Killed,
     }
 }

@@ -50,7 +50,7 @@ fn put(page: &mut String, line: &str) {
 }
 
 /// Foreign text as HTML shows it: harmless.
-fn safe(foreign: &str) -> String {
+pub(in crate::report) fn safe(foreign: &str) -> String {
     let mut safe = String::new();
     for c in words::clean(foreign).chars() {
         match c {

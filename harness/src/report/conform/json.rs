@@ -65,6 +65,7 @@ fn case(results: &Results, it: &Record) -> Value {
         "ended": it.ended.first(),
         "endings": it.ended,
         "stall_ms": it.stall_ms,
+        "log": it.log,
         "again": results.again(it),
     })
 }

@@ -25,6 +25,7 @@ pub fn render(results: &Results) -> String {
     let (must, should) = (score(results, Level::Must), score(results, Level::Should));
     line(&mut page, format_args!("- requirements met: {must}, {should}"));
     outcomes(&mut page, results);
+    rare(&mut page, results);
     targets(&mut page, results);
     requirements(&mut page, results);
     cases(&mut page, results);
@@ -48,6 +49,15 @@ fn targets(page: &mut String, results: &Results) {
     }
     for (target, what) in &results.incidents {
         line(page, format_args!("\n{}: {}", plain(target), plain(what)));
+    }
+}
+
+/// How rare the faults may be that cases under load find.
+fn rare(page: &mut String, results: &Results) {
+    let with = results.cases.iter().filter_map(|it| Some((it, it.traffic.faults?)));
+    for (it, faults) in with.take(ROWS_MAX) {
+        let (case, power) = (plain(&it.case), words::power(faults, it.traffic.deliveries));
+        line(page, format_args!("\n{case}, {}: {power} deliveries.", plain(&it.target)));
     }
 }
 

@@ -33,6 +33,10 @@ pub fn render(results: &Results) -> String {
                 2,
                 &format!("{:<12} {case:<44} {ms:>6} ms  {target}", it.outcome.as_str()),
             );
+            if let Some(faults) = it.traffic.faults {
+                let power = words::power(faults, it.traffic.deliveries);
+                put(&mut text, 15, &format!("{power} deliveries"));
+            }
         }
     }
     let mut shown = 0;
@@ -130,6 +134,9 @@ fn one_case(text: &mut String, results: &Results, case: &Record) {
             let how = it.tcp.as_deref().unwrap_or("a Close frame");
             put(text, 6, &format!("ended   by the server, {code}, {how} ({}×)", it.connections));
         }
+    }
+    if let Some(log) = &case.log {
+        put(text, 6, &format!("log     {}", words::brief(log)));
     }
     put(text, 6, &format!("again   {}", words::clean(&results.again(case))));
 }

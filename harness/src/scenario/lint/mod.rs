@@ -1,6 +1,7 @@
 //! Finds what is wrong with a scenario that could be read: everything that needs no dialect.
 
 mod names;
+mod network;
 mod step;
 mod wire;
 
@@ -11,6 +12,7 @@ use super::metrics::{self, METRICS, STATS};
 use super::model::{File, Group};
 use super::problem::Problem;
 use super::units::Limit;
+use crate::check::{CLASSES, Class};
 use crate::dialect::{EventKind, FEATURES, Verb};
 use names::Names;
 
@@ -76,6 +78,14 @@ impl Linter<'_> {
             self.tell(Problem::new("the scenario has no steps").at(name.place));
         }
         self.needs(&self.file.needs);
+        self.class(self.file.class.as_ref());
+    }
+
+    fn class(&mut self, class: Option<&At<String>>) {
+        let Some(class) = class.filter(|class| Class::named(class).is_none()) else { return };
+        let problem = Problem::new(format!("no finding is of the class `{}`", **class));
+        let known = CLASSES.iter().map(|(_, word, _)| *word);
+        self.tell(problem.at(class.place).did_you_mean(class, known));
     }
 
     fn needs(&mut self, needs: &[At<String>]) {

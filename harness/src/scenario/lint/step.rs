@@ -43,6 +43,7 @@ impl Linter<'_> {
         };
         let who = step.who.as_ref().map(|who| who.as_str()).or(around.who);
         self.needs(&step.needs);
+        self.class(step.class.as_ref());
         self.actor(step, action, *place, who);
         self.modifiers(step, action, *place, around);
         self.action(step, who.unwrap_or(""), around);
@@ -118,7 +119,7 @@ impl Linter<'_> {
                 Problem::new(format!("`{action}` cannot be repeated at a rate")).at(place);
             self.tell(problem.help("a phase repeats what is sent to the server"));
         }
-        let whole = ["phase", "settle"].contains(&action) || ON_SERVER.contains(&action);
+        let whole = ["phase", "settle", "network"].contains(&action) || ON_SERVER.contains(&action);
         if around.in_each && whole {
             let problem = Problem::new(format!("`{action}` is for the whole run")).at(place);
             self.tell(problem.help("take it out of the `each`"));
@@ -211,6 +212,9 @@ impl Linter<'_> {
         }
         if let Some(phase) = &step.phase {
             self.phase(phase);
+        }
+        if let Some(network) = &step.network {
+            self.network(network);
         }
     }
 

@@ -1,0 +1,101 @@
+//! Servers that send something to somebody whom it is not for.
+
+use protocol::Dialect;
+
+use super::{Asks, At, Kind, Mutant, Take, message::asked_room};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        outlet: Some(|at| {
+            at.pass();
+            let Some(room) = at.room().filter(|_| at.is_message()) else { return };
+            let mut shorter = at.state().rooms();
+            shorter.retain(|other| room != other && room.starts_with(other.as_str()));
+            for other in shorter {
+                at.spread(at.state().members(&other));
+            }
+        }),
+        ..Mutant::new("leak-prefix", "sends to rooms whose name this room's name begins with")
+    },
+    Mutant {
+        hears: Some(|heard| {
+            if heard.request.asks == Asks::Leave
+                && let Some(room) = heard.room_in_world()
+            {
+                add(heard.state(), &format!("left {room}"), heard.by.id);
+            }
+            Take::Pass
+        }),
+        outlet: Some(|at| {
+            at.pass();
+            if at.is_message() {
+                spread_to_noted(at, &format!("left {}", at.room().unwrap_or_default()));
+            }
+        }),
+        ..Mutant::new("leak-after-switch", "goes on to send to those who have left")
+    },
+    Mutant {
+        every: 10,
+        outlet: Some(|at| {
+            at.pass();
+            if at.is_message() && at.state().is_turn("all") {
+                at.spread(at.strangers());
+            }
+        }),
+        ..Mutant::new("leak-global", "sends to all rooms")
+    },
+    Mutant {
+        outlet: Some(|at| {
+            at.pass();
+            // Where users are told of, their coming is their presence.
+            let comes = at.is(Kind::Came) && at.dialect == Dialect::Pusher;
+            if comes || matches!(at.kind(), Kind::Presence | Kind::Typing) {
+                at.spread(at.strangers());
+            }
+        }),
+        ..Mutant::new("leak-presence", "tells all rooms of presence, typing and comings")
+    },
+    Mutant {
+        outlet: Some(|at| {
+            at.pass();
+            if at.is(Kind::Error) {
+                let asked = asked_room(at.dialect, at.acting.text.as_deref(), Asks::Join);
+                if let Some(channel) = asked {
+                    add(at.state(), &format!("refused {channel}"), at.to.id);
+                }
+            }
+            if at.is_message()
+                && let Some(channel) = &at.said().room
+            {
+                spread_to_noted(at, &format!("refused {channel}"));
+            }
+        }),
+        ..Mutant::new("leak-private", "sends to those who were refused")
+    },
+    Mutant {
+        every: 1000,
+        outlet: Some(|at| {
+            at.pass();
+            if at.is_one_of_all()
+                && let Some(stranger) = at.strangers().first()
+            {
+                at.send_to(stranger, at.frame);
+            }
+        }),
+        ..Mutant::new("rare-leak", "sends to another room once in a while")
+    },
+];
+
+/// Adds a connection to those that are noted under a name.
+fn add(state: &super::State, name: &str, id: u64) {
+    let noted = state.note(name).unwrap_or_default();
+    state.set(name, format!("{noted} {id}"));
+}
+
+/// Sends a message to those who are noted there and not in its room.
+fn spread_to_noted(at: &At<'_>, name: &str) {
+    let noted = at.state().note(name).unwrap_or_default();
+    let ids: Vec<u64> = noted.split(' ').filter_map(|id| id.parse().ok()).collect();
+    let others = at.strangers().into_iter();
+    at.spread(others.filter(|other| ids.contains(&other.id)));
+}
