@@ -169,7 +169,9 @@ impl Membership {
         let again = leaves && request.is_some() && stay.entered.is_some();
         let (leaving, before) = (leaves && !again, stay.before + u32::from(again));
         let full = entry.full;
-        *stay = Stay { asked, entered, leaving, full, rough, before, ..Stay::default() };
+        let goes_on = request.is_none() && stay.entered.is_some() && stay.ended.is_none();
+        let since = if goes_on { stay.asked } else { asked };
+        *stay = Stay { asked: since, entered, leaving, full, rough, before, ..Stay::default() };
         if entry.full {
             self.sees(at, client, entry, asked, found);
         }

@@ -323,10 +323,11 @@ fn left_out(
     over_already
 }
 
+/// A later one of its sender came; and an earlier one had come first, or (owed) need not have.
 fn between_of_sender(past: &Past<'_>, mine: &[Got], id: MessageId, owed: bool) -> bool {
-    let of_sender = || mine.iter().filter(|it| it.id.voice == id.voice).map(|it| it.id.seq);
+    let first = mine.iter().find(|it| it.id.voice == id.voice);
     mine.iter().any(|it| order::precedes(past, id, it.id))
-        && (owed || of_sender().any(|seq| seq < id.seq))
+        && (owed || first.is_some_and(|first| first.id.seq < id.seq))
 }
 
 /// Somebody got it between two that this one got, or (owed) before one that this one got.
