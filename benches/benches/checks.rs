@@ -221,6 +221,10 @@ fn enter(judge: &mut Judge, client: ClientId) {
     for what in whats {
         judge.observe(&Observation { at: Time(0), client, what });
     }
+    for other in (0..client.0).map(ClientId) {
+        let what = What::Joined { room: ROOM, who: Who::Client(client), view: None };
+        judge.observe(&Observation { at: Time(0), client: other, what });
+    }
 }
 
 /// One message: said, sent, received by everybody, confirmed.
