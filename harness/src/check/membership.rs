@@ -4,13 +4,16 @@
 //! so that members are compared without walking their sets. What only time can tell is judged at
 //! the end: a notice may be on its way, and a client may be gone before the harness knows it.
 
+mod sight;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::numbered::{Mix, mix};
+use super::numbered::Mix;
 use super::{Check, Class, End, Finding, Findings, GRACE_US, MEMBERSHIP, Profile};
 use crate::observe::{ClientId, Entry, Observation, RoomId, Time, What, Who};
 use crate::plan::ChecksPlan;
+use sight::{Sight, sum_of};
 
 /// Doubtful sights kept until the end.
 const DOUBTS_MAX: usize = 10_000;
@@ -77,50 +80,6 @@ enum Ended {
     ByServer,
 }
 
-/// What a member believes.
-#[derive(Clone, Debug, Default)]
-struct Sight {
-    listed: bool,
-    since: u64,
-    /// How often: who comes back may be announced before its old connection is given up.
-    present: BTreeMap<ClientId, u32>,
-    sum: u64,
-    /// How often it was told of each that it left.
-    left: BTreeMap<ClientId, u32>,
-    view: Option<u64>,
-    /// Who is on its way out of one life may still hear of it when the next has begun.
-    life: usize,
-    inside: bool,
-}
-
-fn sum_of(who: ClientId) -> u64 {
-    mix(u64::from(who.0) + 1)
-}
-
-impl Sight {
-    /// Says whether it was not there. Only who may be there with an old connection counts twice:
-    /// one who is announced twice leaves but once.
-    fn add(&mut self, who: ClientId, rough: bool) -> bool {
-        let times = self.present.entry(who).or_default();
-        let new = *times == 0;
-        if new || rough {
-            *times += 1;
-            self.sum = self.sum.wrapping_add(sum_of(who));
-        }
-        new
-    }
-
-    fn remove(&mut self, who: ClientId) -> bool {
-        let Some(times) = self.present.get_mut(&who) else { return false };
-        *times -= 1;
-        if *times == 0 {
-            self.present.remove(&who);
-        }
-        self.sum = self.sum.wrapping_sub(sum_of(who));
-        true
-    }
-}
-
 impl Membership {
     pub(super) fn make(_: &ChecksPlan, _: &Profile) -> Option<Box<dyn Check>> {
         Some(Box::new(Self::default()))
@@ -163,9 +122,15 @@ impl Membership {
         };
         let entered = entry.confirmed.then_some((clock, at));
         let Stay { rough, .. } = *stay;
-        // Where no leave is confirmed, who enters again has left before.
-        let before = stay.before + u32::from(stay.leaving && stay.ended.is_none());
-        *stay = Stay { asked, entered, full: entry.full, rough, before, ..Stay::default() };
+        let leaves = stay.leaving && stay.ended.is_none();
+        // Where no leave is confirmed, who enters again has left before. Who is told once more that
+        // it is in, or that it got in when it goes, leaves all the same.
+        let again = leaves && request.is_some() && stay.entered.is_some();
+        let (leaving, before) = (leaves && !again, stay.before + u32::from(again));
+        let full = entry.full;
+        let goes_on = request.is_none() && stay.entered.is_some() && stay.ended.is_none();
+        let since = if goes_on { stay.asked } else { asked };
+        *stay = Stay { asked: since, entered, leaving, full, rough, before, ..Stay::default() };
         if entry.full {
             self.sees(at, client, entry, asked, found);
         }
@@ -397,7 +362,8 @@ impl Check for Membership {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
-                        let rough = matches!(stay.ended, Some((_, false)));
+                        // One that was refused was no stay.
+                        let rough = stay.ended.map_or(stay.rough, |(_, confirmed)| !confirmed);
                         let before = stay.before + u32::from(stay.ended.is_some());
                         *stay = Stay { asked: self.clock, rough, before, ..Stay::default() };
                     }

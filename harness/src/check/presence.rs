@@ -138,7 +138,10 @@ impl Check for Presence {
                 let said = Said { hash: hash_value(state), at, stay: self.stay(client, *room) };
                 self.said.entry((*room, client)).or_default().push(said);
             }
-            What::Presence { room, who: Who::Client(who), state, .. } => {
+            // What comes to one who is not in the room is another check's matter.
+            What::Presence { room, who: Who::Client(who), state, .. }
+                if self.inside.contains(&(*room, client)) =>
+            {
                 if let Some(finding) = self.saw(at, client, *room, *who, state) {
                     found.push(finding);
                 }

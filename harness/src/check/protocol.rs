@@ -17,8 +17,9 @@ pub(super) struct Protocol {
     /// Single replies and endings are judged; else only what breaks RFC 6455.
     manners: bool,
     silent: BTreeMap<ClientId, Silent>,
-    /// Endings that nobody asked for, by client.
-    ended: BTreeMap<ClientId, (Time, Finding)>,
+    /// Endings that nobody asked for, by client, oldest first; and how many.
+    ended: BTreeMap<ClientId, Vec<(Time, Finding)>>,
+    endings: usize,
     judged: u64,
 }
 
@@ -36,6 +37,7 @@ impl Protocol {
             manners: plan.manners,
             silent: BTreeMap::new(),
             ended: BTreeMap::new(),
+            endings: 0,
             judged: 0,
         }))
     }
@@ -45,7 +47,7 @@ impl Protocol {
         // Who keeps silent or does not read is dropped rightly; when, other checks ask.
         let provoked = silent.pongs_off || silent.reads_off;
         let timed_out = self.heartbeat && matches!(ending.code, Some(4000 | 4201 | 4202));
-        if ending.asked || provoked || timed_out || self.ended.len() >= ENDINGS_MAX {
+        if ending.asked || provoked || timed_out || self.endings >= ENDINGS_MAX {
             return;
         }
         let reason = &ending.reason;
@@ -55,7 +57,8 @@ impl Protocol {
             (false, _) => (Class::Killed, format!("ended without a Close frame: {reason}")),
         };
         let finding = Finding::new(PROTOCOL, class, at, detail).client(client);
-        self.ended.insert(client, (at, finding));
+        self.ended.entry(client).or_default().push((at, finding));
+        self.endings += 1;
     }
 }
 
@@ -92,7 +95,7 @@ impl Check for Protocol {
             What::Pongs(on) => self.silent.entry(client).or_default().pongs_off = !on,
             What::Reads(on) => self.silent.entry(client).or_default().reads_off = !on,
             What::Opened { .. } => self.judged += 1,
-            What::Foreseen => drop(self.ended.remove(&client)),
+            What::Foreseen => drop(self.ended.get_mut(&client).and_then(Vec::pop)),
             What::Closed(ending) => self.closed(at, client, ending),
             _ => self.judged += 1,
         }
@@ -106,7 +109,7 @@ impl Check for Protocol {
             let detail = "the target stopped answering";
             found.push(Finding::new(PROTOCOL, Class::Unresponsive, at, detail));
         }
-        for (_, (at, finding)) in std::mem::take(&mut self.ended) {
+        for (at, finding) in std::mem::take(&mut self.ended).into_values().flatten() {
             // Connections end a moment before the harness learns that the process did.
             let with_target = silence.is_some_and(|s| at.0 + GRACE_US >= s.0);
             if !with_target && !end.interrupted {

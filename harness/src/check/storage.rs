@@ -25,6 +25,8 @@ pub(super) struct Storage {
     /// Time, in observations.
     clock: u64,
     requests: HashMap<(RoomId, ClientId, u32), Request, Mix>,
+    /// By the hash of the writes: how often sent, refused, seen.
+    tally: HashMap<(RoomId, u64), Tally, Mix>,
     judged: u64,
 }
 
@@ -50,15 +52,13 @@ struct Shelf {
     claims: Vec<(u64, u64, ClientId)>,
     acked_max: u64,
     acked: BTreeMap<u64, (ClientId, Request)>,
-    /// By the hash of the writes: how often sent, refused, seen.
-    tally: HashMap<u64, Tally, Mix>,
 }
 
 #[derive(Debug, Default)]
 struct Tally {
     sent: u32,
     refused: u32,
-    versions: BTreeSet<u64>,
+    versions: BTreeSet<(usize, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,6 @@ impl Shelf {
             claims: Vec::new(),
             acked_max: 0,
             acked: BTreeMap::new(),
-            tally: HashMap::default(),
         }
     }
 
@@ -202,6 +201,7 @@ impl Storage {
         {
             say(format!("version {version} came after {last}"));
         }
+        let number = self.replica(room, client).shelf;
         let shelf = self.shelf(room, client);
         if version == 1 && shelf.content.is_none() {
             // The first write of all: there was nothing before it.
@@ -212,8 +212,9 @@ impl Storage {
         match known {
             None => {
                 shelf.waiting.insert(version, Arc::clone(ops));
-                shelf.tally.entry(hash).or_default().versions.insert(version);
                 shelf.fold();
+                let tally = self.tally.entry((room, hash)).or_default();
+                tally.versions.insert((number, version));
             }
             Some(known) if known != hash => say(format!("version {version} is two writes")),
             Some(_) => {}
@@ -261,8 +262,8 @@ impl Check for Storage {
                 let has = self.replica(*room, client).version.unwrap_or_default();
                 let shelf = self.shelf(*room, client);
                 let hash = hash_value(ops);
-                shelf.tally.entry(hash).or_default().sent += 1;
                 let request_of = Request { ops: hash, after: shelf.acked_max.max(has), at };
+                self.tally.entry((*room, hash)).or_default().sent += 1;
                 self.requests.insert((*room, client, *request), request_of);
             }
             What::StoreAcked { room, request, version } => {
@@ -270,8 +271,7 @@ impl Check for Storage {
             }
             What::StoreRefused { room, request } => {
                 if let Some(asked) = self.requests.remove(&(*room, client, *request)) {
-                    let shelf = self.shelf(*room, client);
-                    shelf.tally.entry(asked.ops).or_default().refused += 1;
+                    self.tally.entry((*room, asked.ops)).or_default().refused += 1;
                 }
             }
             What::Stored { room, version, ops, .. } => {
@@ -301,6 +301,12 @@ impl Check for Storage {
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
         let cut = end.died.is_some() || end.unresponsive.is_some() || end.interrupted;
+        for ((room, _), tally) in &self.tally {
+            if tally.refused > 0 && tally.versions.len() > (tally.sent - tally.refused) as usize {
+                let detail = "a refused write took effect";
+                found.push(Finding::new(STORAGE, Class::Storage, end.at, detail).room(*room));
+            }
+        }
         for (number, shelf) in self.shelves.iter().enumerate() {
             let say = |class, detail: String| {
                 Finding::new(STORAGE, class, end.at, detail).room(shelf.room)
@@ -309,12 +315,6 @@ impl Check for Storage {
                 if shelf.states.get(version).is_some_and(|known| known != state) {
                     let detail = format!("its content at version {version} is not the others'");
                     found.push(say(Class::Snapshot, detail).client(*client));
-                }
-            }
-            for tally in shelf.tally.values() {
-                if tally.refused > 0 && tally.versions.len() > (tally.sent - tally.refused) as usize
-                {
-                    found.push(say(Class::Storage, "a refused write took effect".into()));
                 }
             }
             if cut || !end.settled {

@@ -1,11 +1,13 @@
 //! Who was owed what, and what came of it: each class from its sentence.
 
+use std::collections::BTreeSet;
+
 use harness::check::Class;
 use harness::observe::{ClientId, MessageId, RoomId, What, Who};
 use harness::plan::{Echo, Ordering};
 
 use super::order;
-use super::past::{Opinion, Over, Past, Place, Receipt};
+use super::past::{Opinion, Over, Past, Place, Receipt, Stay};
 
 const DELIVERY: &str = "delivery";
 
@@ -163,15 +165,29 @@ fn owed_from(
     if !stays[stay].is_inside(at) || !past.reads(client, at) {
         return None;
     }
-    let first = past.first_of(client, room, stay);
-    let (_, entry) = stays[first].entered?;
+    since_ticket(
+        past,
+        all.iter().take_while(|it| it.at < at),
+        client,
+        room,
+        past.first_of(client, room, stay),
+    )
+}
+
+/// From which ticket on a member is owed what is sent in a stay, going by what it has got.
+fn since_ticket<'g>(
+    past: &Past<'_>,
+    got: impl IntoIterator<Item = &'g Got>,
+    client: ClientId,
+    room: RoomId,
+    stay: usize,
+) -> Option<u32> {
+    let (_, entry) = past.stays(client, room)[stay].entered?;
     if entry.confirmed {
         return Some(entry.tickets);
     }
-    let mine = |it: &&Got| {
-        (it.client, it.room, it.stay) == (client, room, Some(first)) && !it.own && it.at < at
-    };
-    let since = all.iter().find(mine)?.at;
+    let mine = |it: &&Got| (it.client, it.room, it.stay) == (client, room, Some(stay)) && !it.own;
+    let since = got.into_iter().find(mine)?.at;
     let said = past.said.values().filter(|said| said.room == room && said.at < since);
     Some(said.map(|said| said.ticket + 1).max().unwrap_or(0))
 }
@@ -207,6 +223,7 @@ fn is_taken(past: &Past<'_>, all: &[Got], id: MessageId, at: Place) -> bool {
 
 /// What never came, judged when all has come that was on its way.
 pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
+    let told = left_out(past, all, promise, opinion);
     let end = past.seen.len();
     for (client, room) in past.members() {
         let stays = past.stays(client, room);
@@ -219,10 +236,16 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
             let away = stays.iter().rev().find(|stay| stay.entered.is_some());
             let away = away.filter(|stay| stay.goes_on()).and_then(|stay| stay.entered);
             let missed = away.is_some_and(|(_, entry)| said.ticket < entry.tickets);
-            opinion.must.insert(match missed && promise.recovery {
+            let class = match missed && promise.recovery {
                 true => ("recovery", Class::Recovery),
                 false => (DELIVERY, Class::Loss),
-            });
+            };
+            // That it was left out before a stay broke off may be told already.
+            if told.contains(&(client, *id)) && stays.last().is_some_and(Stay::goes_on) {
+                opinion.may.insert(class);
+            } else {
+                opinion.tell(class);
+            }
         }
     }
     // "the sender's own copy is missing": of what was said inside by those who are there still.
@@ -241,8 +264,16 @@ pub(super) fn missing(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &
 
 /// What was left out in a stay that ended: something later came, and this did not. Where one order
 /// is promised, somebody else must have got it between two that this member got.
-pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
+fn left_out(
+    past: &Past<'_>,
+    all: &[Got],
+    promise: Promise,
+    opinion: &mut Opinion,
+) -> BTreeSet<(ClientId, MessageId)> {
+    let mut over_already = BTreeSet::new();
     let end = past.seen.len();
+    // A stay goes on with what was left out before: that is judged once.
+    let mut judged: BTreeSet<(ClientId, usize, MessageId)> = BTreeSet::new();
     for (client, room) in past.members() {
         for (number, stay) in past.stays(client, room).iter().enumerate() {
             if stay.entered.is_none() {
@@ -256,8 +287,7 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                 .filter(|it| it.at < over)
                 .copied()
                 .collect();
-            let from = past.stays(client, room)[first].entered.filter(|(_, e)| e.confirmed);
-            let from = from.map(|(_, entry)| entry.tickets);
+            let from = since_ticket(past, all, client, room, first);
             for (id, said) in past.said.iter().filter(|(_, it)| it.room == room) {
                 let other = said.client != client && said.at < over;
                 if !other || past.refused(*id).is_some() || mine.iter().any(|it| it.id == *id) {
@@ -265,23 +295,18 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
                 }
                 let owed = from.is_some_and(|from| said.ticket >= from);
                 let (lost, believed) = match promise.ordering {
-                    Ordering::PerSender => (between_of_sender(&mine, *id, owed), true),
-                    // One receiver may be wrong: two must say the same, and none another order. And
-                    // they must have got it before this one got what comes after it: else this one
-                    // may be the first to say what comes after what.
-                    _ => {
-                        let witnesses = between_at_others(promise, all, &mine, *id, owed);
-                        let before = witnesses.iter().filter(|(at, next)| at < next).count();
-                        let known = promise.ordering == Ordering::Total
-                            && promise.confirmed
-                            && order::is_one(all, promise, room);
-                        (!witnesses.is_empty(), before > 1 && known)
-                    }
+                    Ordering::PerSender => (between_of_sender(past, &mine, *id, owed), true),
+                    // The room's log is put together from what its members say: whether it holds this
+                    // when the member leaves, is not for the wire to decide.
+                    _ => (between_at_others(promise, all, &mine, *id, owed), false),
                 };
-                if !lost {
+                if !lost || !judged.insert((client, first, *id)) {
                     continue;
                 }
                 let certain = believed && is_taken(past, all, *id, end);
+                if stay.over.is_some() {
+                    over_already.insert((client, *id));
+                }
                 let away = stay.goes_on() && promise.recovery;
                 let told = match away && stay.entered.is_some_and(|(_, e)| said.ticket < e.tickets)
                 {
@@ -295,32 +320,32 @@ pub(super) fn left_out(past: &Past<'_>, all: &[Got], promise: Promise, opinion: 
             }
         }
     }
+    over_already
 }
 
-fn between_of_sender(mine: &[Got], id: MessageId, owed: bool) -> bool {
-    let of_sender = || mine.iter().filter(|it| it.id.voice == id.voice).map(|it| it.id.seq);
-    of_sender().any(|seq| seq > id.seq) && (owed || of_sender().any(|seq| seq < id.seq))
+/// A later one of its sender came; and an earlier one had come first, or (owed) need not have.
+fn between_of_sender(past: &Past<'_>, mine: &[Got], id: MessageId, owed: bool) -> bool {
+    let first = mine.iter().find(|it| it.id.voice == id.voice);
+    mine.iter().any(|it| order::precedes(past, id, it.id))
+        && (owed || first.is_some_and(|first| first.id.seq < id.seq))
 }
 
-/// Who got it between two that this one got, or (owed) before one that this one got: where they
-/// got it, and where this one got the next.
+/// Somebody got it between two that this one got, or (owed) before one that this one got.
 fn between_at_others(
     promise: Promise,
     all: &[Got],
     mine: &[Got],
     id: MessageId,
     owed: bool,
-) -> Vec<(Place, Place)> {
+) -> bool {
     let in_order = |it: &&Got| it.first && (!it.own || promise.own_in_order());
-    let had = |other: &Got| mine.iter().filter(in_order).find(|it| it.id == other.id);
+    let had = |other: &Got| mine.iter().filter(in_order).any(|it| it.id == other.id);
     let of_stay = |a: &Got, b: &Got| (a.client, a.room, a.stay) == (b.client, b.room, b.stay);
-    let witness = |it: &Got| {
+    all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
         let same = || all.iter().filter(in_order).filter(|other| of_stay(it, other));
-        let next = same().filter(|other| other.at > it.at).filter_map(had).map(|it| it.at).min()?;
-        let earlier = same().any(|other| other.at < it.at && had(other).is_some());
-        (owed || earlier).then_some((it.at, next))
-    };
-    all.iter().filter(|it| it.id == id).filter(in_order).filter_map(witness).collect()
+        let earlier = same().any(|other| other.at < it.at && had(other));
+        (owed || earlier) && same().any(|other| other.at > it.at && had(other))
+    })
 }
 
 /// What carries no message of this run.

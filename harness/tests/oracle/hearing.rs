@@ -11,8 +11,8 @@ const MESSAGES: usize = 10;
 
 pub(super) fn judge(past: &Past<'_>, opinion: &mut Opinion) {
     for (client, room) in past.members() {
-        let entries = past.stays(client, room).iter().filter_map(|stay| stay.entered);
-        let Some((entered, entry)) = entries.last() else { continue };
+        let mut entries = past.stays(client, room).iter().filter_map(|stay| stay.entered);
+        let Some((entered, entry)) = entries.next_back() else { continue };
         let ends = |what: &What| match what {
             What::Leaving { room: left } => *left == room,
             What::Closing { .. } | What::Closed(_) | What::Reads(false) => true,

@@ -29,6 +29,11 @@ pub(super) fn judge(past: &Past<'_>, end_us: u64, opinion: &mut Opinion) {
         opinion.tell(("membership", Class::View));
     }
     at_the_end(past, end_us, opinion);
+    // Who was told of one wrongly, or not, holds another set than the others from then on: so a
+    // wrong notice may have that name as well.
+    if opinion.has(Class::Notice) {
+        opinion.may.insert(("membership", Class::View));
+    }
 }
 
 /// "an id is malformed or not unique": a connection's, while another with it lives.
@@ -52,8 +57,11 @@ fn stay<'p>(past: &'p Past<'_>, who: ClientId, room: RoomId, at: Place) -> Optio
 
 /// Its stay before this one ended with its connection: the server may notice that late.
 fn is_rough(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> bool {
-    let before = past.stay_at(who, room, at).and_then(|stay| stay.checked_sub(1));
-    before.is_some_and(|it| matches!(past.stays(who, room)[it].over, Some((_, Over::Closed))))
+    let stay = past.stay_at(who, room, at).unwrap_or(0);
+    // What was refused was no stay.
+    let mut before = past.stays(who, room).iter().take(stay).rev();
+    let before = before.find(|stay| !matches!(stay.over, Some((_, Over::Refused))));
+    before.is_some_and(|stay| matches!(stay.over, Some((_, Over::Closed))))
 }
 
 /// Whether the server ended a stay, before or after this place: who was told so was told the truth.
@@ -187,8 +195,10 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     for (at, it) in past.seen.iter().enumerate().take(at).skip(since + 1) {
         match &it.what {
             _ if it.client != client => {}
-            What::Joined { room: r, who: Who::Client(who), .. } if *r == room && *who != client => {
-                // Of one who never came the notice itself is wrong; it is believed all the same.
+            // Of one who never came nothing is believed.
+            What::Joined { room: r, who: Who::Client(who), .. }
+                if *r == room && *who != client && past.stay_at(*who, room, at).is_some() =>
+            {
                 add(&mut belief, *who, at);
             }
             What::Left { room: r, who: Who::Client(who), .. } if *r == room => {
@@ -264,7 +274,7 @@ fn has_view_gap(past: &Past<'_>) -> bool {
         let since = sight(past, *client, *room, *at).expect("it is inside");
         let before =
             views[..n].iter().rev().find(|it| (it.0, it.1) == (*client, *room) && it.2 > since);
-        let last = before.map(|it| it.3).or(entered_with(past, *client, *room, *at).view);
+        let last = before.map(|it| it.3).or_else(|| entered_with(past, *client, *room, *at).view);
         last.is_some_and(|last| *view != last + 1)
     })
 }

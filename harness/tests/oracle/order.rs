@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use harness::check::Class;
-use harness::observe::{ClientId, MessageId, RoomId};
+use harness::observe::{ClientId, MessageId, RoomId, What};
 use harness::plan::Ordering;
 
 use super::delivery::{Got, Promise};
-use super::past::Opinion;
+use super::past::{Opinion, Past};
 
 const ORDER: &str = "order";
 
@@ -28,9 +28,20 @@ fn lines(all: &[Got], promise: Promise) -> BTreeMap<RoomId, Vec<Line>> {
     rooms
 }
 
+/// Whether one message of a sender must come before another. What was said on two connections has
+/// no order, unless the first was closed in order.
+pub(super) fn precedes(past: &Past<'_>, id: MessageId, other: MessageId) -> bool {
+    let (said, later) = (past.said[&id], past.said[&other]);
+    let between = past.seen.get(said.at..later.at).unwrap_or_default();
+    let broken = between.iter().any(|it| {
+        it.client == said.client && matches!(&it.what, What::Closed(ending) if !ending.clean)
+    });
+    id.voice == other.voice && id.seq < other.seq && !broken
+}
+
 /// "one sender's messages out of their order": a later one came before this.
-fn comes_late(line: &[MessageId], at: usize) -> bool {
-    line[..at].iter().any(|other| other.voice == line[at].voice && other.seq > line[at].seq)
+fn comes_late(past: &Past<'_>, line: &[MessageId], at: usize) -> bool {
+    line[..at].iter().any(|other| precedes(past, line[at], *other))
 }
 
 /// Whether some order of the room holds all the lines: nothing comes before itself.
@@ -60,20 +71,15 @@ fn has_one_order(lines: &[Line]) -> bool {
     left == 0
 }
 
-/// Whether all who got something in a room can have seen one order.
-pub(super) fn is_one(all: &[Got], promise: Promise, room: RoomId) -> bool {
-    lines(all, promise).get(&room).is_none_or(|lines| has_one_order(lines))
-}
-
 /// Whether two got two messages directly one after the other, in both orders.
 fn neighbours_disagree(lines: &[Line]) -> bool {
     let pairs = || lines.iter().flat_map(|line| line.windows(2));
     pairs().any(|one| pairs().any(|other| one[0] == other[1] && one[1] == other[0]))
 }
 
-pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
+pub(super) fn judge(past: &Past<'_>, all: &[Got], promise: Promise, opinion: &mut Opinion) {
     for lines in lines(all, promise).values() {
-        let late = |line: &Line| (0..line.len()).any(|at| comes_late(line, at));
+        let late = |line: &Line| (0..line.len()).any(|at| comes_late(past, line, at));
         if lines.iter().any(late) {
             opinion.must.insert((ORDER, Class::Reorder));
         }
@@ -82,9 +88,10 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
         }
         if has_one_order(lines) {
             // The order of a room is what those say who got each message first. If one of them has
-            // lost one, or one came that was refused, others contradict that: so these faults may
+            // lost one (its own or another's), or one came that was refused, others contradict that: so these faults may
             // have this name as well.
-            if opinion.has(Class::Loss) || opinion.has(Class::Phantom) {
+            let others = [Class::Loss, Class::Echo, Class::Phantom, Class::Recovery];
+            if others.iter().any(|class| opinion.has(*class)) {
                 opinion.may.insert((ORDER, Class::Disorder));
             }
             continue;
@@ -94,7 +101,8 @@ pub(super) fn judge(all: &[Got], promise: Promise, opinion: &mut Opinion) {
         let rest: Vec<Line> = lines
             .iter()
             .map(|line| {
-                (0..line.len()).filter(|at| !comes_late(line, *at)).map(|at| line[at]).collect()
+                let kept = (0..line.len()).filter(|at| !comes_late(past, line, *at));
+                kept.map(|at| line[at]).collect()
             })
             .collect();
         // Where senders do not hear themselves or entries are not confirmed, the place of a message

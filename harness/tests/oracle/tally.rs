@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
-use harness::check::{Class, Judge};
+use harness::check::Judge;
 
 use super::past::{Opinion, Told};
 
@@ -88,10 +88,4 @@ impl Tally {
             wanted.iter().map(|told| (told, self.of(*told))).filter(|(_, n)| *n < least).collect();
         assert!(few.is_empty(), "in fewer than {least} histories: {few:?}");
     }
-}
-
-/// The classes of a check, as the table of all checks has them.
-pub(super) fn classes_of(check: &str) -> &'static [Class] {
-    let rule = harness::check::TABLE.iter().find(|rule| rule.name == check);
-    rule.map_or(&[], |rule| rule.classes)
 }

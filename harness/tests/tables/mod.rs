@@ -1,5 +1,6 @@
 //! Histories by hand, good and bad, with what must be said of each.
 
+mod found;
 mod returns;
 mod slow;
 mod storage;

@@ -3,6 +3,7 @@
 
 mod faults;
 pub(crate) mod house;
+pub(crate) mod pulse;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};

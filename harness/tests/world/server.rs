@@ -91,7 +91,8 @@ impl World {
     /// Whether the server refuses a message; by the fault it sends it round all the same.
     fn refused(&mut self, client: usize, id: MessageId) -> bool {
         let wrong = self.shape.fault == Fault::RefusedSent && client == self.victim && !self.done;
-        if !wrong && !(self.shape.refuses && self.rng.random_range(0..20) == 0) {
+        let refuses = wrong || (self.shape.refuses && self.rng.random_range(0..20) == 0);
+        if !refuses {
             return false;
         }
         self.clients[client].inbox.push_back(Frame::Refusal { id });

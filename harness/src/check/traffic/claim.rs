@@ -1,7 +1,7 @@
 //! Who contradicts the log: messages that somebody got before others which have a place already.
 
 use crate::check::{Class, Findings};
-use crate::observe::Time;
+use crate::observe::{MessageId, Time};
 
 use super::Traffic;
 use super::log::{SENDER_REACH, Seen};
@@ -36,6 +36,10 @@ impl Traffic {
         let id = books.messages[ticket].id;
         let lowest = id.seq.saturating_sub(SENDER_REACH);
         let after = |seq: u32| {
+            let before = MessageId { seq, ..id };
+            if !self.precedes(before, id) {
+                return false;
+            }
             let earlier = self.ticket_at(id.voice.0, seq);
             // A place behind the fence says nothing of what came along with it.
             let behind = |t: u32| books.messages[t].place >= fence && !along.contains(&t);
@@ -58,8 +62,7 @@ impl Traffic {
         let messages = &self.rooms[self.members[member].room].messages;
         let ids: Vec<_> = pending.iter().map(|ticket| messages[*ticket].id).collect();
         for ((n, id), ticket) in ids.iter().enumerate().zip(&pending) {
-            let later =
-                ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq);
+            let later = ids.iter().take(n).any(|other| self.precedes(*id, *other));
             if later || self.later_of_sender(member, *ticket).is_some() {
                 self.out_of_order(Seen { at, member, ticket: *ticket }, Class::Reorder, found);
             }
@@ -73,10 +76,7 @@ impl Traffic {
         self.judge_pending(seen.at, seen.member, found);
         let messages = &self.rooms[self.members[seen.member].room].messages;
         let id = messages[seen.ticket].id;
-        let later = |ticket: &u32| {
-            let other = messages[*ticket].id;
-            other.voice == id.voice && other.seq > id.seq
-        };
+        let later = |ticket: &u32| self.precedes(id, messages[*ticket].id);
         if self.members[seen.member].pending.iter().any(later) {
             self.out_of_order(seen, Class::Reorder, found);
         }

@@ -159,7 +159,12 @@ impl Traffic {
                 };
                 let Some(ticket) = ticket else { continue };
                 let message = &self.rooms[room].messages[ticket];
-                let certain = stream != WHOLE_ROOM || message.is_strict();
+                let certain = if stream == WHOLE_ROOM {
+                    message.is_strict()
+                } else {
+                    let track = self.pairs.get(&(stay, stream)).copied().unwrap_or_default();
+                    self.has_later((stay, stream), track, message.id)
+                };
                 let other = message.id.voice.0 != own && ticket < below;
                 if certain && other && message.counts() {
                     lost.push((message.id, message.flags.has(Flags::SEEN | Flags::ACKED)));

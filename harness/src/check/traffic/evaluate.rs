@@ -1,7 +1,7 @@
 //! Holds one receipt against the log.
 
 use crate::check::{Class, Finding, Findings};
-use crate::observe::RoomId;
+use crate::observe::{MessageId, RoomId};
 
 use super::log::{SENDER_REACH, Seen};
 use super::state::{Flags, Message, Stand};
@@ -41,12 +41,26 @@ impl Traffic {
         let state = &self.members[member];
         let messages = &self.rooms[state.room].messages;
         let id = messages[ticket].id;
-        let reach = id.seq + 1..=id.seq + SENDER_REACH;
+        let reach = id.seq + 1..=self.last_of_connection(id).min(id.seq + SENDER_REACH);
         let key = (state.stay, WHOLE_ROOM);
         reach.map_while(|seq| self.ticket_at(id.voice.0, seq)).find_map(|later| {
             let place = messages[later].place;
             self.faults.has(key, state.track, place).then_some(place)
         })
+    }
+
+    /// The last number that a sender can have used on the connection on which it said this: between
+    /// what it says on two connections there is no order.
+    pub(super) fn last_of_connection(&self, id: MessageId) -> u32 {
+        let voice = self.voices.find(id.voice.0).and_then(Option::as_ref);
+        let breaks = voice.map(|voice| voice.breaks.as_slice()).unwrap_or_default();
+        let next = breaks.get(breaks.partition_point(|first| *first <= id.seq));
+        next.map_or(u32::MAX - SENDER_REACH, |first| first - 1)
+    }
+
+    /// Whether one of a sender's messages must come before another.
+    pub(super) fn precedes(&self, id: MessageId, other: MessageId) -> bool {
+        id.voice == other.voice && id.seq < other.seq && other.seq <= self.last_of_connection(id)
     }
 
     /// Writes into a member's track that it has a message.
@@ -68,7 +82,7 @@ impl Traffic {
         }
         if track.start == NOWHERE {
             // What was sent after the entry was confirmed and has an earlier place was left out.
-            let certain = state.certain && state.stand == Stand::Inside;
+            let certain = state.certain && matches!(state.stand, Stand::Inside | Stand::Leaving);
             let owed = |at: &i64| books.at(*at).is_some_and(|ticket| ticket >= from);
             let earlier = (books.log_start..place).rev().take_while(owed);
             let first = if certain { earlier.last().unwrap_or(place) } else { place };

@@ -12,11 +12,11 @@
 //! message has no place although later ones have is believed only when a second one says the same.
 
 use crate::check::{Class, Findings};
-use crate::observe::Time;
+use crate::observe::{MessageId, Time};
 
 use super::Traffic;
 use super::state::{Flags, Message, NONE, Stand};
-use super::track::{NOWHERE, Took, Track};
+use super::track::{Key, NOWHERE, Took, Track};
 
 /// Messages that one member may hold back waiting for their place. Beyond it they get places that
 /// prove nothing: better to miss a disorder than to grow without bound.
@@ -54,16 +54,17 @@ impl Traffic {
     fn beside_the_last(&mut self, seen: Seen) -> Option<Class> {
         let state = &mut self.members[seen.member];
         let last = std::mem::replace(&mut state.last, seen.ticket);
-        let messages = &mut self.rooms[state.room].messages;
+        let room = state.room;
+        let messages = &self.rooms[room].messages;
         let before = messages.find(last)?;
         let id = messages[seen.ticket].id;
         if before.id.voice == id.voice {
-            return (before.id.seq > id.seq).then_some(Class::Reorder);
+            return self.precedes(id, before.id).then_some(Class::Reorder);
         }
         if before.behind.contains(&seen.ticket) {
             return Some(Class::Disorder);
         }
-        let behind = &mut messages[seen.ticket].behind;
+        let behind = &mut self.rooms[room].messages[seen.ticket].behind;
         if !behind.contains(&last)
             && let Some(free) = behind.iter_mut().find(|it| **it == NONE)
         {
@@ -102,9 +103,15 @@ impl Traffic {
         }
         self.pairs.insert(key, track);
         self.members[seen.member].faulty |= took != Took::Next;
-        if took == Took::Behind && self.ordering.is_some() {
+        if took == Took::Behind && self.ordering.is_some() && self.has_later(key, track, id) {
             self.out_of_order(seen, Class::Reorder, found);
         }
+    }
+
+    /// Whether a later message of the sender, said on the same connection, has come already.
+    pub(super) fn has_later(&self, key: Key, track: Track, id: MessageId) -> bool {
+        let last = self.last_of_connection(id).min(u32::try_from(track.next).unwrap_or(u32::MAX));
+        (id.seq + 1..=last).any(|seq| self.faults.has(key, track, i64::from(seq)))
     }
 
     fn order_unplaced(&mut self, seen: Seen, place: i64, found: &mut Findings) {
@@ -120,7 +127,7 @@ impl Traffic {
             return self.evaluate(seen, found);
         }
         let waits = !state.pending.is_empty();
-        let anchored = anchored || (!waits && self.anchor(member));
+        let anchored = anchored || (!waits && self.anchor(member, ticket));
         let state = &self.members[member];
         let books = &self.rooms[state.room];
         let founds = !anchored && books.log.is_empty() && self.may_found(member);
@@ -139,13 +146,13 @@ impl Traffic {
         }
     }
 
-    /// Where everything sent before a member's entry has a place, what it gets is next: it need
-    /// not meet a message with a place first.
-    fn anchor(&mut self, member: u32) -> bool {
+    /// Where everything sent before a member's entry has a place, what was sent after it is next: a
+    /// member that gets it need not meet a message with a place first.
+    fn anchor(&mut self, member: u32, ticket: u32) -> bool {
         let state = &self.members[member];
         let (room, from) = (state.room, state.from);
         let confirmed = state.stand == Stand::Inside && state.certain;
-        if !confirmed || !self.is_placed_before(room, from) {
+        if !confirmed || ticket < from || !self.is_placed_before(room, from) {
             return false;
         }
         let books = &mut self.rooms[room];
@@ -355,9 +362,9 @@ impl Traffic {
         let state = &self.members[member];
         let messages = &self.rooms[state.room].messages;
         let ids: Vec<_> = state.pending.iter().map(|ticket| messages[*ticket].id).collect();
-        ids.iter().enumerate().all(|(n, id)| {
-            !ids.iter().take(n).any(|other| other.voice == id.voice && other.seq > id.seq)
-        })
+        ids.iter()
+            .enumerate()
+            .all(|(n, id)| !ids.iter().take(n).any(|other| self.precedes(*id, *other)))
     }
 
     fn put_in_front(&mut self, seen: Seen, place: i64) {

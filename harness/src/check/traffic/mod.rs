@@ -109,7 +109,7 @@ impl Check for Traffic {
             What::Leaving { room } => self.leaving(client, *room),
             What::Exited { room } => self.exited(at, client, *room, found),
             What::Closing { .. } => self.closing(client),
-            What::Closed(_) => self.closed(at, client, found),
+            What::Closed(ending) => self.closed(at, client, ending.clean, found),
             What::Reads(reads) => self.reads(client, *reads),
             _ => {}
         }
@@ -300,6 +300,7 @@ impl Traffic {
             room: room.0,
             member,
             tickets: Numbered::default(),
+            breaks: Vec::new(),
             low: 0,
             strict: 0,
             placed: 0,
@@ -348,11 +349,14 @@ impl Traffic {
 
     fn entered(&mut self, client: ClientId, entry: &Entry) {
         let member = self.member(client, entry.room);
-        self.client(client).joins_somewhere = false;
+        let somewhere = std::mem::take(&mut self.client(client).joins_somewhere);
         let state = &mut self.members[member];
-        if state.stand == Stand::Inside {
+        let asked = std::mem::take(&mut state.asks) || somewhere;
+        // Who is told once more that it is in stays where it is.
+        if state.stand == Stand::Inside || (state.stand == Stand::Leaving && !asked) {
             return;
         }
+        let leaves = state.stand == Stand::Leaving;
         let recovers = entry.recovered == Some(true) && state.resumes;
         if recovers {
             state.away_until = entry.tickets;
@@ -367,7 +371,7 @@ impl Traffic {
             }
         }
         let state = &mut self.members[member];
-        state.stand = Stand::Inside;
+        state.stand = if leaves { Stand::Leaving } else { Stand::Inside };
         state.certain = entry.confirmed;
         if self.may_be_owed(member) {
             self.begin_owing(member);

@@ -173,6 +173,9 @@ pub(super) struct Voice {
     pub(super) tickets: Numbered<u32>,
     /// All earlier messages are decided: taken or refused, and echoed where they must be.
     pub(super) low: u32,
+    /// Its first numbers on later connections, where the one before was not closed in order: the
+    /// server may read what came over it when it has read of the next.
+    pub(super) breaks: Vec<u32>,
     /// How many messages have a certain place in the log.
     pub(super) strict: u32,
     /// The highest number with a certain place in the log, plus one.
@@ -205,6 +208,8 @@ pub(super) struct Member {
     pub(super) stand: Stand,
     /// Names this stay among all stays of all members.
     pub(super) stay: u32,
+    /// Its request to enter has no answer yet.
+    pub(super) asks: bool,
     /// It asked for what it missed: whether its stay goes on is not decided.
     pub(super) resumes: bool,
     /// It asked to enter again before it heard that it had left.
@@ -247,6 +252,7 @@ impl Member {
             voice: NONE,
             stand: Stand::Outside,
             stay: 0,
+            asks: false,
             resumes: false,
             rejoins: false,
             faulty: false,

@@ -46,12 +46,14 @@ impl Traffic {
             }
         }
         self.members[member].stand = Stand::Joining;
+        self.members[member].asks = true;
     }
 
     pub(super) fn refused(&mut self, client: ClientId, room: Option<RoomId>) {
         self.client(client).joins_somewhere = false;
         let Some(member) = room.and_then(|room| self.member_of(client, room.0)) else { return };
         let state = &mut self.members[member];
+        state.asks = false;
         if state.stand == Stand::Joining {
             state.stand = Stand::Outside;
         }
@@ -95,7 +97,7 @@ impl Traffic {
         }
     }
 
-    pub(super) fn closed(&mut self, at: Time, client: ClientId, found: &mut Findings) {
+    pub(super) fn closed(&mut self, at: Time, client: ClientId, clean: bool, found: &mut Findings) {
         let state = self.client(client);
         state.joins_somewhere = false;
         let members = state.members.clone();
@@ -106,7 +108,14 @@ impl Traffic {
                 self.holes(at, member, u32::MAX, found);
             }
             self.members[member].stand = Stand::Gone;
-            self.doubt(self.members[member].voice);
+            self.members[member].asks = false;
+            let voice = self.members[member].voice;
+            self.doubt(voice);
+            if let Some(Some(speaker)) = self.voices.find_mut(voice).filter(|_| !clean)
+                && speaker.breaks.last() != Some(&speaker.tickets.len())
+            {
+                speaker.breaks.push(speaker.tickets.len());
+            }
         }
     }
 

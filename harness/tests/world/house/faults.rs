@@ -120,7 +120,7 @@ impl House {
 
     pub(super) fn misname(&mut self, client: usize, name: &mut String) {
         let others = self.clients.iter().enumerate().filter(|(other, _)| *other != client);
-        let living = others.filter_map(|(_, it)| it.connection).last();
+        let living = others.filter_map(|(_, it)| it.connection).next_back();
         match (self.is_due(Kind::Connection), living) {
             (Some(Deed::Alter(0)), _) => name.clear(),
             (Some(_), Some(other)) => *name = format!("conn-{other}"),
@@ -265,7 +265,7 @@ impl House {
                         }
                         _ => None,
                     });
-                    person.state = first.or(person.state.take());
+                    person.state = first.or_else(|| person.state.take());
                 }
             }
         }

@@ -209,6 +209,8 @@ impl House {
                 self.clients[client].out.push_back(Ask::Leave { room });
             }
             (Stand::In, 2) => self.close(client),
+            // What befalls those who come back needs some who go.
+            (Stand::In, 5..9) if self.returns() => self.close(client),
             (Stand::In, 3) if self.rng.random_range(0..3) == 0 => self.kick(client),
             (Stand::In, 4) if self.rng.random_range(0..3) == 0 => self.stall(client),
             (Stand::In, 5..25) => self.say(client, room),
@@ -216,6 +218,10 @@ impl House {
             (Stand::In, _) => self.store(client, room),
             _ => {}
         }
+    }
+
+    fn returns(&self) -> bool {
+        matches!(self.plot.wrong, Some((Kind::Back | Kind::Replay, _)))
     }
 
     fn join(&mut self, client: usize, room: usize) {

@@ -57,7 +57,7 @@ impl House {
                 self.tell(connection, client, What::PresenceAcked { room: room_of(room) });
                 let number = Some(self.rooms[room].log.len() as u64 + 1);
                 let who = who(client);
-                self.event(room, What::Presence { room: room_of(room), who, state, number });
+                self.event(room, &What::Presence { room: room_of(room), who, state, number });
             }
             Ask::Store { room, request, ops } => {
                 self.written(connection, client, (room, request), ops);
@@ -74,7 +74,7 @@ impl House {
         self.tell(connection, client, What::Acked { message: id, number });
         let (from, hash) = (who(client), id.seq);
         let named = Some(room_of(room));
-        self.event(room, What::Received { message: id, room: named, from, hash, number });
+        self.event(room, &What::Received { message: id, room: named, from, hash, number });
     }
 
     fn written(
@@ -112,7 +112,7 @@ impl House {
             self.tell(connection, client, What::StoreAcked { room: id, request, version });
         }
         let who = who(client);
-        self.event(room, What::Stored { room: id, who, version, ops, number });
+        self.event(room, &What::Stored { room: id, who, version, ops, number });
     }
 
     fn admit(&mut self, connection: u32, client: usize, room: usize, since: Option<(u32, u64)>) {
@@ -180,7 +180,7 @@ impl House {
     }
 
     /// An event for all who are in a room; it has the next number.
-    fn event(&mut self, room: usize, event: What) {
+    fn event(&mut self, room: usize, event: &What) {
         self.rooms[room].log.push(event.clone());
         let all: Vec<(u32, usize)> =
             self.rooms[room].members.iter().map(|it| (it.connection, it.client)).collect();

@@ -1,0 +1,236 @@
+//! What an oracle has found in random histories (see `oracle/`), told again by hand.
+
+use super::*;
+
+/// Judges by the order of each sender or among others, and without what numbers tell.
+fn judged(ordering: Ordering, echo: Echo, history: &History) -> Vec<(&'static str, Class)> {
+    let checks = ChecksPlan { order: Some(ordering), echo: Some(echo), ..crate::world::plan() };
+    let mut judge = Judge::new(&checks, Profile::new(&checks, None, false), 4);
+    for (at, client, what) in history {
+        let (at, client) = (Time(at * 1_000), ClientId(*client));
+        judge.observe(&Observation { at, client, what: what.clone() });
+    }
+    judge.conclude(&end_of(history));
+    judge.findings().kept().iter().map(|f| (f.check, f.class)).collect()
+}
+
+fn message(voice: u32, seq: u32) -> MessageId {
+    MessageId { voice: VoiceId(voice), seq }
+}
+
+fn says(client: u32, seq: u32, ticket: u32) -> (u64, u32, What) {
+    let (message, intended) = (message(client, seq), Time(0));
+    (10, client, What::Sending { message, room: ROOM, ticket, intended, hash: 0 })
+}
+
+fn gets(client: u32, voice: u32, seq: u32) -> (u64, u32, What) {
+    let (message, from) = (message(voice, seq), Who::Client(ClientId(voice)));
+    (11, client, What::Received { message, room: Some(ROOM), from, hash: 0, number: None })
+}
+
+fn all_inside(clients: u32) -> History {
+    let enter = |client| {
+        [
+            (0, client, opened(&format!("c{client}"))),
+            (1, client, joining(false)),
+            (2, client, {
+                let mut entry = entry(&[], 0, 1);
+                entry.members = None;
+                entered(entry)
+            }),
+        ]
+    };
+    (0..clients).flat_map(enter).collect()
+}
+
+#[test]
+fn a_refusal_may_be_on_its_way_when_a_receiver_leaves() {
+    let refusal = What::Rejected { message: message(0, 0), code: "no".into() };
+    let left_out = |refused: bool| {
+        let mut history = all_inside(2);
+        history.extend([says(0, 0, 0), says(0, 1, 1), gets(1, 0, 1)]);
+        history
+            .extend([(12, 1, What::Leaving { room: ROOM }), (13, 1, What::Exited { room: ROOM })]);
+        history.extend(refused.then(|| (14, 0, refusal.clone())));
+        judged(Ordering::PerSender, Echo::Never, &history)
+    };
+    assert_eq!(left_out(true), []);
+    assert_eq!(left_out(false), [("delivery", Class::Loss)]);
+}
+
+#[test]
+fn who_does_not_read_does_not_know_of_a_refusal() {
+    let lost = |reads: bool| {
+        let mut history = all_inside(3);
+        history.extend([(9, 0, What::Reads(reads)), says(0, 0, 0)]);
+        judged(Ordering::PerSender, Echo::Never, &history)
+    };
+    assert_eq!(lost(false), []);
+    assert_eq!(lost(true).len(), 2);
+}
+
+#[test]
+fn two_neighbours_in_two_orders_are_seen_where_nobody_hears_himself() {
+    let told = |first: [u32; 2], second: [u32; 2]| {
+        let mut history = all_inside(4);
+        history.extend((0..4).map(|client| says(client, 0, client)));
+        history.extend(first.map(|voice| gets(2, voice, 0)));
+        history.extend(second.map(|voice| gets(3, voice, 0)));
+        let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
+        found.retain(|(check, _)| *check == "order");
+        found
+    };
+    assert_eq!(told([0, 1], [0, 1]), []);
+    assert_eq!(told([0, 1], [1, 0]), [("order", Class::Disorder)]);
+}
+
+#[test]
+fn between_two_connections_of_a_sender_there_is_no_order() {
+    let told = |clean: bool| {
+        let mut history = all_inside(2);
+        history.push(says(0, 0, 0));
+        let ending = Ending { asked: true, code: None, reason: "".into(), clean };
+        history.extend([(10, 0, What::Closed(ending)), (10, 0, opened("d"))]);
+        let mut back = entry(&[], 0, 1);
+        (back.members, back.tickets) = (None, 1);
+        history.extend([(10, 0, joining(false)), (10, 0, entered(back))]);
+        history.extend([says(0, 1, 1), gets(1, 0, 1), gets(1, 0, 0)]);
+        judged(Ordering::PerSender, Echo::Never, &history)
+    };
+    assert_eq!(told(false), []);
+    assert_eq!(told(true), [("order", Class::Reorder)]);
+}
+
+/// Client 1 is the last to leave a room, and reads of it when client 2 is in the next life of it.
+#[test]
+fn news_of_a_room_that_is_over_contradicts_nothing_of_the_next() {
+    let write = |n: u64| Arc::new(json!([{ "put": { "key": "k", "value": n } }]));
+    let stored = |n: u64| {
+        let (who, ops) = (Who::Untold, write(n));
+        What::Stored { room: ROOM, who, version: 1, ops, number: Some(1) }
+    };
+    let with_storage = |mut entry: Entry, epoch: &str| {
+        entry.storage = Some((0, Arc::new(json!({}))));
+        entry.epoch = Some(epoch.into());
+        entered(entry)
+    };
+    let history = vec![
+        (0, 0, opened("a")),
+        (0, 1, opened("b")),
+        (0, 2, opened("c")),
+        (1, 1, joining(false)),
+        (2, 1, with_storage(entry(&[1], 0, 1), "life")),
+        (3, 1, What::Storing { room: ROOM, request: 1, ops: write(7) }),
+        (4, 1, What::Leaving { room: ROOM }),
+        (5, 2, joining(false)),
+        (6, 2, with_storage(entry(&[2], 0, 1), "next")),
+        (7, 2, What::Storing { room: ROOM, request: 2, ops: write(8) }),
+        (8, 2, What::StoreAcked { room: ROOM, request: 2, version: Some(1) }),
+        (9, 2, stored(8)),
+        (10, 1, What::StoreAcked { room: ROOM, request: 1, version: Some(1) }),
+        (11, 1, stored(7)),
+        (12, 1, What::Exited { room: ROOM }),
+    ];
+    check("two lives", &history, &[]);
+}
+
+#[test]
+fn a_write_that_nobody_was_left_to_see_is_not_lost() {
+    let ops = Arc::new(json!([{ "put": { "key": "k", "value": 1 } }]));
+    let mut alone = entry(&[0], 0, 1);
+    alone.storage = Some((0, Arc::new(json!({}))));
+    let history = vec![
+        (0, 0, opened("a")),
+        (1, 0, joining(false)),
+        (2, 0, entered(alone)),
+        (3, 0, What::Storing { room: ROOM, request: 1, ops }),
+        (4, 0, What::StoreAcked { room: ROOM, request: 1, version: Some(1) }),
+        (5, 0, closed(true, None)),
+    ];
+    check("its writer has gone", &history, &[]);
+}
+
+#[test]
+fn a_presence_of_the_stay_before_is_no_step_back() {
+    let say = |n| What::PresenceSending { room: ROOM, state: state(n) };
+    let sees = |n| {
+        let who = Who::Client(ClientId(0));
+        What::Presence { room: ROOM, who, state: state(n), number: None }
+    };
+    let back = |seen: &[u64]| {
+        let mut history = with((1..=3).map(|n| (10, 0, say(n))).collect());
+        history.extend([(11, 1, sees(1)), (11, 1, sees(2))]);
+        history.extend([(12, 0, closed(true, None)), (12, 0, opened("d"))]);
+        history.extend([(12, 0, joining(false)), (12, 0, entered(entry(&[0, 0, 1], 0, 3)))]);
+        history.extend([(13, 1, joined(0, 3)), (14, 1, left(0, 4)), (14, 0, left(0, 4))]);
+        history.push((15, 0, say(4)));
+        history.extend(seen.iter().map(|n| (16, 1, sees(*n))));
+        history
+    };
+    check("the first of the next stay", &back(&[4]), &[]);
+    check("the last of the stay before comes late", &back(&[4, 3]), &[]);
+    let told = [("presence", Class::Presence)];
+    check("an older one of the stay before", &back(&[4, 3, 2]), &told);
+}
+
+#[test]
+fn a_number_of_another_event_is_not_left_out_as_well() {
+    let mut history = with((0..3).map(|n| (10, 0, sending(n))).collect());
+    history.extend((0..3_u32).map(|n| (11, 0, received(n, u64::from(n) + 1))));
+    history.extend([(12, 1, received(0, 1)), (12, 1, received(1, 2))]);
+    history.extend([(13, 0, sending(3)), (14, 0, received(3, 4))]);
+    // Client 1 gets the third as the fourth says it is, and so the fourth too.
+    history.extend([(15, 1, received(2, 3)), (16, 1, received(3, 4)), (17, 2, opened("c"))]);
+    check("all as they are", &history, &[]);
+    let mut other = history.clone();
+    other[12].2 = sending(3);
+    other[15].2 = What::Presence {
+        room: ROOM,
+        who: Who::Client(ClientId(0)),
+        state: state(9),
+        number: Some(3),
+    };
+    let (judge, _) = judge(&other, end_of(&other));
+    let classes: Vec<Class> =
+        judge.findings().of("numbering").into_iter().map(|(class, _)| class).collect();
+    assert_eq!(classes, [Class::Disorder]);
+}
+
+#[test]
+fn two_endings_of_one_client_are_two() {
+    let history = vec![
+        (0, 0, opened("a")),
+        (1, 0, closed(false, None)),
+        (2, 0, opened("b")),
+        (3, 0, closed(false, Some(1011))),
+    ];
+    check("cut, then closed", &history, &[("protocol", Class::Killed), ("protocol", Class::Close)]);
+}
+
+#[test]
+fn who_is_announced_twice_leaves_but_once() {
+    let told = [("membership", Class::Notice)];
+    let twice = with(vec![
+        (6, 0, joined(1, 3)),
+        (10, 1, What::Leaving { room: ROOM }),
+        (11, 1, What::Exited { room: ROOM }),
+        (12, 0, left(1, 4)),
+    ]);
+    check("and is not there any more", &twice, &told);
+}
+
+#[test]
+fn a_refusal_between_makes_no_stay() {
+    let history = with(vec![
+        (10, 1, closed(true, None)),
+        (11, 1, opened("d")),
+        (12, 1, joining(false)),
+        (13, 1, What::Refused { room: Some(ROOM), code: "no".into() }),
+        (14, 1, joining(false)),
+        (15, 1, entered(entry(&[0, 1, 1], 0, 3))),
+        (15, 0, joined(1, 3)),
+        (16, 0, left(1, 4)),
+        (16, 1, left(1, 4)),
+    ]);
+    check("its old connection is still listed", &history, &[]);
+}
