@@ -69,7 +69,8 @@ pub struct Reader<R> {
 #[derive(Debug, Default)]
 struct Known {
     clients: usize,
-    rooms: usize,
+    /// By room, how many messages were sent there.
+    rooms: Vec<u32>,
     /// By voice, how many messages it has sent.
     voices: Vec<u32>,
     /// Lines are missing, so what they told is, too.
@@ -144,11 +145,11 @@ impl<R: BufRead> Reader<R> {
 
     fn note(&mut self, note: &Note) -> Result<(), String> {
         match note {
-            Note::Room(number, _) if *number as usize != self.known.rooms => {
+            Note::Room(number, _) if *number as usize != self.known.rooms.len() => {
                 Err("rooms are not numbered one by one".to_owned())
             }
             Note::Room(..) => {
-                self.known.rooms += 1;
+                self.known.rooms.push(0);
                 Ok(())
             }
             Note::Sparse { .. } => {
@@ -172,12 +173,14 @@ impl Known {
             return Err(format!("there is no client {}", seen.client.0));
         }
         let (room, message) = spoken_of(&seen.what);
-        if let Some(RoomId(room)) = room.filter(|room| room.0 as usize >= self.rooms) {
+        if let Some(RoomId(room)) = room.filter(|room| room.0 as usize >= self.rooms.len()) {
             return Err(format!("there is no room {room}"));
         }
-        let Some(MessageId { voice, seq }) = message.filter(|_| !self.sparse) else {
+        if self.sparse {
             return Ok(());
-        };
+        }
+        self.count(&seen.what)?;
+        let Some(MessageId { voice, seq }) = message else { return Ok(()) };
         let unknown = || format!("there is no message {seq} of voice {}", voice.0);
         let place = voice.0 as usize;
         if matches!(seen.what, What::Sending { .. }) {
@@ -189,6 +192,21 @@ impl Known {
             return Ok(());
         }
         self.voices.get(place).filter(|sent| **sent > seq).map(|_| ()).ok_or_else(unknown)
+    }
+}
+
+impl Known {
+    /// Whether messages are counted in their rooms as they were sent: the checks keep each by its number.
+    fn count(&mut self, what: &What) -> Result<(), String> {
+        let (room, number, is_new) = match what {
+            What::Sending { room, ticket, .. } => (*room, *ticket, true),
+            What::Entered(entry) => (entry.room, entry.tickets, false),
+            _ => return Ok(()),
+        };
+        let Some(sent) = self.rooms.get_mut(room.0 as usize) else { return Ok(()) };
+        let known = if is_new { number == *sent } else { number <= *sent };
+        *sent += u32::from(is_new);
+        known.then_some(()).ok_or_else(|| format!("room {} has not had {number} messages", room.0))
     }
 }
 

@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 
+use super::recorder::weight_of;
 use super::{Found, line};
 use crate::observe::{ClientId, MessageId, Observation, RoomId, What};
 
 /// So many observations before a finding, and so many after it, are looked through for what concerns
 /// it: who saw it, the message that it is about, or, where it names neither, its room.
 pub const WINDOW: usize = 16_384;
+/// About how much memory those before it may take.
+const WINDOW_BYTES: usize = 32 << 20;
 
 /// What was seen last, what is looked for, and how much of either may still be written.
 #[derive(Debug)]
 pub(super) struct Sparse {
     recent: VecDeque<Observation>,
+    /// About how much memory they take.
+    bytes: usize,
     watches: Vec<Watch>,
     seen: u64,
     /// Bytes for what clients do.
@@ -37,7 +42,7 @@ impl Sparse {
     /// A log that was kept whole up to so many bytes may have half as many more.
     pub(super) fn after(whole: u64) -> Self {
         let (recent, watches, share) = (VecDeque::new(), Vec::new(), whole / 4);
-        Self { recent, watches, seen: 0, for_deeds: share, for_findings: share }
+        Self { recent, bytes: 0, watches, seen: 0, for_deeds: share, for_findings: share }
     }
 
     /// An observation; the line, if it is to be written now.
@@ -64,10 +69,12 @@ impl Sparse {
             self.for_deeds = self.for_deeds.saturating_sub(line.len() as u64);
             return Some(line);
         }
-        if self.recent.len() >= WINDOW {
-            self.recent.pop_front();
-        }
+        self.bytes += weight_of(&seen);
         self.recent.push_back(seen);
+        while self.recent.len() > WINDOW || self.bytes > WINDOW_BYTES {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.bytes -= weight_of(&oldest);
+        }
         None
     }
 
@@ -82,6 +89,7 @@ impl Sparse {
         let (concerned, others): (VecDeque<_>, _) =
             recent.into_iter().partition(|seen| watch.is_about(seen) || watch.concerns(seen));
         self.recent = others;
+        self.bytes -= concerned.iter().map(weight_of).sum::<usize>();
         let mut rest = watch.bytes;
         let mut lines = Vec::new();
         for seen in concerned.iter().rev() {
@@ -169,5 +177,27 @@ fn room_of(what: &What) -> Option<RoomId> {
         | What::Snapshot { room, .. } => Some(*room),
         What::Received { room, .. } => *room,
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::observe::Time;
+
+    #[test]
+    fn what_was_seen_last_takes_little_memory_whatever_is_in_it() {
+        let mut sparse = Sparse::after(0);
+        for at in 0..1_000 {
+            let entries = Arc::new("x".repeat(100_000).into());
+            let what = What::Snapshot { room: RoomId(0), version: at, entries };
+            let line = sparse.seen(Observation { at: Time(at), client: ClientId(0), what });
+            assert_eq!(line, None);
+        }
+        let weight: usize = sparse.recent.iter().map(weight_of).sum();
+        assert_eq!(weight, sparse.bytes);
+        assert!(weight > WINDOW_BYTES / 2 && weight <= WINDOW_BYTES, "{weight} bytes");
     }
 }

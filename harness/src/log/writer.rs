@@ -56,12 +56,13 @@ impl Writer {
     pub(super) fn write(mut self, queue: &Queue) -> Kept {
         self.flush();
         while let Some(Batch { items, lost, .. }) = queue.pop() {
-            items.into_iter().for_each(|item| self.item(item));
+            // What was found among them has no observation before it.
             if lost > 0 {
                 self.observations += lost;
                 self.left_out += lost;
                 self.be_sparse("the disk did not keep up with the run".to_owned());
             }
+            items.into_iter().for_each(|item| self.item(item));
             self.flush();
         }
         self.flush();

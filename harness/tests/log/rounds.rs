@@ -13,7 +13,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::kept::{PLENTY, Page, head, read};
+use super::kept::{PLENTY, Page, again, head, read};
 use super::world::plan;
 
 const CLIENTS: u32 = 5;
@@ -216,16 +216,23 @@ fn observation() -> impl Strategy<Value = Observation> {
 fn in_a_run(mut seen: Vec<Observation>) -> Vec<Observation> {
     let sending = |voice, seq| {
         let message = MessageId { voice: VoiceId(voice), seq };
-        let (ticket, hash, intended) = (0, 0, Time(0));
+        let (ticket, hash, intended) = (voice * 2 + seq, 0, Time(0));
         let what = What::Sending { message, room: RoomId(0), ticket, intended, hash };
         Observation { at: Time(0), client: ClientId(0), what }
     };
     let before = (0..SENT).flat_map(|voice| (0..2).map(move |seq| sending(voice, seq)));
     let mut next = 2;
+    let mut said: Vec<u32> = (0..ROOMS).map(|room| if room == 0 { SENT * 2 } else { 0 }).collect();
     for it in &mut seen {
-        if let What::Sending { message, .. } = &mut it.what {
-            message.seq = next;
-            next += 1;
+        match &mut it.what {
+            What::Sending { message, room, ticket, .. } => {
+                message.seq = next;
+                next += 1;
+                *ticket = said[room.0 as usize];
+                said[room.0 as usize] += 1;
+            }
+            What::Entered(entry) => entry.tickets %= said[entry.room.0 as usize] + 1,
+            _ => {}
         }
     }
     before.chain(seen).collect()
@@ -280,6 +287,17 @@ proptest! {
             drop(read(&log));
         }
     }
+}
+
+/// The checks keep a place for each message of a room: a number that is made up would fill the memory.
+#[test]
+fn a_message_that_is_counted_otherwise_is_not_believed() {
+    let text = String::from_utf8(logged(&in_a_run(Vec::new()))).expect("UTF-8");
+    let first = text.lines().find(|line| line.starts_with("[\"sending")).expect("a message");
+    let odd = first.replacen(",[0,0],0,0,", ",[0,0],0,4000000000,", 1);
+    assert_ne!(first, odd);
+    let error = again(text.replacen(first, &odd, 1).as_bytes()).expect_err("nobody sent so many");
+    assert!(error.to_string().contains("room 0 has not had 4000000000 messages"), "{error}");
 }
 
 /// Every kind of line is made here, and described.
