@@ -330,6 +330,21 @@ fn a_report_is_written_whole_and_an_old_one_is_replaced() {
     assert_eq!(written, json::render(&could_not_run()));
 }
 
+/// One of an earlier run beside this report would be taken for this one's.
+#[test]
+fn a_log_that_cannot_be_put_in_its_place_leaves_none() {
+    let base = tempfile::tempdir().expect("a directory");
+    let place = Place::prepare(Some(base.path()), base.path(), "x").expect("writable");
+    std::fs::write(base.path().join("log.ndjson"), "an earlier run's").expect("written");
+    let mut summary = passed();
+    // Its own was never begun.
+    summary.log = Some(Kept::default());
+    place.write_with_log(&mut summary).expect("written");
+    assert!(!base.path().join("log.ndjson").exists());
+    let why = json::value(&summary)["log"]["why"].to_string();
+    assert!(why.contains("cannot be put in its place"), "{why}");
+}
+
 #[test]
 fn a_log_that_was_begun_is_in_its_place_before_the_report_is() {
     let base = tempfile::tempdir().expect("a directory");

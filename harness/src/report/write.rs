@@ -70,6 +70,8 @@ impl Place {
             && let Err(error) = self.keep(log::FILE)
         {
             kept.why = Some(format!("the log cannot be put in its place: {error}"));
+            // Neither this one nor that of an earlier run, which would be taken for this one.
+            self.discard(log::FILE);
         }
         match (self.write(summary), &mut summary.log) {
             (Err(error), Some(kept)) if error.is_full() => {
@@ -161,17 +163,25 @@ impl Place {
         Ok(directory)
     }
 
-    /// Puts a directory that was begun in its place, instead of an earlier one. An empty one is none.
-    pub fn keep_directory(&self, name: &str) -> Result<(), WriteError> {
+    /// Puts the files of a directory that was begun in their place, instead of those with this ending
+    /// that are there from an earlier report. What else is there is the user's and stays.
+    pub fn keep_directory(&self, name: &str, ending: &str) -> Result<(), WriteError> {
         let (begun, place) = (self.temporary(name), self.directory.join(name));
         let replaced = || {
-            if place.exists() {
-                fs::remove_dir_all(&place)?;
+            for path in files_in(&place)? {
+                if path.extension().is_some_and(|it| it == ending) {
+                    fs::remove_file(path)?;
+                }
             }
-            if !begun.exists() || fs::remove_dir(&begun).is_ok() {
-                return Ok(());
+            for path in files_in(&begun)? {
+                fs::create_dir_all(&place)?;
+                fs::rename(&path, place.join(path.file_name().unwrap_or_default()))?;
             }
-            fs::rename(&begun, &place)
+            for directory in [begun, place] {
+                // One that is not empty is the user's.
+                fs::remove_dir(directory).ok();
+            }
+            Ok(())
         };
         replaced().map_err(|error| self.error(error))
     }
@@ -253,6 +263,16 @@ impl Place {
     }
 }
 
+/// The files in a directory; none if it is not there.
+fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let paths: Vec<PathBuf> =
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_file()).collect())
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
@@ -281,5 +301,32 @@ mod tests {
         let full = "x".repeat(1024 * 1024);
         append(&path, &full).expect("left out");
         assert_eq!(fs::metadata(&path).expect("a file").len(), 8);
+    }
+
+    #[test]
+    fn a_directory_of_logs_takes_the_place_of_earlier_logs_only() {
+        let base = tempfile::tempdir().expect("a directory");
+        let place = Place::prepare(Some(base.path()), base.path(), "x").expect("writable");
+        let logs = base.path().join("logs");
+        fs::create_dir_all(logs.join("deep")).expect("created");
+        for name in ["access.log", "deep/x.ndjson", "old.ndjson"] {
+            fs::write(logs.join(name), "of the user").expect("written");
+        }
+        let begun = place.begin_directory("logs").expect("begun");
+        fs::write(begun.join("new.ndjson"), "a log").expect("written");
+        place.keep_directory("logs", "ndjson").expect("kept");
+        for (name, is_there) in [
+            ("access.log", true),
+            ("deep/x.ndjson", true),
+            ("old.ndjson", false),
+            ("new.ndjson", true),
+        ] {
+            assert_eq!(logs.join(name).is_file(), is_there, "{name}");
+        }
+        assert!(!begun.exists());
+        fs::remove_file(logs.join("access.log")).expect("removed");
+        fs::remove_dir_all(logs.join("deep")).expect("removed");
+        place.keep_directory("logs", "ndjson").expect("nothing to be kept");
+        assert!(!logs.exists());
     }
 }

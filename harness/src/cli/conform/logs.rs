@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::log::CASES;
 use crate::report::write::{Place, WriteError};
 
@@ -11,6 +13,8 @@ use crate::report::write::{Place, WriteError};
 const BYTES: u64 = 4 << 20;
 /// So many are kept: who has more failures than that begins with the first.
 const KEPT_MAX: u64 = 100;
+/// How their names end.
+const ENDING: &str = "ndjson";
 
 /// Where they go.
 #[derive(Debug)]
@@ -18,7 +22,8 @@ pub(in crate::cli) struct Logs {
     place: Place,
     bytes: u64,
     begun: AtomicU64,
-    kept: AtomicU64,
+    /// How many are kept. Two of one case that are kept at once have two names.
+    kept: Mutex<u64>,
 }
 
 /// The log of one try. It is gone with this value, unless it is kept.
@@ -49,7 +54,7 @@ impl Logs {
     /// Logs of so many bytes each, below a report.
     pub(in crate::cli) fn new(place: &Place, bytes: Option<u64>) -> Self {
         let (bytes, place) = (bytes.unwrap_or(BYTES), place.clone());
-        Self { place, bytes, begun: AtomicU64::new(0), kept: AtomicU64::new(0) }
+        Self { place, bytes, begun: AtomicU64::new(0), kept: Mutex::new(0) }
     }
 
     /// Up to how many bytes each is whole.
@@ -59,7 +64,7 @@ impl Logs {
 
     /// The log of a try that begins. Without one the try says the same.
     pub(in crate::cli) fn begin(&self) -> Option<CaseLog> {
-        if self.bytes == 0 || self.kept.load(Ordering::Relaxed) >= KEPT_MAX {
+        if self.bytes == 0 || *self.kept.lock() >= KEPT_MAX {
             return None;
         }
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
@@ -73,13 +78,19 @@ impl Logs {
     /// Keeps a log as that of a case; says where in the report it lies.
     pub(in crate::cli) fn keep(&self, log: &CaseLog, case: &str) -> Option<String> {
         let stem = case.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', ".");
-        let number = self.kept.fetch_add(1, Ordering::Relaxed);
+        let directory = log.path.parent()?;
+        let mut kept = self.kept.lock();
+        if *kept >= KEPT_MAX {
+            return None;
+        }
         // A case may fail at several targets.
-        let names = [format!("{stem}.ndjson"), format!("{stem}.{number}.ndjson")];
-        let directory = log.path.parent()?.to_path_buf();
+        let names = [format!("{stem}.{ENDING}"), format!("{stem}.{kept}.{ENDING}")];
         let name = names.into_iter().find(|name| !directory.join(name).exists())?;
         match fs::rename(&log.path, directory.join(&name)) {
-            Ok(()) => Some(format!("{CASES}/{name}")),
+            Ok(()) => {
+                *kept += 1;
+                Some(format!("{CASES}/{name}"))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the log of a case");
                 None
@@ -89,7 +100,7 @@ impl Logs {
 
     /// Puts what was kept into its place.
     pub(in crate::cli) fn end(&self) -> Result<(), WriteError> {
-        self.place.keep_directory(CASES)
+        self.place.keep_directory(CASES, ENDING)
     }
 }
 
@@ -99,5 +110,38 @@ impl Drop for Logs {
         if let Err(error) = self.place.discard_directory(CASES) {
             tracing::debug!(%error, "logs of cases stay");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn logs_that_are_kept_at_once_have_names_of_their_own_and_there_is_an_end_to_them() {
+        let base = tempfile::tempdir().expect("a directory");
+        let place = Place::prepare(Some(base.path()), Path::new("."), "x").expect("writable");
+        let logs = Logs::new(&place, None);
+        let all: Vec<CaseLog> = (0..KEPT_MAX + 20).filter_map(|_| logs.begin()).collect();
+        let names = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for some in all.chunks(15) {
+                let (logs, names) = (&logs, &names);
+                scope.spawn(move || {
+                    for log in some {
+                        names.lock().extend(logs.keep(log, "native/a/b"));
+                    }
+                });
+            }
+        });
+        let names = names.into_inner();
+        assert_eq!(names.len() as u64, KEPT_MAX);
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len() as u64, KEPT_MAX);
+        drop(all);
+        logs.end().expect("kept");
+        assert!(names.iter().all(|name| base.path().join(name).is_file()), "{names:?}");
     }
 }

@@ -349,7 +349,9 @@ fn finish(log: Log, place: &Place, logs: &Logs, then: impl FnOnce()) -> Exit {
         // Last, so that a reader who finds it finds all the others, too.
         ("results.json".to_owned(), report::json::render(&results).into_bytes()),
     ];
-    let written = logs.end().and_then(|()| place.write_files(&files, &markdown));
+    // The logs lie there first, and without them the report still does.
+    let kept = logs.end();
+    let written = place.write_files(&files, &markdown).and(kept);
     let shown = place.directory().display().to_string();
     let shown = if written.is_ok() { shown.as_str() } else { "-" };
     let (block, last) = (report::text::render(&results), report::text::last_line(&results, shown));
