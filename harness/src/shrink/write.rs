@@ -143,7 +143,8 @@ fn scalar(text: &str, alone: bool) -> String {
 }
 
 fn is_bare(text: &str, alone: bool) -> bool {
-    let first = |c: char| c.is_ascii_alphabetic() || "$<>/_".contains(c) || c.is_ascii_digit();
+    // A text that begins with `>` is one of several lines.
+    let first = |c: char| c.is_ascii_alphanumeric() || "$</_".contains(c);
     let inside = |c: char| {
         c.is_ascii_alphanumeric()
             || "$<>/_ .+*-=()~".contains(c)
@@ -152,6 +153,8 @@ fn is_bare(text: &str, alone: bool) -> bool {
     // A colon is one that belongs to an address.
     let rest = text.replace("://", "").replace("$_", "");
     text.starts_with(first)
+        // As a key this would be a merge.
+        && text != "<<"
         && !text.ends_with(' ')
         && text.len() <= 200
         && (rest.chars().all(inside) || text == "$_")
@@ -164,7 +167,7 @@ fn is_doubtful(text: &str) -> bool {
     let letters = text.starts_with(|c: char| c.is_ascii_alphabetic());
     let words = ["true", "false", "null", "yes", "no", "on", "off", "inf", "nan"];
     let word = text.len() < 3 || words.contains(&text.to_ascii_lowercase().as_str());
-    word || !(letters || text.starts_with(['$', '<', '>', '/', '_']))
+    word || !(letters || text.starts_with(['$', '<', '/', '_']))
 }
 
 fn quoted(text: &str) -> String {
@@ -243,9 +246,12 @@ mod tests {
             ("ws://127.0.0.1", "ws://127.0.0.1"),
             ("1/500", "1/500"),
             ("<50ms", "<50ms"),
+            (">50ms", "\">50ms\""),
+            ("<<", "\"<<\""),
             ("\u{feff}x", "\"\\ufeffx\""),
         ] {
             assert_eq!(scalar(text, false), written);
+            assert!(written.starts_with('"') || scalar(text, true) == written, "{text}");
         }
     }
 
