@@ -20,8 +20,8 @@ use crate::observe::ClientId;
 use crate::proxy::Rule;
 use crate::scenario::Scenario;
 
-pub(crate) use build::mix;
 pub use build::{Built, Options};
+pub(crate) use build::{mix, outlives, plain};
 pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
 pub use wire::{

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::run::graver;
 use super::{print, tell};
 use crate::log::{self, Account, Difference, Rechecked, Wholeness, recheck};
 use crate::report::words;
@@ -70,7 +71,7 @@ fn recheck_all(path: &Path) -> Exit {
         tell(&format!("{}: there is no log (was it kept? see --log-bytes)", path.display()));
         return Exit::Usage;
     }
-    let mut worst = Exit::Passed;
+    let mut worst = None;
     for log in logs {
         let exit = match one(&log) {
             Ok(exit) => exit,
@@ -79,20 +80,9 @@ fn recheck_all(path: &Path) -> Exit {
                 Exit::Usage
             }
         };
-        worst = graver(worst, exit);
+        worst = graver(worst, Some(exit));
     }
-    worst
-}
-
-/// Of several logs: one that cannot be read says least.
-fn graver(one: Exit, other: Exit) -> Exit {
-    let weight = |exit: &Exit| match exit {
-        Exit::Passed => 0,
-        Exit::Inconclusive => 1,
-        Exit::Failed => 2,
-        _ => 3,
-    };
-    if weight(&other) > weight(&one) { other } else { one }
+    worst.unwrap_or(Exit::Passed)
 }
 
 fn one(path: &Path) -> Result<Exit, String> {

@@ -7,11 +7,13 @@ use jiff::Timestamp;
 
 use super::shrink::{Failed, Shrinking};
 use super::{progress, summarize};
+use crate::books::Secrets;
 use crate::dialect::{Dialect, Heartbeat};
 use crate::drive::{self, Authority, Interrupt, Job, Tls};
 use crate::log;
-use crate::plan::{Built, Capacity, Options, Plan, Source};
+use crate::plan::{Built, Capacity, Options, Plan, Source, outlives};
 use crate::report::{self, write::Place};
+use crate::scenario::units::heartbeat_text;
 use crate::scenario::{Problems, Scenario, units};
 use crate::shrink::{Baked, Way};
 use crate::summary::Summary;
@@ -260,7 +262,9 @@ impl Runner<'_> {
         options.seed = self.common.seed;
         options.heartbeat = self.common.heartbeat;
         options.target = given.target.is_some();
-        options.alone = given.target.is_none();
+        let server_args = self.common.server_args.as_deref().unwrap_or_default();
+        let server_args: Vec<&str> = server_args.split_whitespace().collect();
+        options.alone = given.target.is_none() && !outlives(&server_args);
         if let Some(args) = self.args {
             options.dialect.clone_from(&args.dialect);
             options.users.clone_from(&args.users);
@@ -329,16 +333,20 @@ impl Runner<'_> {
     /// The command that repeats this run.
     fn again(&self, plan: &Plan) -> String {
         let Some(args) = self.args else { return this_command(plan.seed) };
-        let mut words = vec!["harness run".to_owned(), plan.source.name.clone()];
-        words.push(format!("--seed {}", plan.seed));
-        words.extend(args.dialect.iter().map(|dialect| format!("--dialect {dialect}")));
-        let users = args.users.iter().map(|users| format!("--users {}", users.display()));
-        words.extend(users);
-        words.extend(args.target.iter().map(|target| format!("--target {target}")));
+        let mut words = vec!["harness run".to_owned(), quoted(&plan.source.name)];
+        let mut add = |option: &str, value: &str| words.push(format!("{option} {}", quoted(value)));
+        add("--seed", &plan.seed.to_string());
+        args.dialect.iter().for_each(|dialect| add("--dialect", dialect));
+        args.users.iter().for_each(|users| add("--users", &users.display().to_string()));
+        args.target.iter().for_each(|target| add("--target", target));
+        self.common.heartbeat.iter().for_each(|it| add("--heartbeat", &heartbeat_text(*it)));
+        self.common.server_args.iter().for_each(|args| add("--server-args", args));
+        args.clients.iter().for_each(|(group, n)| add("--clients", &format!("{group}={n}")));
+        args.vars.iter().for_each(|(name, value)| add("--var", &format!("{name}={value}")));
         words.extend(self.common.trust());
-        words.extend(args.clients.iter().map(|(group, n)| format!("--clients {group}={n}")));
-        words.extend(args.vars.iter().map(|(name, value)| format!("--var {name}={value}")));
-        words.join(" ")
+        let mut secrets = Secrets::default();
+        args.vars.iter().for_each(|(name, value)| secrets.learn_one(name, &value.as_str().into()));
+        secrets.concealed(&words.join(" ")).into_owned()
     }
 }
 
@@ -364,7 +372,7 @@ pub(super) fn capacity() -> Capacity {
 }
 
 /// Of several runs the gravest exit counts; a skipped run does not.
-fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
+pub(super) fn graver(worst: Option<Exit>, exit: Option<Exit>) -> Option<Exit> {
     let weight = |exit: &Exit| match exit {
         Exit::Passed => 0,
         Exit::Inconclusive => 1,

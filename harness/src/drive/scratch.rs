@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// The word that stands for it in the server's arguments.
 const WORD: &str = "$scratch";
+/// More runs of one name have never left their directories behind: their names follow from their
+/// seeds, and where processes are few, their numbers come again.
+const OTHERS_MAX: u32 = 1_000;
 
 /// A directory that is gone with this value.
 #[derive(Debug)]
@@ -30,9 +33,16 @@ impl Scratch {
 
     fn make(run: &str) -> io::Result<Self> {
         let name = format!("tidemark-{run}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
+        let first = std::env::temp_dir().join(&name);
+        let others = (2..=OTHERS_MAX).map(|n| first.with_file_name(format!("{name}-{n}")));
+        let mut made = Err(io::ErrorKind::AlreadyExists.into());
+        for path in std::iter::once(first.clone()).chain(others) {
+            made = std::fs::create_dir(&path).map(|()| Self(path));
+            if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+        }
+        made
     }
 }
 
@@ -70,5 +80,12 @@ mod tests {
         drop(scratch);
         assert!(!path.exists());
         assert!(Scratch::fill(&mut ["--x".to_owned()], "abc").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_that_was_left_behind_is_in_nobodys_way() {
+        let mut two = [0; 2].map(|_| Scratch::make("left-behind").expect("made"));
+        assert_ne!(two[0].0, two[1].0);
+        assert!(two.iter_mut().all(|it| it.0.is_dir()));
     }
 }

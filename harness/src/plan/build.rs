@@ -110,7 +110,9 @@ impl Plan {
 
         let chosen = options.seed.or(file.seed);
         let seed = chosen.unwrap_or_else(|| mix(options.started_us));
-        let identity = identity(seed, chosen.is_some(), options);
+        let args: Vec<&str> = file.server.args.iter().map(|arg| arg.value.as_str()).collect();
+        let alone = options.alone && !outlives(&args);
+        let identity = identity(seed, chosen.is_some() && !alone, options.started_us);
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
@@ -189,7 +191,7 @@ fn unknown_names(file: &File, dialect: &Dialect, options: &Options) -> Vec<Probl
 }
 
 /// A value from the command line: a number or a truth if it looks like one, else a text.
-fn plain(text: &str) -> Value {
+pub(crate) fn plain(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => Value::from(text),
@@ -204,11 +206,20 @@ pub(crate) fn mix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What tells a run from others. A seed that was chosen may be chosen again: then it is the start, unless
-/// nobody else has been there.
-fn identity(seed: u64, chosen: bool, options: &Options) -> u64 {
-    let apart = chosen && !options.alone;
-    mix(seed ^ if apart { mix(options.started_us) } else { 0 })
+/// What tells a run from others: its seed, and when it starts, if somebody who has chosen the same seed
+/// may have been at its server before.
+fn identity(seed: u64, apart: bool, started_us: u64) -> u64 {
+    mix(seed ^ if apart { mix(started_us) } else { 0 })
+}
+
+/// Whether a server with these arguments keeps its data where the server of another run finds them.
+pub(crate) fn outlives(args: &[&str]) -> bool {
+    let values = args.iter().zip(args.iter().skip(1).chain([&""]));
+    let mut places = values.filter_map(|(arg, next)| match *arg {
+        "--data" => Some(*next),
+        _ => arg.strip_prefix("--data="),
+    });
+    places.any(|place| !place.contains("$scratch"))
 }
 
 /// A word of eight letters and digits, fit for the names of rooms and people.

@@ -101,6 +101,22 @@ fn a_run_is_repeated_by_its_seed_to_the_names() {
     assert!(one.keys().all(|name| !other.contains_key(name)), "another seed has other names");
 }
 
+/// What a run has left on disk is another's: they must not meet.
+#[test]
+fn a_run_whose_server_keeps_its_data_meets_nobody_of_an_earlier_one() {
+    let data = tempfile::tempdir().expect("a directory");
+    let data = format!("--server-args=--data {}", data.path().display());
+    let scenario = "scenario: kept\nclients: { alice: {} }\nsteps:\n  \
+                    - { as: alice, each: [ { open: {} }, { join: room-$run } ] }\n";
+    let [one, other] = [0; 2].map(|_| {
+        let ran = Call::own("kept.yaml", scenario).args(&["--seed", "7", &data]).end();
+        let again = ran.json["again"].as_str().unwrap_or_default();
+        assert!(again.contains("--server-args '--data /"), "{again}");
+        deeds(&ran.report.path().join("report/log.ndjson"))
+    });
+    assert!(one.keys().all(|name| !other.contains_key(name)), "{one:#?}\n{other:#?}");
+}
+
 const REQUIREMENTS: &str = "\
 requirements: native
 about: What nobody owes.

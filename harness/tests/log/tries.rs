@@ -200,10 +200,12 @@ fn no_secret_stands_in_a_log() {
          - {{ as: alice, store: {{ put: {{ k: $token }} }} }}\n  \
          - {{ as: alice, say: {{ text: $token }} }}\n  - {{ settle: 5s }}\n"
     );
-    let ran = Call::own("secretive.yaml", &scenario).end();
+    let var = format!("token={SECRET}");
+    let ran = Call::own("secretive.yaml", &scenario).args(&["--var", &var]).end();
     assert_eq!(ran.code, Some(0), "{ran}");
     let log = std::fs::read_to_string(ran.report.path().join("report/log.ndjson")).expect("a log");
     assert!(!log.contains("hunter2") && log.contains("presence_sending"), "{log}");
+    assert!(!ran.json.to_string().contains("hunter2"), "{ran}");
     let rechecked = report(&ran, &["--recheck"]);
     assert_eq!(rechecked.code, Some(0), "{rechecked}");
 }

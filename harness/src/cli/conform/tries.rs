@@ -15,7 +15,7 @@ use crate::conform::outcome::{Ended, Judged, Outcome, Traffic, ended, found, jud
 use crate::conform::requirement::Level;
 use crate::dialect::Heartbeat;
 use crate::drive::{self, Cut, Interrupt, Job, Reached, Tls};
-use crate::plan::{Built, Capacity, Minimum, Options, Plan, mix};
+use crate::plan::{Built, Capacity, Minimum, Options, Plan, mix, outlives};
 use crate::scenario::Scenario;
 use crate::stamp;
 use crate::verdict::Verdict;
@@ -222,7 +222,9 @@ impl Bench<'_> {
     fn options(&self, it: Try<'_>) -> Options {
         let seed = Some(self.seed_of(it.id));
         let now = Options { seed, refusal: it.refusal, ..Options::now() };
-        let Some(number) = it.number.filter(|_| it.subject.entry.url.is_empty()) else {
+        let args: Vec<&str> = self.server_args.iter().map(String::as_str).collect();
+        let alone = it.subject.entry.url.is_empty() && !outlives(&args);
+        let Some(number) = it.number.filter(|_| alone) else {
             return now;
         };
         let profile = stamp::hash(it.subject.profile.name.as_bytes());
