@@ -25,6 +25,9 @@ use crate::summary::Summary;
 /// Tries of a candidate of which nothing can be said, because the harness itself was late.
 const TRIES_MAX: u32 = 3;
 
+/// Scenarios of more steps are not made smaller: candidates are many, and each is a whole copy.
+const STEPS_MAX: u64 = 1_000;
+
 /// How long what is owed may take at the end of a candidate, where it does not say so itself.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -37,7 +40,7 @@ pub(super) struct Shrinking {
     /// After a failure: make the scenario smaller while it still fails so, and write what is left
     #[arg(long)]
     pub(super) shrink: bool,
-    /// Begin nothing more after this time
+    /// Try nothing smaller after this time
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub(super) shrink_time: Duration,
 }
@@ -108,6 +111,10 @@ impl Failed<'_> {
         let tree = read.map_err(|problem| Problems::new(self.scenario.clone(), vec![problem]));
         let tree = tree.map_err(|problems| problems.lines())?;
         let AsRun { tree, vars, users } = self.baked.clone().into_tree(&tree);
+        let steps = Size::of(&tree).steps;
+        if steps > STEPS_MAX {
+            return Err(format!("it has {steps} steps, and no more than {STEPS_MAX} are tried"));
+        }
         let beside = |users: &String| users::beside(&self.scenario.name, users);
         let users = self.users.clone().or_else(|| users.as_ref().map(beside));
         let bench = Bench { failed: &self, vars, users, capacity: capacity() };
@@ -118,13 +125,13 @@ impl Failed<'_> {
         let control = way.needs_control() && bench.is_fine_at_a_right_server(&tree) == Some(true);
         let scope = if way.needs_control() && !control { Scope::Careful } else { Scope::All };
         let mut search = Search::new(tree.clone(), scope);
-        let mut ran_out = false;
-        while let Some(candidate) = search.propose() {
-            if self.interrupt.signal().is_some() || begun.elapsed() > within {
-                ran_out = true;
-                break;
+        let mut over = false;
+        while let Some(candidate) = search.propose().cloned() {
+            if !over && begun.elapsed() > within {
+                over = true;
+                search.end();
+                continue;
             }
-            let candidate = candidate.clone();
             // By its own command it is run without haste.
             let haste = match way.needs_control() {
                 _ if search.is_left() => Haste::None,
@@ -140,6 +147,10 @@ impl Failed<'_> {
                 Some(false) => (Came::Other, None),
                 None => (Came::Invalid, None),
             };
+            if self.interrupt.signal().is_some() {
+                // What was cut short says nothing.
+                break;
+            }
             tracing::debug!(what = search.what(), ?came, "candidate");
             search.told(came);
             if search.found() == Some(&candidate) {
@@ -150,6 +161,7 @@ impl Failed<'_> {
             progress::line(self.quiet, &format!("shrinking: {left}   {runs} runs"));
         }
         progress::clear(self.quiet);
+        let ran_out = over || self.interrupt.signal().is_some();
         let (seconds, tally) = (begun.elapsed().as_secs_f64(), search.tally());
         let Some(left) = search.found() else {
             let what = match ran_out {

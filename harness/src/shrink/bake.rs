@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::tree::{Tree, last_key};
+use crate::plan::plain;
 
 /// What a scenario is called that was made smaller.
 const SUFFIX: &str = "-shrunk";
@@ -88,10 +91,10 @@ fn give(tree: &mut Tree, name: &str, text: &str) -> bool {
         deep && parent == Some("vars") && last_key(path) == Some(name)
     };
     let paths = tree.find(|path, _| is_var(path));
-    let is_scalar =
-        matches!(text, "true" | "false") || text.parse::<f64>().is_ok_and(f64::is_finite);
-    let read = Tree::read(text).ok().filter(|read| is_scalar && matches!(read, Tree::Plain(_)));
-    let value = read.unwrap_or_else(|| Tree::text(text));
+    let value = match plain(text) {
+        Value::String(text) => Tree::text(text),
+        scalar => Tree::Plain(scalar.to_string()),
+    };
     for path in &paths {
         if let Some(slot) = tree.at_mut(path) {
             *slot = value.clone();
@@ -125,4 +128,29 @@ pub fn without_mutants(args: &[String]) -> Vec<String> {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_it_is_on_the_command_line() {
+        for (text, written) in [
+            ("5", "5"),
+            ("1.5", "1.5"),
+            ("true", "true"),
+            ("007", "\"007\""),
+            ("+5", "\"+5\""),
+            (".5", "\".5\""),
+            ("1e3", "1000.0"),
+            ("null", "\"null\""),
+            ("lobby-$run", "lobby-$run"),
+        ] {
+            let tree = Tree::read("vars: { x: 1 }").expect("YAML");
+            let vars = BTreeMap::from([("x".to_owned(), text.to_owned())]);
+            let AsRun { tree, .. } = Baked { vars, ..Baked::default() }.into_tree(&tree);
+            assert_eq!(tree.yaml(), format!("vars: {{ x: {written} }}\n"));
+        }
+    }
 }

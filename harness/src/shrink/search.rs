@@ -72,6 +72,8 @@ pub struct Search {
     same: u32,
     /// Something was taken away in this round.
     progressed: bool,
+    /// Nothing more is taken away.
+    ending: bool,
     /// The scenario as it is has not been proposed yet.
     as_it_is: bool,
     /// What was tried in vain since the best was found.
@@ -96,6 +98,7 @@ impl Search {
             current: None,
             same: 0,
             progressed: false,
+            ending: false,
             as_it_is: true,
             vain: HashSet::new(),
             tally: Tally::default(),
@@ -109,6 +112,13 @@ impl Search {
             self.current = self.next_edit();
         }
         self.current.as_ref().map(|edit| &edit.tree)
+    }
+
+    /// The time is over: nothing more is taken away. What is left is only run once as its own command
+    /// runs it, if it has not been.
+    pub fn end(&mut self) {
+        self.ending = true;
+        self.current = None;
     }
 
     /// Whether the candidate has not been run yet.
@@ -201,6 +211,9 @@ impl Search {
     }
 
     fn next_edit(&mut self) -> Option<Edit> {
+        if self.ending {
+            return (self.proof == RUNS).then(|| self.once_more());
+        }
         loop {
             for edit in self.queue.by_ref() {
                 let new = is_something(&edit.tree) && !self.vain.contains(&edit.what);
@@ -219,13 +232,17 @@ impl Search {
             } else if self.proof == 0 && take(&mut self.as_it_is) {
                 return Some(Edit { what: "as it is".to_owned(), tree: self.best.clone() });
             } else if (1..RUNS_AT_THE_END).contains(&self.proof) {
-                // One run at a time: it is its own candidate until it is proven.
-                self.same = RUNS - 1;
-                return Some(Edit { what: "once more".to_owned(), tree: self.best.clone() });
+                return Some(self.once_more());
             } else {
                 return None;
             }
         }
+    }
+
+    /// What is left, run once: it is its own candidate until it is proven.
+    fn once_more(&mut self) -> Edit {
+        self.same = RUNS - 1;
+        Edit { what: "once more".to_owned(), tree: self.best.clone() }
     }
 }
 

@@ -141,6 +141,37 @@ fn a_search_that_may_not_take_steps_away_leaves_them() {
     assert!(left.contains("as: alice") && left.contains("each:"), "{left}");
 }
 
+/// When the time is over nothing smaller is tried: what is left is run once as its own command runs it,
+/// and if it does not fail so, it is what was kept before.
+#[test]
+fn a_search_whose_time_is_over_only_proves_what_is_left() {
+    let mut search = Search::new(tree(LARGE), Scope::All);
+    let mut kept = Vec::new();
+    while kept.len() < 3 {
+        search.propose().expect("there is much to take away");
+        search.told(Came::Same);
+        let left = search.found().map(Tree::yaml);
+        if left.is_some() && left != kept.last().cloned() {
+            kept.extend(left);
+        }
+    }
+    // One that has been begun is not gone on with.
+    search.propose().expect("there is more");
+    search.end();
+    for came in [Came::Passed, Came::Same] {
+        let candidate = search.propose().expect("it has not been proven").yaml();
+        assert_eq!(Some(&candidate), kept.last());
+        assert!(search.is_left());
+        search.told(came);
+        if came == Came::Passed {
+            kept.pop();
+        }
+    }
+    assert_eq!(search.propose(), None);
+    assert_eq!(search.found().map(Tree::yaml).as_ref(), kept.last());
+    assert_eq!(search.proof(), RUNS + 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 

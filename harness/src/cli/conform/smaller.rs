@@ -44,7 +44,8 @@ impl Smaller<'_> {
             }
             let again = names.iter().filter(|name| *name == case).count();
             names.push(case);
-            let number = if again == 0 { String::new() } else { format!("-{}", again + 1) };
+            // No case is called so.
+            let number = if again == 0 { String::new() } else { format!(".{}", again + 1) };
             let file = format!("shrunk/{case}{number}.yaml");
             let Some(failed) = self.failed(choice) else { continue };
             let within = self.args.shrinking.shrink_time;
