@@ -100,6 +100,18 @@ impl Failed<'_> {
         }
     }
 
+    /// The scenario as it was run.
+    fn as_run(&self) -> Result<AsRun, String> {
+        let read = Tree::read(&self.scenario.text);
+        let tree = read.map_err(|problem| Problems::new(self.scenario.clone(), vec![problem]));
+        let as_run = self.baked.clone().into_tree(&tree.map_err(|problems| problems.lines())?);
+        let steps = Size::of(&as_run.tree).steps;
+        if steps > STEPS_MAX {
+            return Err(format!("it has {steps} steps, and no more than {STEPS_MAX} are tried"));
+        }
+        Ok(as_run)
+    }
+
     fn search(
         self,
         way: Option<Way>,
@@ -107,14 +119,7 @@ impl Failed<'_> {
         (place, file): (&Place, &str),
     ) -> Result<String, String> {
         let begun = Instant::now();
-        let read = Tree::read(&self.scenario.text);
-        let tree = read.map_err(|problem| Problems::new(self.scenario.clone(), vec![problem]));
-        let tree = tree.map_err(|problems| problems.lines())?;
-        let AsRun { tree, vars, users } = self.baked.clone().into_tree(&tree);
-        let steps = Size::of(&tree).steps;
-        if steps > STEPS_MAX {
-            return Err(format!("it has {steps} steps, and no more than {STEPS_MAX} are tried"));
-        }
+        let AsRun { tree, vars, users } = self.as_run()?;
         let beside = |users: &String| users::beside(&self.scenario.name, users);
         let users = self.users.clone().or_else(|| users.as_ref().map(beside));
         let bench = Bench { failed: &self, vars, users, capacity: capacity() };

@@ -108,11 +108,7 @@ impl Plan {
         dialect.heartbeat = options.heartbeat.or(dialect.heartbeat);
         dialect.heartbeat = dialect.heartbeat.map(|heartbeat| dialect.timers(heartbeat));
 
-        let chosen = options.seed.or(file.seed);
-        let seed = chosen.unwrap_or_else(|| mix(options.started_us));
-        let args: Vec<&str> = file.server.args.iter().map(|arg| arg.value.as_str()).collect();
-        let alone = options.alone && !outlives(&args);
-        let identity = identity(seed, chosen.is_some() && !alone, options.started_us);
+        let (seed, identity) = identity(file, options);
         let run = run_word(identity);
         let groups = groups(file, options);
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
@@ -206,10 +202,19 @@ pub(crate) fn mix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What tells a run from others: its seed, and when it starts, if somebody who has chosen the same seed
-/// may have been at its server before.
-fn identity(seed: u64, apart: bool, started_us: u64) -> u64 {
-    mix(seed ^ if apart { mix(started_us) } else { 0 })
+/// The seed of a run, and what tells it from others: the seed, and when it starts, if somebody who has
+/// chosen the same may have been at its server before.
+fn identity(file: &File, options: &Options) -> (u64, u64) {
+    let chosen = options.seed.or(file.seed);
+    let seed = chosen.unwrap_or_else(|| mix(options.started_us));
+    let apart = chosen.is_some() && !is_alone(file, options);
+    (seed, mix(seed ^ if apart { mix(options.started_us) } else { 0 }))
+}
+
+/// Whether nobody has ever been where the run goes.
+fn is_alone(file: &File, options: &Options) -> bool {
+    let args: Vec<&str> = file.server.args.iter().map(|arg| arg.value.as_str()).collect();
+    options.alone && !outlives(&args)
 }
 
 /// Whether a server with these arguments keeps its data where the server of another run finds them.
