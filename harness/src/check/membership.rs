@@ -25,13 +25,23 @@ const LIVES_KEPT: usize = 8;
 pub(super) struct Membership {
     rooms: HashMap<RoomId, Room, Mix>,
     /// Who has asked to enter which room, if it could name it, and when.
-    joining: HashMap<ClientId, Vec<(Option<RoomId>, u64)>, Mix>,
+    joining: HashMap<ClientId, Vec<Request>, Mix>,
     connections: HashMap<Arc<str>, ClientId>,
     owners: HashMap<ClientId, Arc<str>, Mix>,
     stuck: BTreeSet<ClientId>,
     doubts: Vec<Doubt>,
+    /// Who was listed for too long after its connection had ended, and by how many microseconds.
+    lingering: Vec<(u64, Finding)>,
     clock: u64,
     judged: u64,
+}
+
+/// A request to enter that has no answer yet; its time also in observations.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    room: Option<RoomId>,
+    asked: u64,
+    at: Time,
 }
 
 /// Something wrong, unless this client turns out to have gone by itself.
@@ -91,7 +101,7 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
         };
         let asked = self.joining.entry(client).or_default();
-        let request = asked.iter().position(|(room, _)| room.is_none_or(|room| room == entry.room));
+        let request = asked.iter().position(|it| it.room.is_none_or(|room| room == entry.room));
         let request = request.map(|request| asked.remove(request));
         if request.is_none() {
             found.push(say(Class::Admission, "it is in a room that it did not ask for"));
@@ -115,9 +125,9 @@ impl Membership {
         room.hidden |= !entry.full;
         let stay = room.stays.entry(client).or_default();
         let asked = match request {
-            Some((Some(_), _)) => stay.asked,
+            Some(Request { room: Some(_), .. }) => stay.asked,
             // Which room it is about only the answer said.
-            Some((None, when)) => stay.asked.max(when),
+            Some(Request { asked, .. }) => stay.asked.max(asked),
             None => clock,
         };
         let entered = entry.confirmed.then_some((clock, at));
@@ -132,7 +142,8 @@ impl Membership {
         let since = if goes_on { stay.asked } else { asked };
         *stay = Stay { asked: since, entered, leaving, full, rough, before, ..Stay::default() };
         if entry.full {
-            self.sees(at, client, entry, asked, found);
+            let asked_at = request.map_or(at, |request| request.at);
+            self.sees(at, client, entry, (asked, asked_at), found);
         }
     }
 
@@ -141,7 +152,7 @@ impl Membership {
         at: Time,
         client: ClientId,
         entry: &Entry,
-        asked: u64,
+        (asked, asked_at): (u64, Time),
         found: &mut Findings,
     ) {
         let clock = self.clock;
@@ -172,10 +183,17 @@ impl Membership {
             match room.stays.get(&who) {
                 None => found.push(say(Class::View, "somebody is listed who never came")),
                 // A list can be older than what others have heard since it was asked for.
-                Some(Stay { ended: Some((ended, confirmed)), gone, .. })
-                    if (*confirmed && *gone < asked) || ended.0 + GRACE_US < at.0 =>
-                {
+                Some(Stay { ended: Some((_, true)), gone, .. }) if *gone < asked => {
                     found.push(say(Class::Ghost, "somebody is listed who has left"));
+                }
+                Some(Stay { ended: Some((ended, _)), .. }) => {
+                    // Who takes long to answer may have taken as long to notice.
+                    let grace = GRACE_US + at.0.saturating_sub(asked_at.0);
+                    let too_long = asked_at.0.saturating_sub(ended.0).saturating_sub(grace);
+                    if too_long > 0 && self.lingering.len() < DOUBTS_MAX {
+                        let finding = say(Class::Ghost, "somebody is listed who was lost before");
+                        self.lingering.push((too_long, finding));
+                    }
                 }
                 Some(_) => {}
             }
@@ -284,7 +302,7 @@ impl Membership {
     fn may_have_come(&mut self, room: RoomId, who: &Who) {
         let Who::Client(who) = who else { return };
         let asked =
-            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.0.is_none()));
+            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.room.is_none()));
         if asked && let Some(room) = self.rooms.get_mut(&room) {
             let asked = self.clock;
             room.stays.entry(*who).or_insert_with(|| Stay { asked, ..Stay::default() });
@@ -357,7 +375,8 @@ impl Check for Membership {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Joining { room, .. } => {
-                self.joining.entry(client).or_default().push((*room, self.clock));
+                let request = Request { room: *room, asked: self.clock, at };
+                self.joining.entry(client).or_default().push(request);
                 if let Some(room) = room {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
@@ -371,9 +390,7 @@ impl Check for Membership {
             }
             What::Refused { room, .. } => {
                 let asked = self.joining.entry(client).or_default();
-                if let Some(at) =
-                    asked.iter().position(|(asked, _)| asked == room || room.is_none())
-                {
+                if let Some(at) = asked.iter().position(|it| it.room == *room || room.is_none()) {
                     asked.remove(at);
                 }
             }
@@ -409,6 +426,10 @@ impl Check for Membership {
     }
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
+        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
+        for (_, finding) in self.lingering.drain(..).filter(|(too_long, _)| *too_long > stall) {
+            found.push(finding);
+        }
         let cut = end.died.is_some() || end.unresponsive.is_some();
         if cut || end.interrupted || !end.settled {
             return self.judged;
@@ -416,7 +437,6 @@ impl Check for Membership {
         for doubt in std::mem::take(&mut self.doubts) {
             found.push(doubt.finding);
         }
-        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
         let decided = end.at.0.saturating_sub(GRACE_US.saturating_add(stall));
         for (id, room) in &self.rooms {
             self.compare(end.at, decided, *id, room, found);

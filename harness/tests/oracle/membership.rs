@@ -134,10 +134,13 @@ fn listed(
             continue;
         };
         // "somebody who is gone is still a member": it had left for certain when the newcomer
-        // asked, or it has been gone for longer than a server may take to see it.
+        // asked, or it was gone by then for longer than a server may take to see it: one that takes
+        // long to answer may have taken as long for that, too.
         match stay.over.filter(|(over, _)| *over < at) {
             Some((over, how)) if how != Over::Refused => {
-                let grace = past.seen[over].at.0 + GRACE_US < past.seen[at].at.0;
+                let time = |at: Place| past.seen[at].at.0;
+                let took = time(at) - time(asked);
+                let grace = time(over) + GRACE_US + took < time(asked);
                 if grace || (how == Over::Exited && over < asked) {
                     found.push(Class::Ghost);
                 }

@@ -196,6 +196,34 @@ fn a_number_of_another_event_is_not_left_out_as_well() {
     assert_eq!(classes, [Class::Disorder]);
 }
 
+/// Client 1 is lost; client 2 asks to enter so many milliseconds later, is answered so many later than
+/// that, and told only then who has gone.
+#[test]
+fn who_is_answered_late_may_be_told_of_one_who_was_lost_meanwhile() {
+    let judged = |asks: u64, answered: u64, stall: u64| {
+        let (asks, at) = (10 + asks, 10 + asks + answered);
+        let history = with(vec![
+            (9, 2, opened("c")),
+            (10, 1, closed(true, None)),
+            (asks, 2, joining(false)),
+            (at, 0, joined(2, 3)),
+            (at, 2, entered(entry(&[0, 1, 2], 0, 3))),
+            (at, 0, left(1, 4)),
+            (at, 2, left(1, 4)),
+        ]);
+        let end = End { stall: Duration::from_millis(stall), ..end_of(&history) };
+        let (judge, _) = judge(&history, end);
+        judge.findings().of("membership")
+    };
+    let ghost = [(Class::Ghost, 1)];
+    assert_eq!(judged(900, 10, 0), []);
+    assert_eq!(judged(1_200, 10, 0), ghost);
+    assert_eq!(judged(10, 4_000, 0), [], "it was lost just before the request");
+    assert_eq!(judged(3_000, 4_000, 0), [], "the server itself was slow");
+    assert_eq!(judged(3_000, 1_500, 0), ghost);
+    assert_eq!(judged(1_200, 10, 300), [], "the harness stood still");
+}
+
 #[test]
 fn two_endings_of_one_client_are_two() {
     let history = vec![

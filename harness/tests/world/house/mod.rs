@@ -167,6 +167,7 @@ impl House {
                 6..10 => self.serve(client),
                 10 => self.notice_one(),
                 11 if self.rng.random_range(0..15) == 0 => self.pass_time(),
+                11 if self.rng.random_range(0..30) == 0 => self.stand_still(),
                 _ => self.read(client),
             }
         }
@@ -390,6 +391,20 @@ impl House {
             while self.clients[client].reads && !self.clients[client].inbox.is_empty() {
                 self.read(client);
             }
+        }
+    }
+
+    /// For a while the server does nothing; then it answers all that it was asked meanwhile, and sees
+    /// which connections have ended only after that.
+    fn stand_still(&mut self) {
+        self.now += self.rng.random_range(500_000..3_000_000);
+        for client in 0..self.plot.clients {
+            while !self.clients[client].out.is_empty() {
+                self.serve(client);
+            }
+        }
+        while !self.gone.is_empty() {
+            self.notice_one();
         }
     }
 
