@@ -70,6 +70,21 @@ fn who_does_not_read_does_not_know_of_a_refusal() {
 }
 
 #[test]
+fn who_comes_back_after_it_had_stopped_reading_is_owed_again() {
+    let judged = |history: &History| judged(Ordering::PerSender, Echo::Never, history);
+    let ending = Ending { asked: true, code: None, reason: "".into(), clean: true };
+    let mut back = entry(&[], 0, 1);
+    back.members = None;
+    let mut history = all_inside(2);
+    history.extend([(9, 1, What::Reads(false)), (9, 1, What::Closed(ending))]);
+    history.extend([(9, 1, opened("d")), (9, 1, joining(false)), (9, 1, entered(back))]);
+    history.push(says(0, 0, 0));
+    assert_eq!(judged(&history), [("delivery", Class::Loss)]);
+    history.push(gets(1, 0, 0));
+    assert_eq!(judged(&history), []);
+}
+
+#[test]
 fn two_neighbours_in_two_orders_are_seen_where_nobody_hears_himself() {
     let told = |first: [u32; 2], second: [u32; 2]| {
         let mut history = all_inside(4);

@@ -307,14 +307,12 @@ impl House {
     }
 
     fn ended(&mut self, client: usize, asked: bool, code: Option<u16>) {
-        if !self.clients[client].reads {
-            self.stall(client);
-        }
         let ending = Ending { asked, code, reason: "".into(), clean: false };
         self.see(client, What::Closed(ending));
         let state = &mut self.clients[client];
         let out = std::mem::take(&mut state.out);
         let connection = state.connection.take();
+        state.reads = true;
         state.inbox.clear();
         for room in 0..self.plot.rooms {
             if state.rooms[room] != Stand::In {
