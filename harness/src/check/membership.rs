@@ -44,7 +44,7 @@ struct Request {
     at: Time,
 }
 
-/// Something wrong, unless this client turns out to have gone by itself.
+/// Something wrong, unless the server turns out to have ended this client's stay by then.
 #[derive(Debug)]
 struct Doubt {
     about: ClientId,
@@ -84,10 +84,10 @@ struct Stay {
 enum Ended {
     /// The server confirmed that it left.
     Exited,
-    /// Its connection was closed as the scenario asked.
-    Asked,
-    /// Its connection ended otherwise.
-    ByServer,
+    /// The server answered its Close.
+    Closed,
+    /// Its connection ended otherwise: the server may have ended it long before.
+    Unseen,
 }
 
 impl Membership {
@@ -261,7 +261,6 @@ impl Membership {
                         && stay.ended.is_none()
                         && !stay.rough
                         && !late
-                        && !self.stuck.contains(&who)
                         && self.doubts.len() < DOUBTS_MAX
                     {
                         let finding = say(Class::Notice, "told that somebody left who is in");
@@ -318,9 +317,10 @@ impl Membership {
             stay.ended = Some((at, how == Ended::Exited));
             stay.gone = clock;
             let asked = stay.asked;
-            // The server had ended it: those who were told so were told the truth.
+            // The server had ended it, or may have: those who were told so were told the truth.
+            let may_be_true = how == Ended::Unseen || self.stuck.contains(&client);
             self.doubts.retain(|doubt| {
-                how != Ended::ByServer
+                !may_be_true
                     || doubt.finding.room != Some(id)
                     || (doubt.about, doubt.stay) != (client, asked)
             });
@@ -405,8 +405,9 @@ impl Check for Membership {
             }
             What::Exited { room } => self.ends(at, client, *room, Ended::Exited),
             What::Closed(ending) => {
-                let how = if ending.asked { Ended::Asked } else { Ended::ByServer };
-                self.closed(at, client, how);
+                // The server's own Close may cross that of the client: it has another code.
+                let answered = ending.asked && ending.clean && ending.code == Some(1000);
+                self.closed(at, client, if answered { Ended::Closed } else { Ended::Unseen });
             }
             What::Joined { room, who, view } => self.notice(seen, *room, who, true, *view, found),
             What::Left { room, who, view, .. } => {
@@ -435,7 +436,10 @@ impl Check for Membership {
             return self.judged;
         }
         for doubt in std::mem::take(&mut self.doubts) {
-            found.push(doubt.finding);
+            // Who does not read does not see that it was put out.
+            if !self.stuck.contains(&doubt.about) {
+                found.push(doubt.finding);
+            }
         }
         let decided = end.at.0.saturating_sub(GRACE_US.saturating_add(stall));
         for (id, room) in &self.rooms {
@@ -448,11 +452,12 @@ impl Check for Membership {
 impl Membership {
     /// Compares what each member believes with what the harness knows.
     fn compare(&self, at: Time, decided: u64, id: RoomId, room: &Room, found: &mut Findings) {
-        // Whoever is leaving where nobody confirms that may be in or out.
-        let inside = |stay: &Stay| {
-            stay.full && stay.entered.is_some() && stay.ended.is_none() && !stay.leaving
+        // Whoever is leaving where nobody confirms that, or does not read, may be in or out.
+        let inside = |who: &ClientId, stay: &Stay| {
+            let stays = stay.entered.is_some() && stay.ended.is_none() && !stay.leaving;
+            stay.full && stays && !self.stuck.contains(who)
         };
-        let expected = room.stays.iter().filter(|(_, stay)| inside(stay));
+        let expected = room.stays.iter().filter(|(who, stay)| inside(who, stay));
         let sum = expected.fold(0_u64, |sum, (who, _)| sum.wrapping_add(sum_of(*who)));
         let mut sights: Vec<_> = room.seen.iter().collect();
         sights.sort_unstable_by_key(|(client, _)| **client);
@@ -465,7 +470,7 @@ impl Membership {
             };
             for (who, stay) in &room.stays {
                 let believed = sight.present.contains_key(who);
-                let entered = stay.entered.filter(|_| inside(stay));
+                let entered = stay.entered.filter(|_| inside(who, stay));
                 match (entered, stay.ended) {
                     (Some((since, when)), _) if !believed && when.0 < decided => {
                         // Without a list nobody can know who was there before.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness::check::Class;
-use harness::observe::{ClientId, Entry, RoomId, What, Who};
+use harness::observe::{ClientId, Ending, Entry, RoomId, What, Who};
 
 use super::past::{Opinion, Over, Past, Place, Stay};
 
@@ -64,9 +64,16 @@ fn is_rough(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> bool {
     before.is_some_and(|stay| matches!(stay.over, Some((_, Over::Closed))))
 }
 
-/// Whether the server ended a stay, before or after this place: who was told so was told the truth.
-fn ends_by_server(past: &Past<'_>, stay: &Stay<'_>) -> bool {
-    stay.over.is_some_and(|(at, _)| matches!(&past.seen[at].what, What::Closed(it) if !it.asked))
+/// Whether the server ended a stay, or may have, before or after this place: who was told so was told
+/// the truth. Only who reads, and whose Close was answered with the same code, was in until then.
+fn may_end_by_server(past: &Past<'_>, who: ClientId, stay: &Stay<'_>) -> bool {
+    let at = stay.over.map_or(past.seen.len(), |(at, _)| at);
+    let answered = |it: &Ending| it.asked && it.clean && it.code == Some(1000);
+    let unseen = past
+        .seen
+        .get(at)
+        .is_some_and(|it| matches!(&it.what, What::Closed(ending) if !answered(ending)));
+    unseen || !past.reads(who, at)
 }
 
 fn entry_of(past: &Past<'_>, at: Place, client: ClientId, entry: &Entry) -> Vec<Class> {
@@ -156,7 +163,7 @@ fn listed(
     for (who, _) in past.members().filter(|(who, r)| *r == room && *who != client) {
         let Some(stay) = stay(past, who, room, at) else { continue };
         let entered = stay.entered.is_some_and(|(entered, _)| entered < asked);
-        let inside = stay.is_inside(at) && !ends_by_server(past, stay);
+        let inside = stay.is_inside(at) && !may_end_by_server(past, who, stay);
         if entered && inside && times(who) == 0 {
             found.push(Class::Snapshot);
         }
@@ -245,11 +252,8 @@ fn went(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
     let ended = earlier.filter(|stay| stay.entered.is_some() || stay.over.is_some());
     let late =
         told.count() <= ended.filter(|it| it.over.is_some_and(|o| o.1 != Over::Refused)).count();
-    let excused = ends
-        || late
-        || is_rough(past, who, room, at)
-        || !past.reads(who, at)
-        || ends_by_server(past, stay);
+    let excused =
+        ends || late || is_rough(past, who, room, at) || may_end_by_server(past, who, stay);
     if excused { vec![] } else { vec![Class::Notice] }
 }
 
@@ -311,7 +315,8 @@ fn at_the_end(past: &Past<'_>, end_us: u64, opinion: &mut Opinion) {
         for (who, _) in past.members().filter(|(_, r)| *r == room) {
             let Some(stay) = stay(past, who, room, end) else { continue };
             let believed = belief.contains_key(&who);
-            let entered = stay.entered.filter(|_| stay.is_inside(end));
+            // Who does not read does not see that it was put out.
+            let entered = stay.entered.filter(|_| stay.is_inside(end) && past.reads(who, end));
             match (entered, stay.over) {
                 (Some((entered, _)), _) if !believed && decided(entered) => {
                     if stay.asked > since {

@@ -239,6 +239,68 @@ fn who_is_answered_late_may_be_told_of_one_who_was_lost_meanwhile() {
     assert_eq!(judged(1_200, 10, 300), [], "the harness stood still");
 }
 
+/// Client 1 does not read when the server puts it out: it never knows.
+#[test]
+fn who_does_not_read_may_have_been_put_out() {
+    let put_out = |more: Vec<(u64, u32, What)>| {
+        let mut history = with(vec![(10, 1, What::Reads(false)), (11, 0, left(1, 3))]);
+        history.extend([(12, 2, opened("c")), (13, 2, joining(false))]);
+        history.extend([(14, 0, joined(2, 4)), (14, 2, entered(entry(&[0, 2], 0, 4)))]);
+        history.extend(more);
+        history
+    };
+    check("it never reads again", &put_out(vec![]), &[]);
+    check("it is closed by its client", &put_out(vec![(15, 1, closed(true, None))]), &[]);
+    let told = [("membership", Class::Notice), ("membership", Class::Snapshot)];
+    let (judge, _) = {
+        let history = put_out(vec![(15, 1, What::Reads(true))]);
+        judge(&history, end_of(&history))
+    };
+    let found = judge.findings().kept().iter().filter(|it| it.check == "membership");
+    let found: Vec<_> = found.map(|it| (it.check, it.class)).collect();
+    assert!(told.iter().all(|told| found.contains(told)), "it reads, and was in: {found:?}");
+}
+
+/// The server puts client 1 out while that begins to close its connection.
+#[test]
+fn an_end_that_both_sides_ask_for_excuses_what_others_were_told() {
+    let crossed = |code: Option<u16>| {
+        with(vec![
+            (10, 0, left(1, 3)),
+            (11, 1, What::Closing { abrupt: code.is_none() }),
+            (12, 1, closed(true, code)),
+        ])
+    };
+    check("it is reset", &crossed(None), &[]);
+    check("the server's own Close comes", &crossed(Some(1001)), &[]);
+    check("the server answers its Close", &crossed(Some(1000)), &[("membership", Class::Notice)]);
+}
+
+#[test]
+fn a_sender_s_order_is_seen_though_the_room_s_stays_unknown() {
+    let mut entered = all_inside(3);
+    for (_, _, what) in &mut entered {
+        if let What::Entered(entry) = what {
+            entry.confirmed = false;
+        }
+    }
+    let told = |order: [u32; 3]| {
+        let mut history = entered.clone();
+        history.extend((0..3).map(|n| says(0, n, n)));
+        history.extend([says(2, 0, 3), says(1, 0, 4)]);
+        // The log begins with what client 0 gets; what client 1 gets before that has no place.
+        history.push(gets(0, 2, 0));
+        history.extend([gets(1, 0, order[0]), gets(1, 0, order[1]), gets(1, 2, 0)]);
+        history.push(gets(1, 0, order[2]));
+        history.extend((0..3).map(|n| gets(2, 0, n)));
+        let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
+        found.retain(|(check, _)| *check == "order");
+        found
+    };
+    assert_eq!(told([0, 1, 2]), []);
+    assert_eq!(told([0, 2, 1]), [("order", Class::Reorder)]);
+}
+
 #[test]
 fn two_endings_of_one_client_are_two() {
     let history = vec![

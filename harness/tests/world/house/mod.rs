@@ -289,15 +289,24 @@ impl House {
                 self.read(client);
             }
         }
-        self.ended(client, true, None);
+        let kicked = self.clients[client].inbox.iter().any(|it| matches!(it, What::Closed(_)));
+        let code = match (polite && self.clients[client].connection.is_some(), kicked) {
+            (false, _) => None,
+            (true, true) => Some(1001),
+            // Its Close comes behind all that it had asked.
+            (true, false) => {
+                while !self.clients[client].out.is_empty() {
+                    self.serve(client);
+                }
+                Some(1000)
+            }
+        };
+        self.ended(client, true, code);
     }
 
     /// The server ends a connection: others are told so before its client may know.
     fn kick(&mut self, client: usize) {
         let Some(connection) = self.clients[client].connection else { return };
-        if !self.clients[client].reads {
-            return;
-        }
         for room in 0..self.plot.rooms {
             self.remove(connection, room);
         }
@@ -307,7 +316,10 @@ impl House {
     }
 
     fn ended(&mut self, client: usize, asked: bool, code: Option<u16>) {
-        let ending = Ending { asked, code, reason: "".into(), clean: false };
+        if self.clients[client].connection.is_none() {
+            return;
+        }
+        let ending = Ending { asked, code, reason: "".into(), clean: code.is_some() };
         self.see(client, What::Closed(ending));
         let state = &mut self.clients[client];
         let out = std::mem::take(&mut state.out);
