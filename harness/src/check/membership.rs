@@ -73,10 +73,18 @@ struct Stay {
     ended: Option<(Time, bool)>,
     gone: u64,
     full: bool,
-    /// A stay before ended with its connection: the server may notice that late.
-    rough: bool,
+    /// Some stay before ended with its connection: the server may notice that late.
+    lost: bool,
     /// Stays before this one, whose ends others may hear of late.
     before: u32,
+}
+
+impl Stay {
+    /// How often its client can have come since anybody was there: who has lost a connection may be
+    /// there with that one still, and news of all its stays may be read late.
+    fn comings(&self) -> u32 {
+        if self.lost { self.before + 1 } else { 1 }
+    }
 }
 
 /// How a stay ended.
@@ -131,7 +139,7 @@ impl Membership {
             None => clock,
         };
         let entered = entry.confirmed.then_some((clock, at));
-        let Stay { rough, .. } = *stay;
+        let Stay { lost, .. } = *stay;
         let leaves = stay.leaving && stay.ended.is_none();
         // Where no leave is confirmed, who enters again has left before. Who is told once more that
         // it is in, or that it got in when it goes, leaves all the same.
@@ -140,7 +148,7 @@ impl Membership {
         let full = entry.full;
         let goes_on = request.is_none() && stay.entered.is_some() && stay.ended.is_none();
         let since = if goes_on { stay.asked } else { asked };
-        *stay = Stay { asked: since, entered, leaving, full, rough, before, ..Stay::default() };
+        *stay = Stay { asked: since, entered, leaving, full, lost, before, ..Stay::default() };
         if entry.full {
             let asked_at = request.map_or(at, |request| request.at);
             self.sees(at, client, entry, (asked, asked_at), found);
@@ -163,7 +171,7 @@ impl Membership {
         let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
         sight.listed = entry.members.is_some();
         sight.life = room.lives.iter().position(|life| *life == entry.epoch).unwrap_or_default();
-        sight.add(client, false);
+        sight.add(client, 1);
         let list = entry.members.as_deref().unwrap_or_default();
         let say = |class, detail: &str| {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
@@ -171,13 +179,12 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            // Its old connection may not be given up yet.
-            let rough = room.stays.get(&who).is_some_and(|stay| stay.rough);
+            let most = room.stays.get(&who).map_or(1, Stay::comings);
             let again = match who == client {
-                true => std::mem::replace(&mut own, true) && !sight.add(who, rough),
-                false => !sight.add(who, rough),
+                true => std::mem::replace(&mut own, true) && !sight.add(who, most),
+                false => !sight.add(who, most),
             };
-            if again && !rough {
+            if again {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
@@ -238,8 +245,11 @@ impl Membership {
         };
         let Some(sight) = room.seen.get_mut(&client).filter(|sight| sight.inside) else { return };
         if *who == Who::Client(client) {
-            // Of oneself one is told only when the connection before this one is given up.
-            if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
+            // Of oneself one is told only what becomes of a connection before this one.
+            let most = room.stays.get(&client).map_or(1, Stay::comings);
+            if came && most > 1 {
+                sight.add(client, most);
+            } else if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
                 sight.remove(client);
             }
         } else if let Who::Client(who) = *who {
@@ -247,7 +257,7 @@ impl Membership {
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
                 (true, Some(stay)) => {
-                    if !sight.add(who, stay.rough) && !stay.rough {
+                    if !sight.add(who, stay.comings()) {
                         found.push(say(Class::Notice, "told twice that somebody came"));
                     }
                 }
@@ -259,7 +269,6 @@ impl Membership {
                         found.push(say(Class::Notice, "told twice that somebody left"));
                     } else if !stay.leaving
                         && stay.ended.is_none()
-                        && !stay.rough
                         && !late
                         && self.doubts.len() < DOUBTS_MAX
                     {
@@ -382,9 +391,9 @@ impl Check for Membership {
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
                         // One that was refused was no stay.
-                        let rough = stay.ended.map_or(stay.rough, |(_, confirmed)| !confirmed);
+                        let lost = stay.lost || stay.ended.is_some_and(|(_, confirmed)| !confirmed);
                         let before = stay.before + u32::from(stay.ended.is_some());
-                        *stay = Stay { asked: self.clock, rough, before, ..Stay::default() };
+                        *stay = Stay { asked: self.clock, lost, before, ..Stay::default() };
                     }
                 }
             }

@@ -55,13 +55,16 @@ fn stay<'p>(past: &'p Past<'_>, who: ClientId, room: RoomId, at: Place) -> Optio
     past.stay_at(who, room, at).map(|stay| &past.stays(who, room)[stay])
 }
 
-/// Its stay before this one ended with its connection: the server may notice that late.
-fn is_rough(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> bool {
+/// How often somebody can have come up to this place: once at a time, but that the server may see late
+/// that a connection is gone, and news of that and of what followed may be read later still.
+fn comings(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> usize {
     let stay = past.stay_at(who, room, at).unwrap_or(0);
     // What was refused was no stay.
-    let mut before = past.stays(who, room).iter().take(stay).rev();
-    let before = before.find(|stay| !matches!(stay.over, Some((_, Over::Refused))));
-    before.is_some_and(|stay| matches!(stay.over, Some((_, Over::Closed))))
+    let before = past.stays(who, room).iter().take(stay);
+    let before: Vec<_> =
+        before.filter(|stay| !matches!(stay.over, Some((_, Over::Refused)))).collect();
+    let lost = before.iter().any(|stay| matches!(stay.over, Some((_, Over::Closed))));
+    if lost { before.len() + 1 } else { 1 }
 }
 
 /// Whether the server ended a stay, or may have, before or after this place: who was told so was told
@@ -132,7 +135,7 @@ fn listed(
     for who in
         list.iter().filter_map(|it| if let Who::Client(who) = it { Some(*who) } else { None })
     {
-        if times(who) > 1 && !is_rough(past, who, room, at) {
+        if times(who) > comings(past, who, room, at) {
             found.push(Class::View);
         }
         let Some(stay) = stay(past, who, room, at) else {
@@ -190,7 +193,7 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     // A second time only who may still be there with an old connection.
     let add = |belief: &mut Belief, who: ClientId, at: Place| {
         let times = belief.entry(who).or_default();
-        if *times == 0 || is_rough(past, who, room, at) {
+        if *times == 0 || comings(past, who, room, at) > 1 {
             *times += 1;
         }
     };
@@ -205,9 +208,11 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     for (at, it) in past.seen.iter().enumerate().take(at).skip(since + 1) {
         match &it.what {
             _ if it.client != client => {}
-            // Of one who never came nothing is believed.
+            // Of one who never came nothing is believed, nor of oneself but of an old connection.
             What::Joined { room: r, who: Who::Client(who), .. }
-                if *r == room && *who != client && past.stay_at(*who, room, at).is_some() =>
+                if *r == room
+                    && past.stay_at(*who, room, at).is_some()
+                    && (*who != client || comings(past, *who, room, at) > 1) =>
             {
                 add(&mut belief, *who, at);
             }
@@ -229,8 +234,29 @@ fn came(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
         return vec![];
     };
     let never = past.stay_at(who, room, at).is_none();
-    let again = belief.contains_key(&who) && !is_rough(past, who, room, at);
+    let again = belief.contains_key(&who)
+        && told_to_come(past, at, client, room, who) > comings(past, who, room, at);
     if never || again { vec![Class::Notice] } else { vec![] }
+}
+
+/// How often a member was told that somebody came, up to this place: by its list, and since.
+fn told_to_come(
+    past: &Past<'_>,
+    at: Place,
+    client: ClientId,
+    room: RoomId,
+    who: ClientId,
+) -> usize {
+    let since = sight(past, client, room, at).unwrap_or(0);
+    let seen = past.seen[since..=at].iter().filter(|it| it.client == client);
+    seen.map(|it| match &it.what {
+        What::Entered(entry) if entry.room == room => {
+            entry.members.iter().flatten().filter(|it| it.who == Who::Client(who)).count()
+        }
+        What::Joined { room: r, who: w, .. } if *r == room && *w == Who::Client(who) => 1,
+        _ => 0,
+    })
+    .sum()
 }
 
 /// "a membership notice is [...] doubled or wrong": somebody went.
@@ -252,8 +278,7 @@ fn went(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
     let ended = earlier.filter(|stay| stay.entered.is_some() || stay.over.is_some());
     let late =
         told.count() <= ended.filter(|it| it.over.is_some_and(|o| o.1 != Over::Refused)).count();
-    let excused =
-        ends || late || is_rough(past, who, room, at) || may_end_by_server(past, who, stay);
+    let excused = ends || late || may_end_by_server(past, who, stay);
     if excused { vec![] } else { vec![Class::Notice] }
 }
 
