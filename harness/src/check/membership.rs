@@ -4,6 +4,7 @@
 //! so that members are compared without walking their sets. What only time can tell is judged at
 //! the end: a notice may be on its way, and a client may be gone before the harness knows it.
 
+mod belief;
 mod sight;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +14,7 @@ use super::numbered::Mix;
 use super::{Check, Class, End, Finding, Findings, GRACE_US, MEMBERSHIP, Profile};
 use crate::observe::{ClientId, Entry, Observation, RoomId, Time, What, Who};
 use crate::plan::ChecksPlan;
-use sight::{Sight, sum_of};
+use sight::Sight;
 
 /// Doubtful sights kept until the end.
 const DOUBTS_MAX: usize = 10_000;
@@ -70,6 +71,8 @@ struct Stay {
     asked: u64,
     entered: Option<(u64, Time)>,
     leaving: bool,
+    /// It was not let in: this is no stay.
+    refused: bool,
     ended: Option<(Time, bool)>,
     gone: u64,
     full: bool,
@@ -269,6 +272,7 @@ impl Membership {
                         found.push(say(Class::Notice, "told twice that somebody left"));
                     } else if !stay.leaving
                         && stay.ended.is_none()
+                        && !stay.refused
                         && !late
                         && self.doubts.len() < DOUBTS_MAX
                     {
@@ -322,6 +326,7 @@ impl Membership {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         if let Some(stay) = room.stays.get_mut(&client)
             && stay.ended.is_none()
+            && !stay.refused
         {
             stay.ended = Some((at, how == Ended::Exited));
             stay.gone = clock;
@@ -390,7 +395,6 @@ impl Check for Membership {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
-                        // One that was refused was no stay.
                         let lost = stay.lost || stay.ended.is_some_and(|(_, confirmed)| !confirmed);
                         let before = stay.before + u32::from(stay.ended.is_some());
                         *stay = Stay { asked: self.clock, lost, before, ..Stay::default() };
@@ -400,7 +404,11 @@ impl Check for Membership {
             What::Refused { room, .. } => {
                 let asked = self.joining.entry(client).or_default();
                 if let Some(at) = asked.iter().position(|it| it.room == *room || room.is_none()) {
-                    asked.remove(at);
+                    let room = asked.remove(at).room.and_then(|room| self.rooms.get_mut(&room));
+                    let stay = room.and_then(|room| room.stays.get_mut(&client));
+                    if let Some(stay) = stay.filter(|stay| stay.entered.is_none()) {
+                        stay.refused = true;
+                    }
                 }
             }
             What::Entered(entry) => self.entered(at, client, entry, found),
@@ -455,46 +463,5 @@ impl Check for Membership {
             self.compare(end.at, decided, *id, room, found);
         }
         self.judged
-    }
-}
-
-impl Membership {
-    /// Compares what each member believes with what the harness knows.
-    fn compare(&self, at: Time, decided: u64, id: RoomId, room: &Room, found: &mut Findings) {
-        // Whoever is leaving where nobody confirms that, or does not read, may be in or out.
-        let inside = |who: &ClientId, stay: &Stay| {
-            let stays = stay.entered.is_some() && stay.ended.is_none() && !stay.leaving;
-            stay.full && stays && !self.stuck.contains(who)
-        };
-        let expected = room.stays.iter().filter(|(who, stay)| inside(who, stay));
-        let sum = expected.fold(0_u64, |sum, (who, _)| sum.wrapping_add(sum_of(*who)));
-        let mut sights: Vec<_> = room.seen.iter().collect();
-        sights.sort_unstable_by_key(|(client, _)| **client);
-        for (client, sight) in sights {
-            if !sight.inside || sight.sum == sum || self.stuck.contains(client) {
-                continue;
-            }
-            let say = |class, detail: &str| {
-                Finding::new(MEMBERSHIP, class, at, detail).client(*client).room(id)
-            };
-            for (who, stay) in &room.stays {
-                let believed = sight.present.contains_key(who);
-                let entered = stay.entered.filter(|_| inside(who, stay));
-                match (entered, stay.ended) {
-                    (Some((since, when)), _) if !believed && when.0 < decided => {
-                        // Without a list nobody can know who was there before.
-                        if stay.asked > sight.since {
-                            found.push(say(Class::Notice, "never told that somebody came"));
-                        } else if sight.listed && since < sight.since {
-                            found.push(say(Class::View, "it does not know a member"));
-                        }
-                    }
-                    (None, Some((ended, _))) if believed && ended.0 < decided => {
-                        found.push(say(Class::Ghost, "never told that somebody left"));
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 }

@@ -261,6 +261,24 @@ fn who_does_not_read_may_have_been_put_out() {
     assert!(told.iter().all(|told| found.contains(told)), "it reads, and was in: {found:?}");
 }
 
+#[test]
+fn a_refusal_is_no_stay_that_could_be_lost() {
+    let twice = |refused: bool| {
+        let refusal = What::Refused { room: Some(ROOM), code: "no".into() };
+        let mut history = vec![(0, 0, opened("a")), (1, 0, joining(false))];
+        history.extend(refused.then_some((2, 0, refusal)));
+        history.extend([(3, 0, closed(true, None)), (4, 0, opened("b"))]);
+        history.extend([(5, 1, opened("c")), (6, 1, joining(false))]);
+        history.push((7, 1, entered(entry(&[1], 0, 1))));
+        history.extend([(8, 0, joining(false)), (9, 0, entered(entry(&[1, 0], 0, 2)))]);
+        history.extend([(10, 1, joined(0, 2)), (11, 1, joined(0, 3)), (11, 0, joined(0, 3))]);
+        let (judge, _) = judge(&history, end_of(&history));
+        judge.findings().of("membership")
+    };
+    assert_eq!(twice(false), [], "the old connection may have come in late");
+    assert_eq!(twice(true).first(), Some(&(Class::Notice, 1)));
+}
+
 /// The server puts client 1 out while that begins to close its connection.
 #[test]
 fn an_end_that_both_sides_ask_for_excuses_what_others_were_told() {
@@ -295,10 +313,19 @@ fn a_sender_s_order_is_seen_though_the_room_s_stays_unknown() {
         history.extend((0..3).map(|n| gets(2, 0, n)));
         let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
         found.retain(|(check, _)| *check == "order");
+        found.dedup();
         found
     };
     assert_eq!(told([0, 1, 2]), []);
     assert_eq!(told([0, 2, 1]), [("order", Class::Reorder)]);
+    // What client 1 got first is not put before the log that others have made.
+    let mut history = entered;
+    history.extend([says(0, 0, 0), says(0, 1, 1), gets(2, 0, 0), gets(1, 0, 1), gets(1, 0, 0)]);
+    history.push(gets(2, 0, 1));
+    let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
+    found.retain(|(check, _)| *check == "order");
+    found.dedup();
+    assert_eq!(found, [("order", Class::Reorder)]);
 }
 
 #[test]
