@@ -453,8 +453,11 @@ impl Check for Membership {
             return self.judged;
         }
         for doubt in std::mem::take(&mut self.doubts) {
+            let room = doubt.finding.room.and_then(|room| self.rooms.get(&room));
+            let stay = room.and_then(|room| room.stays.get(&doubt.about));
+            let goes_on = stay.is_some_and(|it| it.asked == doubt.stay && it.ended.is_none());
             // Who does not read does not see that it was put out.
-            if !self.stuck.contains(&doubt.about) {
+            if !goes_on || !self.stuck.contains(&doubt.about) {
                 found.push(doubt.finding);
             }
         }

@@ -251,6 +251,22 @@ fn who_does_not_read_may_have_been_put_out() {
     };
     check("it never reads again", &put_out(vec![]), &[]);
     check("it is closed by its client", &put_out(vec![(15, 1, closed(true, None))]), &[]);
+    let before = vec![
+        (10, 0, left(1, 3)),
+        (11, 1, What::Leaving { room: ROOM }),
+        (12, 1, What::Exited { room: ROOM }),
+        (13, 1, joining(false)),
+        (14, 1, entered(entry(&[0, 1], 0, 5))),
+        (15, 1, What::Reads(false)),
+        (15, 0, left(1, 4)),
+        (16, 0, joined(1, 5)),
+    ];
+    let (found, _) = judge(&with(before.clone()), end_of(&with(before)));
+    let notices = found.findings().of("membership").into_iter().find(|it| it.0 == Class::Notice);
+    assert!(
+        notices.is_some_and(|(_, n)| n >= 2),
+        "told of a stay before, that it read: {notices:?}"
+    );
     let told = [("membership", Class::Notice), ("membership", Class::Snapshot)];
     let (judge, _) = {
         let history = put_out(vec![(15, 1, What::Reads(true))]);

@@ -63,6 +63,13 @@ fn rooms_that_nobody_can_name_are_watched_as_well() {
     };
     check("told", &met(true), &[]);
     check("not told", &met(false), &[("membership", Class::Notice)]);
+    let mut heard = met(true);
+    let answer = entered(Entry { tickets: 1, ..entry(&[0, 1], 1, 2) });
+    heard.splice(5..6, [(3, 0, sending(0)), (3, 1, received(0, 1)), (4, 1, answer)]);
+    heard.push((6, 0, received(0, 1)));
+    check("it hears a message before the answer", &heard, &[]);
+    heard.remove(4);
+    check("without asking", &heard, &[("delivery", Class::Leak), ("membership", Class::Admission)]);
     let mut back = met(true);
     back.extend([
         (10, 1, What::Leaving { room: ROOM }),

@@ -110,8 +110,8 @@ impl Traffic {
 
     /// Whether a later message of the sender, said on the same connection, has come already.
     pub(super) fn has_later(&self, key: Key, track: Track, id: MessageId) -> bool {
-        let last = self.last_of_connection(id).min(u32::try_from(track.next).unwrap_or(u32::MAX));
-        (id.seq + 1..=last).any(|seq| self.faults.has(key, track, i64::from(seq)))
+        let last = self.last_of_connection(id);
+        self.faults.has_any(key, track, i64::from(id.seq) + 1..=i64::from(last))
     }
 
     fn order_unplaced(&mut self, seen: Seen, place: i64, found: &mut Findings) {
