@@ -217,7 +217,7 @@ mod tests {
         }
         assert!(!faults.has_any(key, track, 10..=i64::MAX / 2 - 1));
         assert!(faults.has_any(key, track, 10..=i64::MAX / 2));
-        assert!(!faults.has_any(key, track, 8..=7));
+        assert!(!faults.has_any(key, track, RangeInclusive::new(8, 7)));
     }
 
     #[test]
