@@ -194,7 +194,7 @@ impl Results {
         rows_that(Fate::Survived, "not found out, and no reason in `left_out`", &mut failures);
         rows_that(
             Fate::Error,
-            "that could not be tried, and no reason in `left_out`",
+            "that could not be tried or not told from the good server, and no reason in `left_out`",
             &mut failures,
         );
         let idle = self.idle_checks();
@@ -262,7 +262,11 @@ impl Results {
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = [self.failures(), self.doubts()].concat();
         if reasons.is_empty() {
-            let runs = counted(self.good.len() as u64, "good run");
+            let open = self.good_runs(None, is_open);
+            let mut runs = counted(self.good.len() as u64 - open, "good run");
+            if open > 0 {
+                runs = format!("{runs} ({} more said nothing)", number(open));
+            }
             reasons.push(match self.rows() {
                 0 => format!("no false alarm in {runs}"),
                 _ => format!("{} rows found out rightly, no false alarm in {runs}", self.score()),
@@ -274,5 +278,5 @@ impl Results {
 
 /// Whether a good run says nothing.
 fn is_open(ran: &Ran) -> bool {
-    ran.outcome == Outcome::Inconclusive
+    !ran.is_alarm() && !matches!(ran.outcome, Outcome::Pass | Outcome::Error)
 }
