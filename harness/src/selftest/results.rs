@@ -79,8 +79,8 @@ pub struct Merit {
     pub name: &'static str,
     /// Mutants of which it found what was to be found.
     pub kills: Vec<String>,
-    /// Mutants of which, in some dialect, no other check found anything: without it they would have
-    /// survived there.
+    /// Mutants of which, in some dialect, nobody else found anything in the case that found it: neither
+    /// another check nor a step.
     pub only_it: Vec<String>,
 }
 
@@ -267,9 +267,11 @@ impl Results {
             if open > 0 {
                 runs = format!("{runs} ({} more said nothing)", number(open));
             }
-            reasons.push(match self.rows() {
-                0 => format!("no false alarm in {runs}"),
-                _ => format!("{} rows found out rightly, no false alarm in {runs}", self.score()),
+            let rows = format!("{} rows found out rightly", self.score());
+            reasons.push(match (self.rows(), self.good.len()) {
+                (_, 0) => rows,
+                (0, _) => format!("no false alarm in {runs}"),
+                _ => format!("{rows}, no false alarm in {runs}"),
             });
         }
         reasons
