@@ -51,6 +51,11 @@ pub(super) fn run(lab: &Lab<'_>, args: &Args, results: &mut Results) {
     results.good.sort_by_key(|ran| ran.number);
 }
 
+/// Whether a run is worth trying once more: a server of its own may have been too slow to start.
+fn is_open(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Inconclusive | Outcome::Error)
+}
+
 /// Makes the throttled share, and prints a line for each run.
 pub(super) fn worker(lab: &Lab<'_>, args: &Args) -> Exit {
     // Whoever is stopped hears of no end of its standard input: when its parent is gone, it is ended.
@@ -149,7 +154,7 @@ impl<'a> Course<'a> {
                         let next = queue.lock().pop_front();
                         let Some((run, work)) = next else { break };
                         match self.one(&run, &work, &host, 0..1) {
-                            Some(ran) if ran.outcome == Outcome::Inconclusive => {
+                            Some(ran) if is_open(ran.outcome) => {
                                 open.lock().push((run, work, 1));
                             }
                             Some(ran) => {
@@ -195,7 +200,7 @@ impl<'a> Course<'a> {
                 let class = Some(Class::Killed.as_str());
                 tried.judged = Judged { outcome: Outcome::Fail, class, message: how };
             }
-            if tried.judged.outcome != Outcome::Inconclusive || attempts >= tries.end {
+            if !is_open(tried.judged.outcome) || attempts >= tries.end {
                 return Some(self.ran(run, work, attempts, tried));
             }
         }
