@@ -197,6 +197,10 @@ impl Check for Presence {
             let stay = self.stay(*who, *room);
             let decided = |it: &&Said| it.at.0 < decided && it.stay == stay;
             let Some(Said { at: when, .. }) = states.last().filter(decided) else { continue };
+            // Who does not read does not see that it was put out.
+            if self.stuck.contains(who) {
+                continue;
+            }
             for (_, client) in self.inside.iter().filter(|(r, c)| r == room && c != who) {
                 if self.stuck.contains(client) {
                     continue;

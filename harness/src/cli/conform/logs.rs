@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::log::CASES;
 use crate::report::write::{Place, WriteError};
 
@@ -19,6 +21,8 @@ pub(in crate::cli) struct Logs {
     bytes: u64,
     begun: AtomicU64,
     kept: AtomicU64,
+    /// Held while a log gets its name: a case may fail at two targets at once.
+    naming: Mutex<()>,
 }
 
 /// The log of one try. It is gone with this value, unless it is kept.
@@ -49,7 +53,13 @@ impl Logs {
     /// Logs of so many bytes each, below a report.
     pub(in crate::cli) fn new(place: &Place, bytes: Option<u64>) -> Self {
         let (bytes, place) = (bytes.unwrap_or(BYTES), place.clone());
-        Self { place, bytes, begun: AtomicU64::new(0), kept: AtomicU64::new(0) }
+        Self {
+            place,
+            bytes,
+            begun: AtomicU64::default(),
+            kept: AtomicU64::default(),
+            naming: Mutex::default(),
+        }
     }
 
     /// Up to how many bytes each is whole.
@@ -77,6 +87,7 @@ impl Logs {
         // A case may fail at several targets.
         let names = [format!("{stem}.ndjson"), format!("{stem}.{number}.ndjson")];
         let directory = log.path.parent()?.to_path_buf();
+        let _naming = self.naming.lock();
         let name = names.into_iter().find(|name| !directory.join(name).exists())?;
         match fs::rename(&log.path, directory.join(&name)) {
             Ok(()) => Some(format!("{CASES}/{name}")),
