@@ -137,8 +137,10 @@ class Person {
   #post(channel, { channel: name, body }) {
     if (typeof body !== 'string') throw new Nack('bad_body');
     channel.head += 1;
-    // With --forgetful, the way that servers are wrong: one receiver, now and then.
-    const forgotten = settings.forgetful && channel.head % 10 === 0 ? [...channel.people].at(-1) : undefined;
+    // With --forgetful, the way that servers are wrong: one receiver, now and then. Not the author: who misses
+    // his own words has no echo, and that is another fault.
+    const others = [...channel.people].filter((other) => other !== this);
+    const forgotten = settings.forgetful && channel.head % 10 === 0 ? others.at(-1) : undefined;
     tell(channel, 'posted', { channel: name, nick: this.nick, body, no: channel.head }, forgotten);
     return { no: channel.head };
   }

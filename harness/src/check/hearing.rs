@@ -84,8 +84,10 @@ impl Check for Hearing {
         if end.died.is_some() || end.unresponsive.is_some() || !end.settled {
             return self.judged;
         }
+        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
         for (&(room, client), since) in &self.deaf {
-            let others = |it: &&Sent| it.room == room && it.by != client && it.at >= *since;
+            let since = Time(since.0.saturating_add(stall));
+            let others = |it: &&Sent| it.room == room && it.by != client && it.at >= since;
             let missed = self.sent.values().filter(others).filter(|it| it.arrived).count();
             if (missed as u64) < MESSAGES {
                 continue;
@@ -129,6 +131,10 @@ mod tests {
 
     /// Client 0 says twelve things from this second on; client 1 gets all, client 2 from `first` on.
     fn losses(second: u64, first: u32) -> u64 {
+        losses_beside(Duration::ZERO, second, first)
+    }
+
+    fn losses_beside(stall: Duration, second: u64, first: u32) -> u64 {
         let (mut check, mut found) = (Hearing::default(), Findings::default());
         let mut see = |at, client, what| {
             let seen = Observation { at: Time(at), client: ClientId(client), what };
@@ -152,7 +158,7 @@ mod tests {
                 see(at, 2, got());
             }
         }
-        check.conclude(&End { settled: true, ..End::default() }, &mut found);
+        check.conclude(&End { settled: true, stall, ..End::default() }, &mut found);
         assert_eq!(check.missed() > 0, found.total() > 0);
         found.of("hearing").iter().map(|(_, losses)| losses).sum()
     }
@@ -167,5 +173,8 @@ mod tests {
         assert_eq!(losses(2, 11), 0);
         // All was said before anybody could know that it was in.
         assert_eq!(losses(1, u32::MAX), 0);
+        // The harness stood still: nobody knows for how long the join was on its way.
+        assert_eq!(losses_beside(Duration::from_millis(500), 2, u32::MAX), 0);
+        assert_eq!(losses_beside(Duration::from_millis(500), 3, u32::MAX), 1);
     }
 }

@@ -25,8 +25,6 @@ pub(super) struct Pulse {
     slack: u64,
     idle_only: bool,
     clients: BTreeMap<ClientId, Line>,
-    /// Whether each client answers pings, and reads, if that ever changed.
-    modes: BTreeMap<ClientId, (bool, bool)>,
     /// What is wrong, and by how many microseconds.
     suspects: Vec<(u64, Finding)>,
     judged: u64,
@@ -84,7 +82,6 @@ impl Pulse {
             slack,
             idle_only: profile.idle_pings,
             clients: BTreeMap::new(),
-            modes: BTreeMap::new(),
             suspects: Vec::new(),
             judged: 0,
         }))
@@ -208,20 +205,18 @@ impl Check for Pulse {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Opened { .. } => {
-                let (pongs, reads) = self.modes.get(&client).copied().unwrap_or((true, true));
-                self.clients.insert(client, Line { pongs, reads, ..Line::new(at) });
+                // Who still keeps silent says so again.
+                self.clients.insert(client, Line::new(at));
             }
             What::Ping => self.pinged(at, client),
             What::Closed(ending) => self.closed(at, client, ending),
             What::Pongs(on) => {
-                self.modes.entry(client).or_insert((true, true)).0 = *on;
                 if let Some(line) = self.clients.get_mut(&client) {
                     line.pongs = *on;
                 }
             }
             What::Reads(on) => {
                 self.early(at, client);
-                self.modes.entry(client).or_insert((true, true)).1 = *on;
                 if let Some(line) = self.clients.get_mut(&client) {
                     line.reads = *on;
                     // What came meanwhile is read at once: the count begins anew.

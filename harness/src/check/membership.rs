@@ -4,6 +4,7 @@
 //! so that members are compared without walking their sets. What only time can tell is judged at
 //! the end: a notice may be on its way, and a client may be gone before the harness knows it.
 
+mod belief;
 mod sight;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +14,7 @@ use super::numbered::Mix;
 use super::{Check, Class, End, Finding, Findings, GRACE_US, MEMBERSHIP, Profile};
 use crate::observe::{ClientId, Entry, Observation, RoomId, Time, What, Who};
 use crate::plan::ChecksPlan;
-use sight::{Sight, sum_of};
+use sight::Sight;
 
 /// Doubtful sights kept until the end.
 const DOUBTS_MAX: usize = 10_000;
@@ -25,16 +26,26 @@ const LIVES_KEPT: usize = 8;
 pub(super) struct Membership {
     rooms: HashMap<RoomId, Room, Mix>,
     /// Who has asked to enter which room, if it could name it, and when.
-    joining: HashMap<ClientId, Vec<(Option<RoomId>, u64)>, Mix>,
+    joining: HashMap<ClientId, Vec<Request>, Mix>,
     connections: HashMap<Arc<str>, ClientId>,
     owners: HashMap<ClientId, Arc<str>, Mix>,
     stuck: BTreeSet<ClientId>,
     doubts: Vec<Doubt>,
+    /// Who was listed for too long after its connection had ended, and by how many microseconds.
+    lingering: Vec<(u64, Finding)>,
     clock: u64,
     judged: u64,
 }
 
-/// Something wrong, unless this client turns out to have gone by itself.
+/// A request to enter that has no answer yet; its time also in observations.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    room: Option<RoomId>,
+    asked: u64,
+    at: Time,
+}
+
+/// Something wrong, unless the server turns out to have ended this client's stay by then.
 #[derive(Debug)]
 struct Doubt {
     about: ClientId,
@@ -60,13 +71,23 @@ struct Stay {
     asked: u64,
     entered: Option<(u64, Time)>,
     leaving: bool,
+    /// It was not let in: this is no stay.
+    refused: bool,
     ended: Option<(Time, bool)>,
     gone: u64,
     full: bool,
-    /// A stay before ended with its connection: the server may notice that late.
-    rough: bool,
+    /// Some stay before ended with its connection: the server may notice that late.
+    lost: bool,
     /// Stays before this one, whose ends others may hear of late.
     before: u32,
+}
+
+impl Stay {
+    /// How often its client can have come since anybody was there: who has lost a connection may be
+    /// there with that one still, and news of all its stays may be read late.
+    fn comings(&self) -> u32 {
+        if self.lost { self.before + 1 } else { 1 }
+    }
 }
 
 /// How a stay ended.
@@ -74,10 +95,10 @@ struct Stay {
 enum Ended {
     /// The server confirmed that it left.
     Exited,
-    /// Its connection was closed as the scenario asked.
-    Asked,
-    /// Its connection ended otherwise.
-    ByServer,
+    /// The server answered its Close.
+    Closed,
+    /// Its connection ended otherwise: the server may have ended it long before.
+    Unseen,
 }
 
 impl Membership {
@@ -91,7 +112,7 @@ impl Membership {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
         };
         let asked = self.joining.entry(client).or_default();
-        let request = asked.iter().position(|(room, _)| room.is_none_or(|room| room == entry.room));
+        let request = asked.iter().position(|it| it.room.is_none_or(|room| room == entry.room));
         let request = request.map(|request| asked.remove(request));
         if request.is_none() {
             found.push(say(Class::Admission, "it is in a room that it did not ask for"));
@@ -115,13 +136,13 @@ impl Membership {
         room.hidden |= !entry.full;
         let stay = room.stays.entry(client).or_default();
         let asked = match request {
-            Some((Some(_), _)) => stay.asked,
+            Some(Request { room: Some(_), .. }) => stay.asked,
             // Which room it is about only the answer said.
-            Some((None, when)) => stay.asked.max(when),
+            Some(Request { asked, .. }) => stay.asked.max(asked),
             None => clock,
         };
         let entered = entry.confirmed.then_some((clock, at));
-        let Stay { rough, .. } = *stay;
+        let Stay { lost, .. } = *stay;
         let leaves = stay.leaving && stay.ended.is_none();
         // Where no leave is confirmed, who enters again has left before. Who is told once more that
         // it is in, or that it got in when it goes, leaves all the same.
@@ -130,9 +151,10 @@ impl Membership {
         let full = entry.full;
         let goes_on = request.is_none() && stay.entered.is_some() && stay.ended.is_none();
         let since = if goes_on { stay.asked } else { asked };
-        *stay = Stay { asked: since, entered, leaving, full, rough, before, ..Stay::default() };
+        *stay = Stay { asked: since, entered, leaving, full, lost, before, ..Stay::default() };
         if entry.full {
-            self.sees(at, client, entry, asked, found);
+            let asked_at = request.map_or(at, |request| request.at);
+            self.sees(at, client, entry, (asked, asked_at), found);
         }
     }
 
@@ -141,7 +163,7 @@ impl Membership {
         at: Time,
         client: ClientId,
         entry: &Entry,
-        asked: u64,
+        (asked, asked_at): (u64, Time),
         found: &mut Findings,
     ) {
         let clock = self.clock;
@@ -152,7 +174,7 @@ impl Membership {
         let mut sight = Sight { since: clock, view: entry.view, inside: true, ..Sight::default() };
         sight.listed = entry.members.is_some();
         sight.life = room.lives.iter().position(|life| *life == entry.epoch).unwrap_or_default();
-        sight.add(client, false);
+        sight.add(client, 1);
         let list = entry.members.as_deref().unwrap_or_default();
         let say = |class, detail: &str| {
             Finding::new(MEMBERSHIP, class, at, detail).client(client).room(entry.room)
@@ -160,22 +182,28 @@ impl Membership {
         let mut own = !sight.listed;
         for person in list {
             let Who::Client(who) = person.who else { continue };
-            // Its old connection may not be given up yet.
-            let rough = room.stays.get(&who).is_some_and(|stay| stay.rough);
+            let most = room.stays.get(&who).map_or(1, Stay::comings);
             let again = match who == client {
-                true => std::mem::replace(&mut own, true) && !sight.add(who, rough),
-                false => !sight.add(who, rough),
+                true => std::mem::replace(&mut own, true) && !sight.add(who, most),
+                false => !sight.add(who, most),
             };
-            if again && !rough {
+            if again {
                 found.push(say(Class::View, "somebody is listed twice"));
             }
             match room.stays.get(&who) {
                 None => found.push(say(Class::View, "somebody is listed who never came")),
                 // A list can be older than what others have heard since it was asked for.
-                Some(Stay { ended: Some((ended, confirmed)), gone, .. })
-                    if (*confirmed && *gone < asked) || ended.0 + GRACE_US < at.0 =>
-                {
+                Some(Stay { ended: Some((_, true)), gone, .. }) if *gone < asked => {
                     found.push(say(Class::Ghost, "somebody is listed who has left"));
+                }
+                Some(Stay { ended: Some((ended, _)), .. }) => {
+                    // Who takes long to answer may have taken as long to notice.
+                    let grace = GRACE_US + at.0.saturating_sub(asked_at.0);
+                    let too_long = asked_at.0.saturating_sub(ended.0).saturating_sub(grace);
+                    if too_long > 0 && self.lingering.len() < DOUBTS_MAX {
+                        let finding = say(Class::Ghost, "somebody is listed who was lost before");
+                        self.lingering.push((too_long, finding));
+                    }
                 }
                 Some(_) => {}
             }
@@ -220,8 +248,11 @@ impl Membership {
         };
         let Some(sight) = room.seen.get_mut(&client).filter(|sight| sight.inside) else { return };
         if *who == Who::Client(client) {
-            // Of oneself one is told only when the connection before this one is given up.
-            if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
+            // Of oneself one is told only what becomes of a connection before this one.
+            let most = room.stays.get(&client).map_or(1, Stay::comings);
+            if came && most > 1 {
+                sight.add(client, most);
+            } else if !came && sight.present.get(&client).is_some_and(|times| *times > 1) {
                 sight.remove(client);
             }
         } else if let Who::Client(who) = *who {
@@ -229,7 +260,7 @@ impl Membership {
             match (came, stay) {
                 (_, None) => found.push(say(Class::Notice, "a notice of somebody who never came")),
                 (true, Some(stay)) => {
-                    if !sight.add(who, stay.rough) && !stay.rough {
+                    if !sight.add(who, stay.comings()) {
                         found.push(say(Class::Notice, "told twice that somebody came"));
                     }
                 }
@@ -241,9 +272,8 @@ impl Membership {
                         found.push(say(Class::Notice, "told twice that somebody left"));
                     } else if !stay.leaving
                         && stay.ended.is_none()
-                        && !stay.rough
+                        && !stay.refused
                         && !late
-                        && !self.stuck.contains(&who)
                         && self.doubts.len() < DOUBTS_MAX
                     {
                         let finding = say(Class::Notice, "told that somebody left who is in");
@@ -284,7 +314,7 @@ impl Membership {
     fn may_have_come(&mut self, room: RoomId, who: &Who) {
         let Who::Client(who) = who else { return };
         let asked =
-            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.0.is_none()));
+            self.joining.get(who).is_some_and(|asked| asked.iter().any(|it| it.room.is_none()));
         if asked && let Some(room) = self.rooms.get_mut(&room) {
             let asked = self.clock;
             room.stays.entry(*who).or_insert_with(|| Stay { asked, ..Stay::default() });
@@ -296,13 +326,15 @@ impl Membership {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         if let Some(stay) = room.stays.get_mut(&client)
             && stay.ended.is_none()
+            && !stay.refused
         {
             stay.ended = Some((at, how == Ended::Exited));
             stay.gone = clock;
             let asked = stay.asked;
-            // The server had ended it: those who were told so were told the truth.
+            // The server had ended it, or may have: those who were told so were told the truth.
+            let may_be_true = how == Ended::Unseen || self.stuck.contains(&client);
             self.doubts.retain(|doubt| {
-                how != Ended::ByServer
+                !may_be_true
                     || doubt.finding.room != Some(id)
                     || (doubt.about, doubt.stay) != (client, asked)
             });
@@ -357,24 +389,26 @@ impl Check for Membership {
         let (at, client) = (seen.at, seen.client);
         match &seen.what {
             What::Joining { room, .. } => {
-                self.joining.entry(client).or_default().push((*room, self.clock));
+                let request = Request { room: *room, asked: self.clock, at };
+                self.joining.entry(client).or_default().push(request);
                 if let Some(room) = room {
                     let stays = &mut self.rooms.entry(*room).or_default().stays;
                     let stay = stays.entry(client).or_default();
                     if stay.entered.is_none() || stay.ended.is_some() {
-                        // One that was refused was no stay.
-                        let rough = stay.ended.map_or(stay.rough, |(_, confirmed)| !confirmed);
+                        let lost = stay.lost || stay.ended.is_some_and(|(_, confirmed)| !confirmed);
                         let before = stay.before + u32::from(stay.ended.is_some());
-                        *stay = Stay { asked: self.clock, rough, before, ..Stay::default() };
+                        *stay = Stay { asked: self.clock, lost, before, ..Stay::default() };
                     }
                 }
             }
             What::Refused { room, .. } => {
                 let asked = self.joining.entry(client).or_default();
-                if let Some(at) =
-                    asked.iter().position(|(asked, _)| asked == room || room.is_none())
-                {
-                    asked.remove(at);
+                if let Some(at) = asked.iter().position(|it| it.room == *room || room.is_none()) {
+                    let room = asked.remove(at).room.and_then(|room| self.rooms.get_mut(&room));
+                    let stay = room.and_then(|room| room.stays.get_mut(&client));
+                    if let Some(stay) = stay.filter(|stay| stay.entered.is_none()) {
+                        stay.refused = true;
+                    }
                 }
             }
             What::Entered(entry) => self.entered(at, client, entry, found),
@@ -388,8 +422,9 @@ impl Check for Membership {
             }
             What::Exited { room } => self.ends(at, client, *room, Ended::Exited),
             What::Closed(ending) => {
-                let how = if ending.asked { Ended::Asked } else { Ended::ByServer };
-                self.closed(at, client, how);
+                // The server's own Close may cross that of the client: it has another code.
+                let answered = ending.asked && ending.clean && ending.code == Some(1000);
+                self.closed(at, client, if answered { Ended::Closed } else { Ended::Unseen });
             }
             What::Joined { room, who, view } => self.notice(seen, *room, who, true, *view, found),
             What::Left { room, who, view, .. } => {
@@ -409,58 +444,27 @@ impl Check for Membership {
     }
 
     fn conclude(&mut self, end: &End, found: &mut Findings) -> u64 {
+        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
+        for (_, finding) in self.lingering.drain(..).filter(|(too_long, _)| *too_long > stall) {
+            found.push(finding);
+        }
         let cut = end.died.is_some() || end.unresponsive.is_some();
         if cut || end.interrupted || !end.settled {
             return self.judged;
         }
         for doubt in std::mem::take(&mut self.doubts) {
-            found.push(doubt.finding);
+            let room = doubt.finding.room.and_then(|room| self.rooms.get(&room));
+            let stay = room.and_then(|room| room.stays.get(&doubt.about));
+            let goes_on = stay.is_some_and(|it| it.asked == doubt.stay && it.ended.is_none());
+            // Who does not read does not see that it was put out.
+            if !goes_on || !self.stuck.contains(&doubt.about) {
+                found.push(doubt.finding);
+            }
         }
-        let stall = u64::try_from(end.stall.as_micros()).unwrap_or(u64::MAX);
         let decided = end.at.0.saturating_sub(GRACE_US.saturating_add(stall));
         for (id, room) in &self.rooms {
             self.compare(end.at, decided, *id, room, found);
         }
         self.judged
-    }
-}
-
-impl Membership {
-    /// Compares what each member believes with what the harness knows.
-    fn compare(&self, at: Time, decided: u64, id: RoomId, room: &Room, found: &mut Findings) {
-        // Whoever is leaving where nobody confirms that may be in or out.
-        let inside = |stay: &Stay| {
-            stay.full && stay.entered.is_some() && stay.ended.is_none() && !stay.leaving
-        };
-        let expected = room.stays.iter().filter(|(_, stay)| inside(stay));
-        let sum = expected.fold(0_u64, |sum, (who, _)| sum.wrapping_add(sum_of(*who)));
-        let mut sights: Vec<_> = room.seen.iter().collect();
-        sights.sort_unstable_by_key(|(client, _)| **client);
-        for (client, sight) in sights {
-            if !sight.inside || sight.sum == sum || self.stuck.contains(client) {
-                continue;
-            }
-            let say = |class, detail: &str| {
-                Finding::new(MEMBERSHIP, class, at, detail).client(*client).room(id)
-            };
-            for (who, stay) in &room.stays {
-                let believed = sight.present.contains_key(who);
-                let entered = stay.entered.filter(|_| inside(stay));
-                match (entered, stay.ended) {
-                    (Some((since, when)), _) if !believed && when.0 < decided => {
-                        // Without a list nobody can know who was there before.
-                        if stay.asked > sight.since {
-                            found.push(say(Class::Notice, "never told that somebody came"));
-                        } else if sight.listed && since < sight.since {
-                            found.push(say(Class::View, "it does not know a member"));
-                        }
-                    }
-                    (None, Some((ended, _))) if believed && ended.0 < decided => {
-                        found.push(say(Class::Ghost, "never told that somebody left"));
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 }

@@ -121,8 +121,13 @@ impl Presence {
     }
 
     fn gone(&mut self, client: ClientId, room: Option<RoomId>) {
-        self.inside.retain(|(r, c)| *c != client || room.is_some_and(|room| room != *r));
-        self.seen.retain(|(r, c), _| *c != client || room.is_some_and(|room| room != *r));
+        let Some(room) = room else {
+            self.inside.retain(|(_, c)| *c != client);
+            self.seen.retain(|(_, c), _| *c != client);
+            return;
+        };
+        self.inside.remove(&(room, client));
+        self.seen.remove(&(room, client));
     }
 }
 
@@ -197,8 +202,13 @@ impl Check for Presence {
             let stay = self.stay(*who, *room);
             let decided = |it: &&Said| it.at.0 < decided && it.stay == stay;
             let Some(Said { at: when, .. }) = states.last().filter(decided) else { continue };
-            for (_, client) in self.inside.iter().filter(|(r, c)| r == room && c != who) {
-                if self.stuck.contains(client) {
+            // Who does not read does not see that it was put out.
+            if self.stuck.contains(who) {
+                continue;
+            }
+            let members = (*room, ClientId(0))..=(*room, ClientId(u32::MAX));
+            for (_, client) in self.inside.range(members) {
+                if client == who || self.stuck.contains(client) {
                     continue;
                 }
                 self.judged += 1;

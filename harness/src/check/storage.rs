@@ -48,6 +48,8 @@ struct Shelf {
     waiting: BTreeMap<u64, Arc<Value>>,
     /// The content, at the newest version folded.
     content: Option<(u64, HashMap<String, u64>)>,
+    /// The hash of it.
+    state: u64,
     states: HashMap<u64, u64, Mix>,
     claims: Vec<(u64, u64, ClientId)>,
     acked_max: u64,
@@ -69,9 +71,11 @@ struct Request {
 }
 
 fn state_hash(content: &HashMap<String, u64>) -> u64 {
-    content.iter().fold(0, |sum, (key, value)| {
-        sum.wrapping_add(super::numbered::mix(hash_value(&Value::from(key.as_str())) ^ value))
-    })
+    content.iter().fold(0, |sum, (key, value)| sum.wrapping_add(entry_hash(key, *value)))
+}
+
+fn entry_hash(key: &str, value: u64) -> u64 {
+    super::numbered::mix(hash_value(&Value::from(key)) ^ value)
 }
 
 impl Shelf {
@@ -81,6 +85,7 @@ impl Shelf {
             ops: HashMap::default(),
             waiting: BTreeMap::new(),
             content: None,
+            state: 0,
             states: HashMap::default(),
             claims: Vec::new(),
             acked_max: 0,
@@ -92,7 +97,8 @@ impl Shelf {
         let fields = entries.as_object().into_iter().flatten();
         let content: HashMap<_, _> =
             fields.map(|(key, value)| (key.clone(), hash_value(value))).collect();
-        self.states.insert(version, state_hash(&content));
+        self.state = state_hash(&content);
+        self.states.insert(version, self.state);
         self.content = Some((version, content));
         self.fold();
     }
@@ -106,12 +112,18 @@ impl Shelf {
                 if let Some(put) = op.get("put")
                     && let (Some(key), Some(value)) = (key(put), put.get("value"))
                 {
-                    content.insert(key, hash_value(value));
-                } else if let Some(key) = op.get("delete").and_then(key) {
-                    content.remove(&key);
+                    let value = hash_value(value);
+                    self.state = self.state.wrapping_add(entry_hash(&key, value));
+                    if let Some(old) = content.insert(key.clone(), value) {
+                        self.state = self.state.wrapping_sub(entry_hash(&key, old));
+                    }
+                } else if let Some(key) = op.get("delete").and_then(key)
+                    && let Some(old) = content.remove(&key)
+                {
+                    self.state = self.state.wrapping_sub(entry_hash(&key, old));
                 }
             }
-            self.states.insert(*version, state_hash(content));
+            self.states.insert(*version, self.state);
         }
     }
 }

@@ -247,6 +247,7 @@ impl Client {
         self.state = State::Opening;
         self.opened_at = now;
         self.bare = bare;
+        self.reads = true;
         self.tcp_end = None;
         self.ended_with = None;
         self.outbound = Outbound::default();
@@ -341,7 +342,7 @@ impl Client {
         }
     }
 
-    /// Reads from now on, or stops.
+    /// Reads from now on, or stops, until its connection has ended.
     pub fn set_reads(&mut self, now: Time, reads: bool, books: &mut Books) {
         self.reads = reads;
         books.observe(now, self.id, What::Reads(reads));

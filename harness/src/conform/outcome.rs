@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::requirement::Level;
-use crate::check::{Class, STEPS, TABLE};
+use crate::check::{Class, Finding, PROTOCOL, STEPS, TABLE};
 use crate::dialect::Heartbeat;
 use crate::latency::{Metric, STALL_LIMIT};
 use crate::observe::Ending;
@@ -138,12 +138,11 @@ pub fn judge(
     }
     let lateness = Lateness::of(summary, patience, ended);
     if failed(summary) {
-        let found = summary.witnesses.iter();
-        let standing: Vec<&Witness> = found.filter(|it| !lateness.excuses(it)).collect();
+        let standing = lateness.standing(summary);
         // Without a witness it was a step or a limit.
         let excused = match summary.witnesses.is_empty() {
             true => lateness.given_up,
-            false => standing.is_empty(),
+            false => standing.is_empty() && lateness.unseen(summary).next().is_none(),
         };
         return if excused { lateness.judged() } else { broken(summary, level, &standing) };
     }
@@ -180,20 +179,11 @@ pub fn found(
     ended: &[Ended],
 ) -> Vec<(&'static str, Class)> {
     let lateness = Lateness::of(summary, patience, ended);
-    let found = summary.witnesses.iter();
-    let mut standing: Vec<&Witness> = found.filter(|it| !lateness.excuses(it)).collect();
+    let mut standing = lateness.standing(summary);
     standing.sort_by_key(|it| it.finding.at);
     let seen = standing.iter().map(|it| (it.finding.check, it.finding.class));
-    // Of many findings not each is kept with its witness; those of a kind that none is kept of count.
-    let counted = summary.checks.iter().flat_map(|check| {
-        let classes = check.classes.iter().filter(|(_, n)| *n > 0);
-        classes.map(|(class, _)| (check.name, *class))
-    });
-    let kept = |kind: &(&str, Class)| {
-        summary.witnesses.iter().any(|it| (it.finding.check, it.finding.class) == *kind)
-    };
     let mut found: Vec<(&'static str, Class)> = Vec::new();
-    for kind in seen.chain(counted.filter(|kind| !kept(kind))) {
+    for kind in seen.chain(lateness.unseen(summary)) {
         if !found.contains(&kind) {
             found.push(kind);
         }
@@ -237,17 +227,38 @@ impl Lateness {
         }
     }
 
-    /// Whether a finding may come of nothing but this.
-    fn excuses(&self, witness: &Witness) -> bool {
-        let finding = &witness.finding;
-        if is_certain(finding.class) {
+    /// The findings with their witnesses that it does not excuse.
+    fn standing<'s>(&self, summary: &'s Summary) -> Vec<&'s Witness> {
+        // That the server itself has ended is about no client, and comes of no lateness.
+        let died =
+            |it: &Finding| (it.check, it.class, it.client) == (PROTOCOL, Class::Killed, None);
+        let excused = |it: &Finding| !died(it) && self.excuses((it.check, it.class));
+        summary.witnesses.iter().filter(|it| !excused(&it.finding)).collect()
+    }
+
+    /// Of many findings not each is kept with its witness: the kinds that none is kept of, and that it
+    /// does not excuse.
+    fn unseen(&self, summary: &Summary) -> impl Iterator<Item = (&'static str, Class)> {
+        let counted = summary.checks.iter().flat_map(|check| {
+            let classes = check.classes.iter().filter(|(_, n)| *n > 0);
+            classes.map(|(class, _)| (check.name, *class))
+        });
+        counted.filter(|kind| {
+            let mut seen = summary.witnesses.iter().map(|it| (it.finding.check, it.finding.class));
+            !seen.any(|seen| seen == *kind) && !self.excuses(*kind)
+        })
+    }
+
+    /// Whether findings of a check and class may come of nothing but this.
+    fn excuses(&self, (check, class): (&str, Class)) -> bool {
+        if is_certain(class) {
             return false;
         }
-        let timed = is_timed(finding.check);
-        let ended = matches!(finding.class, Class::Close | Class::Killed);
+        let timed = is_timed(check);
+        let ended = matches!(class, Class::Close | Class::Killed);
         self.given_up
             || (self.stalled && timed)
-            || (self.rushed && finding.check == STEPS)
+            || (self.rushed && check == STEPS)
             // Who reads too slowly is cut off rightly, and we were too slow in everything.
             || (self.cut_off && (ended || timed))
     }

@@ -54,10 +54,11 @@ pub struct GoodRun {
 pub fn runs(seed: u64, things: usize, count: u64) -> Vec<GoodRun> {
     let mut order: Vec<usize> = (0..things).collect();
     order.shuffle(&mut StdRng::seed_from_u64(seed));
-    let turns =
-        (0..count).zip((0..).flat_map(|round: usize| order.iter().map(move |it| (round, *it))));
-    let run = |(turn, (round, what)): (u64, (usize, usize))| {
-        let strain = STRAINS.iter().cycle().nth(round % 3 + usize::try_from(turn % 3).unwrap_or(0));
+    // The place in the round, not the turn: with 8 things each would always be at the same strain.
+    let round = |round: usize| order.iter().zip(round..).map(|(what, at)| (at, *what));
+    let turns = (0..count).zip((0..).flat_map(round));
+    let run = |(turn, (at, what)): (u64, (usize, usize))| {
+        let strain = STRAINS.iter().cycle().nth(at % STRAINS.len());
         let strain = strain.map_or(Strain::None, |(strain, ..)| *strain);
         // Half of the bits are enough to tell two runs apart, and are easier to repeat.
         GoodRun { number: turn + 1, what, seed: mix(seed ^ mix(turn + 1)) >> 32, strain }
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn runs_go_round_through_all_of_them_under_each_strain() {
-        for things in [1, 7, 9, 12] {
+        for things in [1, 7, 8, 9, 12] {
             let all = runs(5, things, 3 * things as u64);
             let pairs: BTreeSet<String> =
                 all.iter().map(|run| format!("{} {}", run.what, run.strain)).collect();

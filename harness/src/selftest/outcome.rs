@@ -63,7 +63,7 @@ pub enum Fate {
     LeftOut,
     /// Too little was seen, or the harness stood still.
     Inconclusive,
-    /// It could not be tried.
+    /// It could not be tried, or the good server fails its case, too.
     Error,
 }
 
@@ -74,7 +74,7 @@ pub const FATES: [(Fate, &str, &str); 6] = [
     (Fate::Survived, "survived", "all of its cases passed"),
     (Fate::LeftOut, "left_out", "not tried, for the reason given: it counts as not found"),
     (Fate::Inconclusive, "inconclusive", "too little traffic, or the harness stood still"),
-    (Fate::Error, "error", "it could not be tried"),
+    (Fate::Error, "error", "it could not be tried, or the good server fails its case, too"),
 ];
 
 impl Fate {
@@ -123,6 +123,25 @@ pub struct Judged {
     pub found: Vec<Found>,
     /// A sentence, where it is not found out as it should be.
     pub message: String,
+}
+
+impl Judged {
+    /// The same, where the good server passes the case that it was found out by. What fails there, too,
+    /// found nothing out.
+    #[must_use]
+    pub fn beside_good(self, case: &str, good: Says) -> Self {
+        let (fate, why) = match good {
+            Says::Well => return self,
+            Says::Nothing(why) => (Fate::Inconclusive, why),
+            Says::Error(why) => (Fate::Error, why),
+            Says::Wrong(found) => {
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                (Fate::Error, format!("it fails: {}", found.join(", ")))
+            }
+        };
+        let message = format!("{case} at the good server: {why}");
+        Self { fate, killed_by: None, message, ..self }
+    }
 }
 
 impl Account {

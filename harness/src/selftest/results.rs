@@ -79,8 +79,8 @@ pub struct Merit {
     pub name: &'static str,
     /// Mutants of which it found what was to be found.
     pub kills: Vec<String>,
-    /// Mutants of which, in some dialect, no other check found anything: without it they would have
-    /// survived there.
+    /// Mutants of which, in some dialect, nobody else found anything in the case that found it: neither
+    /// another check nor a step.
     pub only_it: Vec<String>,
 }
 
@@ -194,7 +194,7 @@ impl Results {
         rows_that(Fate::Survived, "not found out, and no reason in `left_out`", &mut failures);
         rows_that(
             Fate::Error,
-            "that could not be tried, and no reason in `left_out`",
+            "that could not be tried or not told from the good server, and no reason in `left_out`",
             &mut failures,
         );
         let idle = self.idle_checks();
@@ -262,10 +262,16 @@ impl Results {
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = [self.failures(), self.doubts()].concat();
         if reasons.is_empty() {
-            let runs = counted(self.good.len() as u64, "good run");
-            reasons.push(match self.rows() {
-                0 => format!("no false alarm in {runs}"),
-                _ => format!("{} rows found out rightly, no false alarm in {runs}", self.score()),
+            let open = self.good_runs(None, is_open);
+            let mut runs = counted(self.good.len() as u64 - open, "good run");
+            if open > 0 {
+                runs = format!("{runs} ({} more said nothing)", number(open));
+            }
+            let rows = format!("{} rows found out rightly", self.score());
+            reasons.push(match (self.rows(), self.good.len()) {
+                (_, 0) => rows,
+                (0, _) => format!("no false alarm in {runs}"),
+                _ => format!("{rows}, no false alarm in {runs}"),
             });
         }
         reasons
@@ -274,5 +280,5 @@ impl Results {
 
 /// Whether a good run says nothing.
 fn is_open(ran: &Ran) -> bool {
-    ran.outcome == Outcome::Inconclusive
+    !ran.is_alarm() && !matches!(ran.outcome, Outcome::Pass | Outcome::Error)
 }

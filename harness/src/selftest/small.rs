@@ -32,7 +32,7 @@ pub const EDITS: [(&str, &str, &str); 40] = [
     ("fan-out", "for: 2s\n", "for: 1s\n"),
     ("fan-out", "for: 15s\n", "for: 3s\n"),
     ("fan-out", "every: 2/s\n", "every: 10/s\n"),
-    ("fan-out", "every: 4/s ", "every: 20/s "),
+    ("fan-out", "every: 4/s\n", "every: 20/s\n"),
     ("fan-out", "  deliver.latency: { p99: <500ms }\n", "\n"),
     ("one-to-one", "host: { clients: 1000,", "host: { clients: 15,"),
     ("one-to-one", "guest: { clients: 1000,", "guest: { clients: 15,"),

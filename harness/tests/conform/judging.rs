@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use harness::check::{Class, Finding};
+use harness::check::{CheckResult, Class, Finding};
 use harness::conform::event::{Asked, Event, Opening, Record, Subject};
-use harness::conform::outcome::{Outcome, ended, judge, patience};
+use harness::conform::outcome::{Outcome, ended, found, judge, patience};
 use harness::conform::profile::Profile;
 use harness::conform::requirement::Level;
 use harness::conform::results::{Results, Score};
 use harness::dialect::{Dialect, Heartbeat};
 use harness::latency::Metric;
-use harness::observe::{Ending, Time};
+use harness::observe::{ClientId, Ending, Time};
 use harness::plan::{Echo, Ordering, Source};
 use harness::summary::{NOT_REACHED, StepResult, Summary};
 use harness::verdict::{Exit, Verdict};
@@ -124,6 +124,45 @@ fn what_came_and_must_not_come_is_a_verdict_however_late_the_harness_was() {
         // The class is that of the first finding that is not excused.
         let named = (outcome == Outcome::Fail).then(|| class.as_str());
         assert_eq!(judged.class, named, "{check} {class}");
+    }
+}
+
+#[test]
+fn a_server_that_died_is_dead_however_late_the_harness_was() {
+    let dropped =
+        ended(&[(Ending { asked: false, code: None, reason: "reset".into(), clean: false }, 1)]);
+    let died = Finding::new("protocol", Class::Killed, Time(9), "the target died");
+    // A connection may have been given up because nobody read from it.
+    let ended = died.clone().client(ClientId(0));
+    for (finding, outcome) in [(died, Outcome::Fail), (ended, Outcome::Inconclusive)] {
+        let mut summary = step_failed(3_000_000);
+        summary.witnesses[0].finding = finding;
+        let judged = judge(&summary, Level::Must, Some(Duration::from_millis(450)), &dropped);
+        assert_eq!(judged.outcome, outcome, "{judged:?}");
+    }
+}
+
+#[test]
+fn a_kind_of_finding_without_a_witness_is_excused_like_any_other() {
+    let dropped =
+        ended(&[(Ending { asked: false, code: None, reason: "reset".into(), clean: false }, 1)]);
+    let ms = Duration::from_millis(450);
+    for (class, stall_us, seen) in [
+        (Class::Loss, 2_000, true),
+        (Class::Loss, 3_000_000, false),
+        (Class::Duplicate, 3_000_000, true),
+    ] {
+        let mut summary = step_failed(stall_us);
+        summary.checks = vec![CheckResult {
+            name: "delivery",
+            verdict: Verdict::Failed,
+            facts: 9,
+            classes: vec![(class, 1)],
+        }];
+        let kinds = found(&summary, Some(ms), &dropped);
+        assert_eq!(kinds.contains(&("delivery", class)), seen, "{class} {stall_us}: {kinds:?}");
+        let judged = judge(&summary, Level::Must, Some(ms), &dropped);
+        assert_eq!(judged.outcome == Outcome::Fail, seen, "{class} {stall_us}: {judged:?}");
     }
 }
 

@@ -298,7 +298,7 @@ fn left_out(
                     Ordering::PerSender => (between_of_sender(past, &mine, *id, owed), true),
                     // The room's log is put together from what its members say: whether it holds this
                     // when the member leaves, is not for the wire to decide.
-                    _ => (between_at_others(promise, all, &mine, *id, owed), false),
+                    _ => (between_at_others(past, promise, all, &mine, *id, owed), false),
                 };
                 if !lost || !judged.insert((client, first, *id)) {
                     continue;
@@ -330,8 +330,10 @@ fn between_of_sender(past: &Past<'_>, mine: &[Got], id: MessageId, owed: bool) -
         && (owed || first.is_some_and(|first| first.id.seq < id.seq))
 }
 
-/// Somebody got it between two that this one got, or (owed) before one that this one got.
+/// In the one order it stands between two that this one got, or (owed) before one of them: so say those
+/// who got it and one of the two in turn, or the order of its sender.
 fn between_at_others(
+    past: &Past<'_>,
     promise: Promise,
     all: &[Got],
     mine: &[Got],
@@ -341,11 +343,16 @@ fn between_at_others(
     let in_order = |it: &&Got| it.first && (!it.own || promise.own_in_order());
     let had = |other: &Got| mine.iter().filter(in_order).any(|it| it.id == other.id);
     let of_stay = |a: &Got, b: &Got| (a.client, a.room, a.stay) == (b.client, b.room, b.stay);
-    all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
-        let same = || all.iter().filter(in_order).filter(|other| of_stay(it, other));
-        let earlier = same().any(|other| other.at < it.at && had(other));
-        (owed || earlier) && same().any(|other| other.at > it.at && had(other))
-    })
+    let witnessed = |is: &dyn Fn(Place, Place) -> bool| {
+        all.iter().filter(|it| it.id == id).filter(in_order).any(|it| {
+            let mut same = all.iter().filter(in_order).filter(|other| of_stay(it, other));
+            same.any(|other| is(other.at, it.at) && had(other))
+        })
+    };
+    let earlier = || mine.iter().any(|it| order::precedes(past, it.id, id));
+    let later = || mine.iter().any(|it| order::precedes(past, id, it.id));
+    (owed || earlier() || witnessed(&|other, it| other < it))
+        && (later() || witnessed(&|other, it| other > it))
 }
 
 /// What carries no message of this run.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness::check::Class;
-use harness::observe::{ClientId, Entry, RoomId, What, Who};
+use harness::observe::{ClientId, Ending, Entry, RoomId, What, Who};
 
 use super::past::{Opinion, Over, Past, Place, Stay};
 
@@ -55,18 +55,28 @@ fn stay<'p>(past: &'p Past<'_>, who: ClientId, room: RoomId, at: Place) -> Optio
     past.stay_at(who, room, at).map(|stay| &past.stays(who, room)[stay])
 }
 
-/// Its stay before this one ended with its connection: the server may notice that late.
-fn is_rough(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> bool {
+/// How often somebody can have come up to this place: once at a time, but that the server may see late
+/// that a connection is gone, and news of that and of what followed may be read later still.
+fn comings(past: &Past<'_>, who: ClientId, room: RoomId, at: Place) -> usize {
     let stay = past.stay_at(who, room, at).unwrap_or(0);
     // What was refused was no stay.
-    let mut before = past.stays(who, room).iter().take(stay).rev();
-    let before = before.find(|stay| !matches!(stay.over, Some((_, Over::Refused))));
-    before.is_some_and(|stay| matches!(stay.over, Some((_, Over::Closed))))
+    let before = past.stays(who, room).iter().take(stay);
+    let before: Vec<_> =
+        before.filter(|stay| !matches!(stay.over, Some((_, Over::Refused)))).collect();
+    let lost = before.iter().any(|stay| matches!(stay.over, Some((_, Over::Closed))));
+    if lost { before.len() + 1 } else { 1 }
 }
 
-/// Whether the server ended a stay, before or after this place: who was told so was told the truth.
-fn ends_by_server(past: &Past<'_>, stay: &Stay<'_>) -> bool {
-    stay.over.is_some_and(|(at, _)| matches!(&past.seen[at].what, What::Closed(it) if !it.asked))
+/// Whether the server ended a stay, or may have, before or after this place: who was told so was told
+/// the truth. Only who reads, and whose Close was answered with the same code, was in until then.
+fn may_end_by_server(past: &Past<'_>, who: ClientId, stay: &Stay<'_>) -> bool {
+    let at = stay.over.map_or(past.seen.len(), |(at, _)| at);
+    let answered = |it: &Ending| it.asked && it.clean && it.code == Some(1000);
+    let unseen = past
+        .seen
+        .get(at)
+        .is_some_and(|it| matches!(&it.what, What::Closed(ending) if !answered(ending)));
+    unseen || !past.reads(who, at)
 }
 
 fn entry_of(past: &Past<'_>, at: Place, client: ClientId, entry: &Entry) -> Vec<Class> {
@@ -125,7 +135,7 @@ fn listed(
     for who in
         list.iter().filter_map(|it| if let Who::Client(who) = it { Some(*who) } else { None })
     {
-        if times(who) > 1 && !is_rough(past, who, room, at) {
+        if times(who) > comings(past, who, room, at) {
             found.push(Class::View);
         }
         let Some(stay) = stay(past, who, room, at) else {
@@ -134,10 +144,13 @@ fn listed(
             continue;
         };
         // "somebody who is gone is still a member": it had left for certain when the newcomer
-        // asked, or it has been gone for longer than a server may take to see it.
+        // asked, or it was gone by then for longer than a server may take to see it: one that takes
+        // long to answer may have taken as long for that, too.
         match stay.over.filter(|(over, _)| *over < at) {
             Some((over, how)) if how != Over::Refused => {
-                let grace = past.seen[over].at.0 + GRACE_US < past.seen[at].at.0;
+                let time = |at: Place| past.seen[at].at.0;
+                let took = time(at) - time(asked);
+                let grace = time(over) + GRACE_US + took < time(asked);
                 if grace || (how == Over::Exited && over < asked) {
                     found.push(Class::Ghost);
                 }
@@ -153,7 +166,7 @@ fn listed(
     for (who, _) in past.members().filter(|(who, r)| *r == room && *who != client) {
         let Some(stay) = stay(past, who, room, at) else { continue };
         let entered = stay.entered.is_some_and(|(entered, _)| entered < asked);
-        let inside = stay.is_inside(at) && !ends_by_server(past, stay);
+        let inside = stay.is_inside(at) && !may_end_by_server(past, who, stay);
         if entered && inside && times(who) == 0 {
             found.push(Class::Snapshot);
         }
@@ -180,7 +193,7 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     // A second time only who may still be there with an old connection.
     let add = |belief: &mut Belief, who: ClientId, at: Place| {
         let times = belief.entry(who).or_default();
-        if *times == 0 || is_rough(past, who, room, at) {
+        if *times == 0 || comings(past, who, room, at) > 1 {
             *times += 1;
         }
     };
@@ -195,9 +208,11 @@ fn belief(past: &Past<'_>, client: ClientId, room: RoomId, at: Place) -> Option<
     for (at, it) in past.seen.iter().enumerate().take(at).skip(since + 1) {
         match &it.what {
             _ if it.client != client => {}
-            // Of one who never came nothing is believed.
+            // Of one who never came nothing is believed, nor of oneself but of an old connection.
             What::Joined { room: r, who: Who::Client(who), .. }
-                if *r == room && *who != client && past.stay_at(*who, room, at).is_some() =>
+                if *r == room
+                    && past.stay_at(*who, room, at).is_some()
+                    && (*who != client || comings(past, *who, room, at) > 1) =>
             {
                 add(&mut belief, *who, at);
             }
@@ -219,8 +234,29 @@ fn came(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
         return vec![];
     };
     let never = past.stay_at(who, room, at).is_none();
-    let again = belief.contains_key(&who) && !is_rough(past, who, room, at);
+    let again = belief.contains_key(&who)
+        && told_to_come(past, at, client, room, who) > comings(past, who, room, at);
     if never || again { vec![Class::Notice] } else { vec![] }
+}
+
+/// How often a member was told that somebody came, up to this place: by its list, and since.
+fn told_to_come(
+    past: &Past<'_>,
+    at: Place,
+    client: ClientId,
+    room: RoomId,
+    who: ClientId,
+) -> usize {
+    let since = sight(past, client, room, at).unwrap_or(0);
+    let seen = past.seen[since..=at].iter().filter(|it| it.client == client);
+    seen.map(|it| match &it.what {
+        What::Entered(entry) if entry.room == room => {
+            entry.members.iter().flatten().filter(|it| it.who == Who::Client(who)).count()
+        }
+        What::Joined { room: r, who: w, .. } if *r == room && *w == Who::Client(who) => 1,
+        _ => 0,
+    })
+    .sum()
 }
 
 /// "a membership notice is [...] doubled or wrong": somebody went.
@@ -242,11 +278,7 @@ fn went(past: &Past<'_>, at: Place, client: ClientId, room: RoomId, who: ClientI
     let ended = earlier.filter(|stay| stay.entered.is_some() || stay.over.is_some());
     let late =
         told.count() <= ended.filter(|it| it.over.is_some_and(|o| o.1 != Over::Refused)).count();
-    let excused = ends
-        || late
-        || is_rough(past, who, room, at)
-        || !past.reads(who, at)
-        || ends_by_server(past, stay);
+    let excused = ends || late || may_end_by_server(past, who, stay);
     if excused { vec![] } else { vec![Class::Notice] }
 }
 
@@ -308,7 +340,8 @@ fn at_the_end(past: &Past<'_>, end_us: u64, opinion: &mut Opinion) {
         for (who, _) in past.members().filter(|(_, r)| *r == room) {
             let Some(stay) = stay(past, who, room, end) else { continue };
             let believed = belief.contains_key(&who);
-            let entered = stay.entered.filter(|_| stay.is_inside(end));
+            // Who does not read does not see that it was put out.
+            let entered = stay.entered.filter(|_| stay.is_inside(end) && past.reads(who, end));
             match (entered, stay.over) {
                 (Some((entered, _)), _) if !believed && decided(entered) => {
                     if stay.asked > since {

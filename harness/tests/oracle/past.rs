@@ -133,11 +133,12 @@ impl<'a> Past<'a> {
         (0..=stay).rev().find(|at| !stays[*at].goes_on()).unwrap_or(0)
     }
 
-    /// Whether a client reads its socket at this place.
+    /// Whether a client reads its socket at this place: who connects again reads.
     pub(super) fn reads(&self, client: ClientId, at: Place) -> bool {
         let mut told = self.seen[..at].iter().rev().filter(|it| it.client == client);
         let last = told.find_map(|it| match it.what {
             What::Reads(reads) => Some(reads),
+            What::Closed(_) => Some(true),
             _ => None,
         });
         last.unwrap_or(true)

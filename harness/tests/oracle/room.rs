@@ -58,6 +58,11 @@ fn check(plot: &Plot, seed: u64, tally: &mut Tally) -> Result<(), String> {
     let at = Time(history.last().map_or(0, |seen| seen.at.0) + AFTER_US);
     let judge = judged(&history, &End { at, settled: true, ..End::default() });
     let opinion = opinion(&history, at.0);
+    // Time may pass while a presence is on its way; nothing else is too late for a good server.
+    let strange = |told: &&Told| told.0 != "presence" && plot.wrong.is_none();
+    if let Some(told) = found(&judge).iter().find(strange) {
+        return Err(format!("{}seed {seed} {plot:?}: {told:?} of a good server", story(&history)));
+    }
     tally.compare(&opinion, &found(&judge)).map_err(|difference| {
         let told: Vec<_> = judge.findings().kept().iter().take(5).collect();
         let story = story(&history);

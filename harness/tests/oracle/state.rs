@@ -131,7 +131,9 @@ fn followed(
         stay + 1 == past.stays(client, room).len() && inside(client) && past.reads(client, end);
     let current = past.stay_at(who, room, end);
     let last = all.iter().enumerate().rfind(|(_, set)| set.stay == current);
-    if let Some((n, set)) = last.filter(|_| here && who != client && inside(who)) {
+    // Who does not read does not see that it was put out.
+    let there = inside(who) && past.reads(who, end);
+    if let Some((n, set)) = last.filter(|_| here && who != client && there) {
         let seen = newest.filter(|seen| all[*seen].stay == current);
         if past.seen[set.at].at.0 < end_us - WITHIN_US && seen.is_some_and(|seen| seen < n) {
             opinion.tell(("presence", Class::Presence));

@@ -107,6 +107,24 @@ fn a_mutant_is_judged_by_what_its_cases_found() {
 }
 
 #[test]
+fn what_fails_at_the_good_server_too_has_found_nothing_out() {
+    let loss = || vec![Found::new("delivery", "loss")];
+    for (good, fate, why) in [
+        (Says::Well, Fate::Right, ""),
+        (Says::Wrong(loss()), Fate::Error, "a/b at the good server: it fails: delivery / loss"),
+        (Says::Nothing("a stall".into()), Fate::Inconclusive, "a/b at the good server: a stall"),
+        (Says::Error("no port".into()), Fate::Error, "a/b at the good server: no port"),
+    ] {
+        let mut account = Account::default();
+        account.add(Says::Wrong(loss()), 10);
+        let expected = Expected { check: None, class: "loss".into() };
+        let judged = account.judge(&expected, 0).beside_good("a/b", good);
+        assert_eq!((judged.fate, judged.message.as_str()), (fate, why));
+        assert_eq!(judged.killed_by.is_some(), fate == Fate::Right);
+    }
+}
+
+#[test]
 fn with_too_little_traffic_nothing_has_survived() {
     let expected = Expected { check: None, class: "loss".into() };
     for (seen, needed, fate) in
@@ -125,6 +143,12 @@ fn all_right_is_passed() {
     assert_eq!(results.verdict(), Verdict::Passed, "{:?}", results.reasons());
     assert_eq!(results.score(), "24 of 24 (100.0 %)");
     assert_eq!((results.mutants(), results.findings()), (12, 0));
+    // What says nothing is no run without an alarm.
+    let mut open = right();
+    open.good.extend((4..=100).map(|number| ran(number, Strain::Load, Outcome::Pass)));
+    open.good.push(ran(101, Strain::Load, Outcome::Inconclusive));
+    let why = open.reasons().join("; ");
+    assert!(why.ends_with("no false alarm in 100 good runs (1 more said nothing)"), "{why}");
 }
 
 /// One more row like this, and what the whole comes to then.
@@ -168,6 +192,7 @@ fn what_is_wrong_fails_the_whole() {
         ("a false alarm", alarm(Outcome::Fail), Verdict::Failed, 1, "1 false alarm in 4"),
         ("of a SHOULD", alarm(Outcome::Nonstrict), Verdict::Failed, 1, "1 false alarm in 4"),
         ("a run that says nothing", alarm(Outcome::Inconclusive), Verdict::Inconclusive, 0, "of 4"),
+        ("one that was not run", alarm(Outcome::Unsupported), Verdict::Inconclusive, 0, "of 4"),
         ("a run that went wrong", alarm(Outcome::Error), Verdict::Inconclusive, 0, "by themselves"),
         ("a run that is missing", missing, Verdict::Inconclusive, 0, "3 of 4 good runs"),
         ("a signal", stopped, Verdict::Inconclusive, 0, "interrupted"),
@@ -190,6 +215,9 @@ fn a_part_of_the_table_needs_not_a_mutant_for_each_check() {
     assert_eq!(part.verdict(), Verdict::Failed);
     part.partial = true;
     assert_eq!(part.verdict(), Verdict::Passed, "{:?}", part.reasons());
+    // Of good runs that were not made nothing is said.
+    (part.runs, part.good) = (0, Vec::new());
+    assert_eq!(part.reasons(), ["2 of 2 (100.0 %) rows found out rightly"]);
 }
 
 #[test]

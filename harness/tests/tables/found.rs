@@ -70,6 +70,21 @@ fn who_does_not_read_does_not_know_of_a_refusal() {
 }
 
 #[test]
+fn who_comes_back_after_it_had_stopped_reading_is_owed_again() {
+    let judged = |history: &History| judged(Ordering::PerSender, Echo::Never, history);
+    let ending = Ending { asked: true, code: None, reason: "".into(), clean: true };
+    let mut back = entry(&[], 0, 1);
+    back.members = None;
+    let mut history = all_inside(2);
+    history.extend([(9, 1, What::Reads(false)), (9, 1, What::Closed(ending))]);
+    history.extend([(9, 1, opened("d")), (9, 1, joining(false)), (9, 1, entered(back))]);
+    history.push(says(0, 0, 0));
+    assert_eq!(judged(&history), [("delivery", Class::Loss)]);
+    history.push(gets(1, 0, 0));
+    assert_eq!(judged(&history), []);
+}
+
+#[test]
 fn two_neighbours_in_two_orders_are_seen_where_nobody_hears_himself() {
     let told = |first: [u32; 2], second: [u32; 2]| {
         let mut history = all_inside(4);
@@ -194,6 +209,139 @@ fn a_number_of_another_event_is_not_left_out_as_well() {
     let classes: Vec<Class> =
         judge.findings().of("numbering").into_iter().map(|(class, _)| class).collect();
     assert_eq!(classes, [Class::Disorder]);
+}
+
+/// Client 1 is lost; client 2 asks to enter so many milliseconds later, is answered so many later than
+/// that, and told only then who has gone.
+#[test]
+fn who_is_answered_late_may_be_told_of_one_who_was_lost_meanwhile() {
+    let judged = |asks: u64, answered: u64, stall: u64| {
+        let (asks, at) = (10 + asks, 10 + asks + answered);
+        let history = with(vec![
+            (9, 2, opened("c")),
+            (10, 1, closed(true, None)),
+            (asks, 2, joining(false)),
+            (at, 0, joined(2, 3)),
+            (at, 2, entered(entry(&[0, 1, 2], 0, 3))),
+            (at, 0, left(1, 4)),
+            (at, 2, left(1, 4)),
+        ]);
+        let end = End { stall: Duration::from_millis(stall), ..end_of(&history) };
+        let (judge, _) = judge(&history, end);
+        judge.findings().of("membership")
+    };
+    let ghost = [(Class::Ghost, 1)];
+    assert_eq!(judged(900, 10, 0), []);
+    assert_eq!(judged(1_200, 10, 0), ghost);
+    assert_eq!(judged(10, 4_000, 0), [], "it was lost just before the request");
+    assert_eq!(judged(3_000, 4_000, 0), [], "the server itself was slow");
+    assert_eq!(judged(3_000, 1_500, 0), ghost);
+    assert_eq!(judged(1_200, 10, 300), [], "the harness stood still");
+}
+
+/// Client 1 does not read when the server puts it out: it never knows.
+#[test]
+fn who_does_not_read_may_have_been_put_out() {
+    let put_out = |more: Vec<(u64, u32, What)>| {
+        let mut history = with(vec![(10, 1, What::Reads(false)), (11, 0, left(1, 3))]);
+        history.extend([(12, 2, opened("c")), (13, 2, joining(false))]);
+        history.extend([(14, 0, joined(2, 4)), (14, 2, entered(entry(&[0, 2], 0, 4)))]);
+        history.extend(more);
+        history
+    };
+    check("it never reads again", &put_out(vec![]), &[]);
+    check("it is closed by its client", &put_out(vec![(15, 1, closed(true, None))]), &[]);
+    let before = vec![
+        (10, 0, left(1, 3)),
+        (11, 1, What::Leaving { room: ROOM }),
+        (12, 1, What::Exited { room: ROOM }),
+        (13, 1, joining(false)),
+        (14, 1, entered(entry(&[0, 1], 0, 5))),
+        (15, 1, What::Reads(false)),
+        (15, 0, left(1, 4)),
+        (16, 0, joined(1, 5)),
+    ];
+    let (found, _) = judge(&with(before.clone()), end_of(&with(before)));
+    let notices = found.findings().of("membership").into_iter().find(|it| it.0 == Class::Notice);
+    assert!(
+        notices.is_some_and(|(_, n)| n >= 2),
+        "told of a stay before, that it read: {notices:?}"
+    );
+    let told = [("membership", Class::Notice), ("membership", Class::Snapshot)];
+    let (judge, _) = {
+        let history = put_out(vec![(15, 1, What::Reads(true))]);
+        judge(&history, end_of(&history))
+    };
+    let found = judge.findings().kept().iter().filter(|it| it.check == "membership");
+    let found: Vec<_> = found.map(|it| (it.check, it.class)).collect();
+    assert!(told.iter().all(|told| found.contains(told)), "it reads, and was in: {found:?}");
+}
+
+#[test]
+fn a_refusal_is_no_stay_that_could_be_lost() {
+    let twice = |refused: bool| {
+        let refusal = What::Refused { room: Some(ROOM), code: "no".into() };
+        let mut history = vec![(0, 0, opened("a")), (1, 0, joining(false))];
+        history.extend(refused.then_some((2, 0, refusal)));
+        history.extend([(3, 0, closed(true, None)), (4, 0, opened("b"))]);
+        history.extend([(5, 1, opened("c")), (6, 1, joining(false))]);
+        history.push((7, 1, entered(entry(&[1], 0, 1))));
+        history.extend([(8, 0, joining(false)), (9, 0, entered(entry(&[1, 0], 0, 2)))]);
+        history.extend([(10, 1, joined(0, 2)), (11, 1, joined(0, 3)), (11, 0, joined(0, 3))]);
+        let (judge, _) = judge(&history, end_of(&history));
+        judge.findings().of("membership")
+    };
+    assert_eq!(twice(false), [], "the old connection may have come in late");
+    assert_eq!(twice(true).first(), Some(&(Class::Notice, 1)));
+}
+
+/// The server puts client 1 out while that begins to close its connection.
+#[test]
+fn an_end_that_both_sides_ask_for_excuses_what_others_were_told() {
+    let crossed = |code: Option<u16>| {
+        with(vec![
+            (10, 0, left(1, 3)),
+            (11, 1, What::Closing { abrupt: code.is_none() }),
+            (12, 1, closed(true, code)),
+        ])
+    };
+    check("it is reset", &crossed(None), &[]);
+    check("the server's own Close comes", &crossed(Some(1001)), &[]);
+    check("the server answers its Close", &crossed(Some(1000)), &[("membership", Class::Notice)]);
+}
+
+#[test]
+fn a_sender_s_order_is_seen_though_the_room_s_stays_unknown() {
+    let mut entered = all_inside(3);
+    for (_, _, what) in &mut entered {
+        if let What::Entered(entry) = what {
+            entry.confirmed = false;
+        }
+    }
+    let told = |order: [u32; 3]| {
+        let mut history = entered.clone();
+        history.extend((0..3).map(|n| says(0, n, n)));
+        history.extend([says(2, 0, 3), says(1, 0, 4)]);
+        // The log begins with what client 0 gets; what client 1 gets before that has no place.
+        history.push(gets(0, 2, 0));
+        history.extend([gets(1, 0, order[0]), gets(1, 0, order[1]), gets(1, 2, 0)]);
+        history.push(gets(1, 0, order[2]));
+        history.extend((0..3).map(|n| gets(2, 0, n)));
+        let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
+        found.retain(|(check, _)| *check == "order");
+        found.dedup();
+        found
+    };
+    assert_eq!(told([0, 1, 2]), []);
+    assert_eq!(told([0, 2, 1]), [("order", Class::Reorder)]);
+    // What client 1 got first is not put before the log that others have made.
+    let mut history = entered;
+    history.extend([says(0, 0, 0), says(0, 1, 1), gets(2, 0, 0), gets(1, 0, 1), gets(1, 0, 0)]);
+    history.push(gets(2, 0, 1));
+    let mut found = judged(Ordering::TotalAmongOthers, Echo::Never, &history);
+    found.retain(|(check, _)| *check == "order");
+    found.dedup();
+    assert_eq!(found, [("order", Class::Reorder)]);
 }
 
 #[test]

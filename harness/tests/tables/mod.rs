@@ -310,6 +310,10 @@ fn timers_keep_their_windows() {
     let mut living = pinged(&[2_000, 4_000, 6_000]);
     living.push((6_100, 0, closed(false, Some(4000))));
     check("the living is dropped", &living, &told(Timeout));
+    let mut again = silent(Some(9_900));
+    again.extend([(10_000, 0, opened("b")), (10_100, 0, closed(false, Some(1001)))]);
+    again.push((10_100, 0, What::Foreseen));
+    check("who comes back is silent no more", &again, &[]);
 }
 
 #[test]

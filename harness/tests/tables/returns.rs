@@ -63,6 +63,13 @@ fn rooms_that_nobody_can_name_are_watched_as_well() {
     };
     check("told", &met(true), &[]);
     check("not told", &met(false), &[("membership", Class::Notice)]);
+    let mut heard = met(true);
+    let answer = entered(Entry { tickets: 1, ..entry(&[0, 1], 1, 2) });
+    heard.splice(5..6, [(3, 0, sending(0)), (3, 1, received(0, 1)), (4, 1, answer)]);
+    heard.push((6, 0, received(0, 1)));
+    check("it hears a message before the answer", &heard, &[]);
+    heard.remove(4);
+    check("without asking", &heard, &[("delivery", Class::Leak), ("membership", Class::Admission)]);
     let mut back = met(true);
     back.extend([
         (10, 1, What::Leaving { room: ROOM }),
@@ -113,5 +120,46 @@ fn an_old_connection_may_be_listed_beside_the_new_one() {
         (4, 1, entered(entry(&[0, 0, 1], 0, 2))),
         (5, 0, joined(1, 2)),
     ];
+    // Its old connection enters as well, late: the new one is told of that, too.
+    let late = with(vec![
+        (6, 2, opened("c")),
+        (6, 2, joining(false)),
+        (7, 2, closed(true, None)),
+        (8, 2, opened("d")),
+        (9, 2, joining(false)),
+        (10, 2, entered(entry(&[0, 1, 2], 0, 3))),
+        (10, 2, joined(2, 4)),
+        (11, 2, left(2, 5)),
+        (10, 0, joined(2, 3)),
+        (10, 0, joined(2, 4)),
+        (11, 0, left(2, 5)),
+        (10, 1, joined(2, 3)),
+        (10, 1, joined(2, 4)),
+        (11, 1, left(2, 5)),
+    ]);
+    check("which enters behind it", &late, &[]);
+    // Whoever reads late reads of that when the client has left and come for the third time.
+    let again = |more: Vec<(u64, u32, What)>| {
+        let mut history = with(vec![
+            (11, 1, closed(true, None)),
+            (12, 1, opened("d")),
+            (13, 1, joining(false)),
+            (14, 1, entered(entry(&[0, 1, 1], 0, 3))),
+            (14, 1, left(1, 4)),
+            (15, 1, What::Leaving { room: ROOM }),
+            (16, 1, What::Exited { room: ROOM }),
+            (17, 1, joining(false)),
+            (18, 1, entered(entry(&[0, 1], 0, 6))),
+            (20, 0, joined(1, 3)),
+            (21, 0, left(1, 4)),
+            (22, 0, left(1, 5)),
+            (23, 0, joined(1, 6)),
+        ]);
+        history.extend(more);
+        history
+    };
+    check("and comes back once more", &again(vec![]), &[]);
+    let told = [("membership", Class::Notice)];
+    check("told that it left once more", &again(vec![(24, 0, left(1, 7))]), &told);
     check("without one", &twice, &[("membership", Class::View)]);
 }

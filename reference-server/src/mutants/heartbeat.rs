@@ -60,12 +60,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         leaves: Some(|turn, reason| {
             if let (Reason::Timeout, Some(by)) = (reason, acting::now().by) {
-                turn.state().set(&silent(by), "");
+                turn.state().mark("silent", by);
             }
             Some(reason)
         }),
         outlet: Some(|at| {
-            let is_silent = at.acting.by.is_some_and(|by| at.state().note(&silent(by)).is_some());
+            let is_silent = at.acting.by.is_some_and(|by| at.state().is_marked("silent", by));
             if !(is_silent && at.is(Kind::Went)) {
                 at.pass();
             }
@@ -77,10 +77,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ..Mutant::new("app-ping-unanswered", "does not answer the protocol's own pings")
     },
 ];
-
-fn silent(id: u64) -> String {
-    format!("silent {id}")
-}
 
 /// A pong of RFC 6455, or the dialect's own.
 fn is_pong(connection: &Connection, message: &Message) -> bool {

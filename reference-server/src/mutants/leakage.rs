@@ -22,14 +22,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
             if heard.request.asks == Asks::Leave
                 && let Some(room) = heard.room_in_world()
             {
-                add(heard.state(), &format!("left {room}"), heard.by.id);
+                heard.state().mark(&format!("left {room}"), heard.by.id);
             }
             Take::Pass
         }),
         outlet: Some(|at| {
             at.pass();
             if at.is_message() {
-                spread_to_noted(at, &format!("left {}", at.room().unwrap_or_default()));
+                spread_to_marked(at, &format!("left {}", at.room().unwrap_or_default()));
             }
         }),
         ..Mutant::new("leak-after-switch", "goes on to send to those who have left")
@@ -61,13 +61,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
             if at.is(Kind::Error) {
                 let asked = asked_room(at.dialect, at.acting.text.as_deref(), Asks::Join);
                 if let Some(channel) = asked {
-                    add(at.state(), &format!("refused {channel}"), at.to.id);
+                    at.state().mark(&format!("refused {channel}"), at.to.id);
                 }
             }
             if at.is_message()
                 && let Some(channel) = &at.said().room
             {
-                spread_to_noted(at, &format!("refused {channel}"));
+                spread_to_marked(at, &format!("refused {channel}"));
             }
         }),
         ..Mutant::new("leak-private", "sends to those who were refused")
@@ -86,16 +86,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
 ];
 
-/// Adds a connection to those that are noted under a name.
-fn add(state: &super::State, name: &str, id: u64) {
-    let noted = state.note(name).unwrap_or_default();
-    state.set(name, format!("{noted} {id}"));
-}
-
-/// Sends a message to those who are noted there and not in its room.
-fn spread_to_noted(at: &At<'_>, name: &str) {
-    let noted = at.state().note(name).unwrap_or_default();
-    let ids: Vec<u64> = noted.split(' ').filter_map(|id| id.parse().ok()).collect();
+/// Sends a message to those who are marked so and not in its room.
+fn spread_to_marked(at: &At<'_>, mark: &str) {
     let others = at.strangers().into_iter();
-    at.spread(others.filter(|other| ids.contains(&other.id)));
+    at.spread(others.filter(|other| at.state().is_marked(mark, other.id)));
 }

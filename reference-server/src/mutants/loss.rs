@@ -121,11 +121,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         outlet: Some(|at| {
-            let name = format!("deaf {}", at.to.id);
             if is_behind(at) {
-                at.state().set(&name, "");
+                at.state().mark("deaf", at.to.id);
             }
-            if !at.is_message() || at.state().note(&name).is_none() {
+            if !at.is_message() || !at.state().is_marked("deaf", at.to.id) {
                 at.pass();
             }
         }),

@@ -3,7 +3,7 @@
 use protocol::{Dialect, Frame, Outlet, Reason};
 use serde_json::{Value, json};
 
-use super::{Asks, At, Heard, Kind, Mutant, Phase, Take, Turn, acting, kind};
+use super::{Asks, At, Heard, Kind, Mutant, Phase, Take, acting, kind};
 use crate::connection::Order;
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -26,11 +26,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         ends: Some(|connection, order| {
             if order == Order::Lost {
-                connection.server.mutants.set(&broken(connection.id), "");
+                connection.server.mutants.mark("broken", connection.id);
             }
             order
         }),
-        leaves: Some(|turn, reason| unless_noted(turn, reason, broken)),
+        leaves: Some(|turn, reason| {
+            let is_broken = |by| turn.state().is_marked("broken", by);
+            Some(reason).filter(|_| !acting::now().by.is_some_and(is_broken))
+        }),
         ..Mutant::new("ghost-abrupt", "keeps those in their rooms whose connections broke off")
     },
     Mutant {
@@ -64,16 +67,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ..Mutant::new("pres-flap", "tells at each ping that its receiver left and came back")
     },
 ];
-
-fn broken(id: u64) -> String {
-    format!("broken {id}")
-}
-
-/// No reason at all for the one who ends, if that is noted.
-fn unless_noted(turn: &Turn, reason: Reason, noted: fn(u64) -> String) -> Option<Reason> {
-    let is_noted = acting::now().by.is_some_and(|by| turn.state().note(&noted(by)).is_some());
-    (!is_noted).then_some(reason)
-}
 
 /// Where a presence stands in what is told of it.
 fn place(dialect: Dialect) -> &'static str {

@@ -63,13 +63,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
             if order != Order::Slow {
                 return order;
             }
-            connection.server.mutants.set(&slow(connection.id), "");
+            connection.server.mutants.mark("slow", connection.id);
             Order::Lost
         }),
         // The others are told the truth.
         leaves: Some(|turn, reason| {
             let by = acting::now().by;
-            let is_slow = by.is_some_and(|by| turn.state().note(&slow(by)).is_some());
+            let is_slow = by.is_some_and(|by| turn.state().is_marked("slow", by));
             Some(if is_slow { Reason::Slow } else { reason })
         }),
         ..Mutant::new("slow-killed-silently", "cuts off without a Close who does not read")
@@ -103,10 +103,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 fn is_going(ending: Ending) -> bool {
     ending.code == Ending::GOING_AWAY.code
-}
-
-fn slow(id: u64) -> String {
-    format!("slow {id}")
 }
 
 fn said_by(id: u64) -> String {

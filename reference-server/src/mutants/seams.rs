@@ -72,10 +72,9 @@ pub(crate) fn received(
     };
     let text = &*text;
     let _acting = Guard::of(Phase::Receiving, connection.id, Some(text));
-    let by = turn.state().connection(connection.id);
-    let (Some(by), true) = (&by, mutant.hears.is_some() || mutant.flows.is_some()) else {
-        return session.received(now, Incoming::Text(text), turn);
-    };
+    let is_asked = mutant.hears.is_some() || mutant.flows.is_some();
+    let by = is_asked.then(|| turn.state().connection(connection.id)).flatten();
+    let Some(by) = &by else { return session.received(now, Incoming::Text(text), turn) };
     let id = session.id().to_owned();
     let heard = Heard {
         turn,

@@ -86,6 +86,9 @@ impl State {
     }
 
     pub(super) fn note_members(&self, room: &Room<Arc<Connection>>) {
+        if self.chosen.is_none() {
+            return;
+        }
         let members = room.occupants().map(|it| Arc::downgrade(it.peer)).collect();
         self.known.lock().members.insert(room.name().to_owned(), members);
     }
@@ -100,9 +103,9 @@ impl State {
     /// The rooms that this connection is in, as the world calls them.
     pub(super) fn rooms_of(&self, id: u64) -> Vec<String> {
         let known = self.known.lock();
-        let is_in = |members: &[Weak<Connection>]| {
-            members.iter().filter_map(Weak::upgrade).any(|member| member.id == id)
-        };
+        let Some(own) = known.connections.get(&id) else { return Vec::new() };
+        // None is upgraded here: whoever drops the last of a connection takes another lock.
+        let is_in = |members: &[Weak<Connection>]| members.iter().any(|it| it.ptr_eq(own));
         let rooms = known.members.iter().filter(|(_, members)| is_in(members));
         rooms.map(|(name, _)| name.clone()).collect()
     }
@@ -220,6 +223,18 @@ mod tests {
         assert_eq!(state.due(1, Kind::Message, Some("r")), ["first"]);
         assert_eq!(state.release(1), ["second"]);
         assert_eq!(state.release(1), none);
+    }
+
+    #[test]
+    fn a_good_server_remembers_nobody() {
+        let room = Room::new("r", &mut protocol::Ids::new([0; 32]));
+        let remembered = |chosen| {
+            let state = State::new(chosen, &Limits::default());
+            state.note_members(&room);
+            state.known.lock().members.len()
+        };
+        assert_eq!(remembered(None), 0);
+        assert_eq!(remembered(choose("join-no-ack").ok()), 1);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct Sight {
     /// How often: who comes back may be announced before its old connection is given up.
     pub(super) present: BTreeMap<ClientId, u32>,
     pub(super) sum: u64,
+    /// How often it was told of each that it came.
+    pub(super) came: BTreeMap<ClientId, u32>,
     /// How often it was told of each that it left.
     pub(super) left: BTreeMap<ClientId, u32>,
     pub(super) view: Option<u64>,
@@ -26,16 +28,18 @@ pub(super) fn sum_of(who: ClientId) -> u64 {
 }
 
 impl Sight {
-    /// Says whether it was not there. Only who may be there with an old connection counts twice:
-    /// one who is announced twice leaves but once.
-    pub(super) fn add(&mut self, who: ClientId, rough: bool) -> bool {
+    /// Somebody came who can have come so often at most. Says whether that can be. Only who may be
+    /// there with an old connection counts twice: one who is announced twice leaves but once.
+    pub(super) fn add(&mut self, who: ClientId, most: u32) -> bool {
+        let came = self.came.entry(who).or_default();
+        *came += 1;
         let times = self.present.entry(who).or_default();
         let new = *times == 0;
-        if new || rough {
+        if new || most > 1 {
             *times += 1;
             self.sum = self.sum.wrapping_add(sum_of(who));
         }
-        new
+        new || *came <= most
     }
 
     pub(super) fn remove(&mut self, who: ClientId) -> bool {

@@ -63,11 +63,23 @@ impl Traffic {
         let ids: Vec<_> = pending.iter().map(|ticket| messages[*ticket].id).collect();
         for ((n, id), ticket) in ids.iter().enumerate().zip(&pending) {
             let later = ids.iter().take(n).any(|other| self.precedes(*id, *other));
-            if later || self.later_of_sender(member, *ticket).is_some() {
+            let claimed = || self.has_claimed_later(member, *id);
+            if later || claimed() || self.later_of_sender(member, *ticket).is_some() {
                 self.out_of_order(Seen { at, member, ticket: *ticket }, Class::Reorder, found);
             }
         }
         self.members[member].pending = pending;
+    }
+
+    /// A later message of the same sender is among those that this member said it got before a place.
+    fn has_claimed_later(&self, member: u32, id: MessageId) -> bool {
+        let state = &self.members[member];
+        let claims = &self.rooms[state.room].claims;
+        let reach = id.seq + 1..=self.last_of_connection(id).min(id.seq + SENDER_REACH);
+        let claimed = |ticket: u32| {
+            claims.get(&ticket).is_some_and(|all| all.iter().any(|it| it.stay == state.stay))
+        };
+        !claims.is_empty() && reach.map_while(|seq| self.ticket_at(id.voice.0, seq)).any(claimed)
     }
 
     /// A message with a place has come while others without one were waiting: this member has got

@@ -110,8 +110,8 @@ impl Traffic {
 
     /// Whether a later message of the sender, said on the same connection, has come already.
     pub(super) fn has_later(&self, key: Key, track: Track, id: MessageId) -> bool {
-        let last = self.last_of_connection(id).min(u32::try_from(track.next).unwrap_or(u32::MAX));
-        (id.seq + 1..=last).any(|seq| self.faults.has(key, track, i64::from(seq)))
+        let last = self.last_of_connection(id);
+        self.faults.has_any(key, track, i64::from(id.seq) + 1..=i64::from(last))
     }
 
     fn order_unplaced(&mut self, seen: Seen, place: i64, found: &mut Findings) {
@@ -358,13 +358,19 @@ impl Traffic {
         meets && strict && fresh && free && self.keeps_senders_order(member)
     }
 
+    /// Whether the waiting messages of a member can all come before the log.
     fn keeps_senders_order(&self, member: u32) -> bool {
         let state = &self.members[member];
         let messages = &self.rooms[state.room].messages;
         let ids: Vec<_> = state.pending.iter().map(|ticket| messages[*ticket].id).collect();
-        ids.iter()
-            .enumerate()
-            .all(|(n, id)| !ids.iter().take(n).any(|other| self.precedes(*id, *other)))
+        let placed_before = |id: MessageId| {
+            let voice = self.voices.find(id.voice.0).and_then(Option::as_ref);
+            let last = voice.and_then(|voice| voice.placed.checked_sub(1));
+            last.is_some_and(|seq| self.precedes(MessageId { seq, ..id }, id))
+        };
+        ids.iter().enumerate().all(|(n, id)| {
+            !placed_before(*id) && !ids.iter().take(n).any(|other| self.precedes(*id, *other))
+        })
     }
 
     fn put_in_front(&mut self, seen: Seen, place: i64) {

@@ -225,6 +225,9 @@ impl Traffic {
             let finding = receipt.finding(Class::Phantom, "a message that was never sent");
             return found.push(finding);
         };
+        if self.may_be_let_in(client, room) {
+            return;
+        }
         let sender = self.voices[id.voice.0].as_ref().map_or(NONE, |voice| voice.client.0);
         let message = &self.rooms[room].messages[ticket];
         let (hash, rejected) = (message.hash, message.flags.has(Flags::REJECTED));
@@ -256,6 +259,14 @@ impl Traffic {
             }
             Ok(member) => self.received_own(receipt, room, member, ticket, found),
         }
+    }
+
+    /// Whether a client that is not in a room asked to enter one that only the answer names: it may
+    /// hear what is said there before it reads that.
+    fn may_be_let_in(&self, client: ClientId, room: u32) -> bool {
+        let somewhere = self.clients.find(client.0).is_some_and(|client| client.joins_somewhere);
+        let stand = self.member_of(client, room).map(|member| self.members[member].stand);
+        somewhere && !matches!(stand, Some(Stand::Joining | Stand::Inside | Stand::Leaving))
     }
 
     /// Whether the receiver may get a message of this room at all.

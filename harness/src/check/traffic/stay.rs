@@ -100,6 +100,8 @@ impl Traffic {
     pub(super) fn closed(&mut self, at: Time, client: ClientId, clean: bool, found: &mut Findings) {
         let state = self.client(client);
         state.joins_somewhere = false;
+        // Whoever connects again reads.
+        state.stuck = false;
         let members = state.members.clone();
         for member in members {
             let inside = matches!(self.members[member].stand, Stand::Inside | Stand::Leaving);

@@ -1,9 +1,7 @@
 //! Which places of a stream one receiver has got: two numbers, and a side table for the faulty.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
-
-use crate::check::numbered::Mix;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
 
 /// Streams with faults that are kept; a server worse than that is known well enough.
 const FAULTY_MAX: usize = 100_000;
@@ -54,7 +52,7 @@ struct Fault {
 /// The side table: only streams with gaps or strays have a row.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    rows: HashMap<Key, Fault, Mix>,
+    rows: BTreeMap<Key, Fault>,
     over: bool,
 }
 
@@ -106,6 +104,26 @@ impl Faults {
         }
     }
 
+    /// Whether any of these places was taken. Costs nothing for each place: a gap may be long.
+    pub(super) fn has_any(&self, key: Key, track: Track, places: RangeInclusive<i64>) -> bool {
+        if places.is_empty() {
+            return false;
+        }
+        let first = *places.start().max(&track.start);
+        let mut last = *places.end().min(&(track.next - 1));
+        let Some(fault) = self.rows.get(&key) else { return first <= last && !self.over };
+        if fault.extra.range(places).next().is_some() {
+            return true;
+        }
+        while first <= last {
+            let Some(gap) = fault.missing.iter().find(|gap| gap.contains(&last)) else {
+                return true;
+            };
+            last = gap.start - 1;
+        }
+        false
+    }
+
     /// Begins a stream at a place before the first one that came.
     pub(super) fn begin(&mut self, key: Key, track: &mut Track, first: i64, place: i64) {
         *track = Track { start: first, next: first };
@@ -114,7 +132,7 @@ impl Faults {
 
     /// The gaps in the streams of one stay.
     pub(super) fn gaps_of(&self, stay: u32) -> Vec<(u32, Range<i64>)> {
-        let rows = self.rows.iter().filter(|((owner, _), _)| *owner == stay);
+        let rows = self.rows.range((stay, 0)..=(stay, WHOLE_ROOM));
         let mut gaps: Vec<_> = rows
             .flat_map(|((_, stream), fault)| fault.missing.iter().map(|gap| (*stream, gap.clone())))
             .collect();
@@ -124,7 +142,10 @@ impl Faults {
 
     /// Forgets the streams of one stay.
     pub(super) fn forget_stay(&mut self, stay: u32) {
-        self.rows.retain(|(owner, _), _| *owner != stay);
+        let streams = self.rows.range((stay, 0)..=(stay, WHOLE_ROOM));
+        for key in streams.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.rows.remove(&key);
+        }
     }
 
     fn row(&mut self, key: Key) -> Option<&mut Fault> {
@@ -182,6 +203,21 @@ mod tests {
         for (places, expected) in cases {
             assert_eq!(takes(places), expected, "{places:?}");
         }
+    }
+
+    #[test]
+    fn a_long_gap_is_passed_over_at_once() {
+        let (mut faults, mut track, key) = (Faults::default(), Track::default(), (0, 0));
+        for place in [5, 6, i64::MAX / 2, 9, 3] {
+            faults.take(key, &mut track, place);
+        }
+        let cases = [(4..=4, false), (0..=3, true), (6..=6, true), (7..=8, false), (7..=9, true)];
+        for (places, expected) in cases {
+            assert_eq!(faults.has_any(key, track, places.clone()), expected, "{places:?}");
+        }
+        assert!(!faults.has_any(key, track, 10..=i64::MAX / 2 - 1));
+        assert!(faults.has_any(key, track, 10..=i64::MAX / 2));
+        assert!(!faults.has_any(key, track, RangeInclusive::new(8, 7)));
     }
 
     #[test]

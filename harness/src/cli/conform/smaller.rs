@@ -24,25 +24,20 @@ impl Smaller<'_> {
     /// Makes the cases of these names and targets smaller, and says what came of it.
     pub(super) fn shrink(&self, failed: &[(String, String)], place: &Place) {
         let seat = |choice: &&Choice<'_>| self.servers.seats.get(choice.seat);
-        let mut names: Vec<&str> = Vec::new();
-        for (case, target) in failed {
+        let chosen = |(case, target): &(String, String)| {
             let at =
                 |it: &&Choice<'_>| seat(it).is_some_and(|it| it.subject.entry.target == *target);
-            let choice = self.choices.iter().find(|it| it.id == *case && at(it));
-            // A failed sanity case is nobody's choice.
-            let Some(choice) = choice else { continue };
+            self.choices.iter().find(|it| it.id == *case && at(it))
+        };
+        // A failed sanity case is nobody's choice.
+        let chosen: Vec<&Choice<'_>> = failed.iter().filter_map(chosen).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for choice in chosen.iter().take(CASES_MAX) {
             if self.servers.bench.interrupt.signal().is_some() {
                 return;
             }
-            if names.len() == CASES_MAX {
-                let rest = failed.len().saturating_sub(CASES_MAX);
-                print(&format!(
-                    "  {:<11} {rest} more are not: choose them with --only\n",
-                    "shrunk"
-                ));
-                return;
-            }
-            let again = names.iter().filter(|name| *name == case).count();
+            let case = choice.id.as_str();
+            let again = names.iter().filter(|name| **name == case).count();
             names.push(case);
             // No case is called so.
             let number = if again == 0 { String::new() } else { format!(".{}", again + 1) };
@@ -50,6 +45,10 @@ impl Smaller<'_> {
             let Some(failed) = self.failed(choice) else { continue };
             let within = self.args.shrinking.shrink_time;
             print(&format!("  {case}\n{}", failed.shrink(None, within, (place, &file))));
+        }
+        let rest = chosen.len().saturating_sub(CASES_MAX);
+        if rest > 0 {
+            print(&format!("  {:<11} {rest} more are not: choose them with --only\n", "shrunk"));
         }
     }
 

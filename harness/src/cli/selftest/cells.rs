@@ -1,8 +1,8 @@
 //! Tries mutants: for each row of the table a server that is wrong in this way, and its cases one
-//! after the other until one finds it out. Rows are tried side by side; what says nothing then, once
-//! more by itself.
+//! after the other until one finds it out. The good server must pass that case, asked in the same way.
+//! Rows are tried side by side; what says nothing then, again by itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -30,7 +30,8 @@ pub(super) fn run(
     args: &Args,
 ) -> Vec<Tally> {
     let built = if cells.is_empty() { Vec::new() } else { serve::mutants() };
-    let floor = Floor { lab, catalogue, built, quiet: args.quiet, planned: cells.len() };
+    let (quiet, planned, passed) = (args.quiet, cells.len(), Mutex::default());
+    let floor = Floor { lab, catalogue, built, passed, quiet, planned };
     let is_alone = |cell: &&Cell| {
         let mut works = cell.cases.iter().filter_map(|name| lab.work(&cell.dialect, name));
         works.any(|work| work.thing.alone)
@@ -41,7 +42,8 @@ pub(super) fn run(
     let (light, heavy) = std::thread::scope(|scope| {
         let heavy = scope.spawn(|| floor.beside(heavy, jobs.min(HEAVY)));
         let light = floor.beside(light, jobs);
-        (light, heavy.join().unwrap_or_default())
+        // A panic must not make the table smaller.
+        (light, heavy.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     // What disturbs each other is not believed when it says something else than expected.
     let doubtful = |it: &Tally| matches!(it.judged.fate, Fate::Other | Fate::Survived);
@@ -50,14 +52,15 @@ pub(super) fn run(
     let (mut again, mut done) = (Vec::new(), Vec::new());
     for (place, open, tally) in light.chain(heavy) {
         match cells.get(place).filter(|_| open) {
-            Some(cell) => again.push((place, *cell)),
+            Some(cell) => again.push((place, *cell, tally.attempts)),
             None => done.push((place, tally)),
         }
     }
-    for (place, cell) in again {
+    for (place, cell, before) in again {
         let tally = floor.one(cell, TRIES_MAX);
         floor.progress(done.len() + 1, cell);
-        done.extend(tally.map(|tally| (place, tally)));
+        let whole = |it: Tally| Tally { attempts: before + it.attempts, ..it };
+        done.extend(tally.map(|tally| (place, whole(tally))));
     }
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, tally)| tally).collect()
@@ -73,6 +76,8 @@ struct Floor<'a> {
     catalogue: &'a Catalogue,
     /// The mutants that the server has.
     built: Vec<String>,
+    /// The cases that the good server has passed.
+    passed: Mutex<BTreeSet<String>>,
     quiet: bool,
     planned: usize,
 }
@@ -110,12 +115,16 @@ impl Floor<'_> {
     /// Tries a row; none when the signal came.
     fn one(&self, cell: &Cell, tries: u32) -> Option<Tally> {
         let begun = Instant::now();
-        let mut trial = Trial { account: Account::default(), case: None, attempts: 0 };
+        let mut trial = Trial::default();
         let judged = match self.excuse(cell) {
             Some(judged) => judged,
             None => {
-                trial.run(self.lab, cell, tries)?;
-                trial.account.judge(&cell.expected, cell.deliveries)
+                let last = trial.run(self.lab, cell, tries)?;
+                let judged = trial.account.judge(&cell.expected, cell.deliveries);
+                match last.filter(|_| judged.fate == Fate::Right) {
+                    Some(work) => self.beside_good(&work, tries, judged)?,
+                    None => judged,
+                }
             }
         };
         let entry = self.catalogue.entry(&cell.id);
@@ -133,6 +142,21 @@ impl Floor<'_> {
         })
     }
 
+    /// A right kill, unless the good server fails its case, too: then the case says nothing of the
+    /// mutant. None when the signal came.
+    fn beside_good(&self, work: &Work<'_>, tries: u32, judged: Judged) -> Option<Judged> {
+        let id = &work.thing.id;
+        if self.passed.lock().contains(id) {
+            return Some(judged);
+        }
+        let (bench, host) = bench(self.lab, Vec::new());
+        let (says, _) = Trial::default().ask(self.lab, work, (&bench, &host), tries)?;
+        if says == Says::Well {
+            self.passed.lock().insert(id.clone());
+        }
+        Some(judged.beside_good(id, says))
+    }
+
     /// Why a row need not be tried.
     fn excuse(&self, cell: &Cell) -> Option<Judged> {
         let judged = |fate, message: String| {
@@ -148,7 +172,14 @@ impl Floor<'_> {
     }
 }
 
+/// What tries have in common at servers with these options, the good one's and mutants', and a server.
+fn bench<'a>(lab: &'a Lab<'_>, options: Vec<String>) -> (Bench<'a>, Host) {
+    let host = Host::new(lab, &options);
+    (Bench { patience: Some(PATIENCE), ..lab.bench(lab.seed, options) }, host)
+}
+
 /// A row that is being tried.
+#[derive(Default)]
 struct Trial {
     account: Account,
     case: Option<String>,
@@ -156,21 +187,20 @@ struct Trial {
 }
 
 impl Trial {
-    /// Runs the cases until one finds something; none when the signal came.
-    fn run(&mut self, lab: &Lab<'_>, cell: &Cell, tries: u32) -> Option<()> {
-        let option = vec!["--mutant".to_owned(), cell.option()];
-        let host = Host::new(lab, &option);
-        let mut bench = lab.bench(lab.seed, option);
-        bench.patience = Some(PATIENCE);
+    /// Runs the cases until one finds something, and says which was the last; none when the signal came.
+    fn run<'a>(&mut self, lab: &'a Lab<'_>, cell: &Cell, tries: u32) -> Option<Option<Work<'a>>> {
+        let (bench, host) = bench(lab, vec!["--mutant".to_owned(), cell.option()]);
+        let mut last = None;
         for name in &cell.cases {
             let Some(work) = lab.work(&cell.dialect, name) else { continue };
             self.case = Some(work.thing.id.clone());
             let (says, deliveries) = self.ask(lab, &work, (&bench, &host), tries)?;
+            last = Some(work);
             if self.account.add(says, deliveries) {
                 break;
             }
         }
-        Some(())
+        Some(last)
     }
 
     /// Runs a case, again where that says nothing.
@@ -188,11 +218,12 @@ impl Trial {
             }
             left = left.saturating_sub(1);
             self.attempts += 1;
+            let (before, _) = host.deaths();
             let (says, deliveries) = match work.attempt(bench, host) {
                 Ok(tried) if tried.interrupted => return None,
                 Ok(tried) => {
                     let deliveries = tried.traffic.deliveries;
-                    (says(tried, host.has_ended().is_some()), deliveries)
+                    (says(tried, host.deaths().0 > before), deliveries)
                 }
                 Err(reason) => (Says::Error(reason), 0),
             };

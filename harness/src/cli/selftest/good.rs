@@ -2,6 +2,7 @@
 //! is stopped again and again. The last are a worker's, which is this program, too.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use super::Args;
 use super::lab::{Host, Lab, TRIES_MAX, Work};
 use super::strain::{Load, Throttled};
+use crate::check::Class;
 use crate::cli::conform::tries::Tried;
 use crate::cli::{print, progress, run::quoted};
 use crate::conform::outcome::{Judged, Outcome};
@@ -49,8 +51,18 @@ pub(super) fn run(lab: &Lab<'_>, args: &Args, results: &mut Results) {
     results.good.sort_by_key(|ran| ran.number);
 }
 
+/// Whether a run is worth trying once more: a server of its own may have been too slow to start.
+fn is_open(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Inconclusive | Outcome::Error)
+}
+
 /// Makes the throttled share, and prints a line for each run.
 pub(super) fn worker(lab: &Lab<'_>, args: &Args) -> Exit {
+    // Whoever is stopped hears of no end of its standard input: when its parent is gone, it is ended.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
+        tracing::debug!(%error, "the worker may outlive its parent while it is stopped");
+    }
     // Whoever started this keeps its standard input open.
     std::thread::spawn(|| {
         if let Ok(_nobody_is_left) = std::io::copy(&mut std::io::stdin(), &mut std::io::sink()) {
@@ -141,9 +153,9 @@ impl<'a> Course<'a> {
                         // The guard must not live as long as the run.
                         let next = queue.lock().pop_front();
                         let Some((run, work)) = next else { break };
-                        match self.one(&run, &work, &host, 1) {
-                            Some(ran) if ran.outcome == Outcome::Inconclusive => {
-                                open.lock().push((run, work));
+                        match self.one(&run, &work, &host, 0..1) {
+                            Some(ran) if is_open(ran.outcome) => {
+                                open.lock().push((run, work, 1));
                             }
                             Some(ran) => {
                                 told(&ran);
@@ -156,35 +168,39 @@ impl<'a> Course<'a> {
             }
         });
         let mut done = done.into_inner();
-        for (run, work) in alone.into_iter().chain(open.into_inner()) {
-            let Some(ran) = self.one(&run, &work, &host, TRIES_MAX) else { break };
+        let alone = alone.into_iter().map(|(run, work)| (run, work, 0));
+        for (run, work, before) in alone.chain(open.into_inner()) {
+            let tries = before..before + TRIES_MAX;
+            let Some(ran) = self.one(&run, &work, &host, tries) else { break };
             told(&ran);
             done.push(ran);
         }
         done
     }
 
-    /// One run, tried so often until it says something; none when the signal came.
-    fn one(&self, run: &GoodRun, work: &Work<'_>, host: &Host, tries: u32) -> Option<Ran> {
+    /// One run, tried until it says something, so often at most; none when the signal came.
+    fn one(&self, run: &GoodRun, work: &Work<'_>, host: &Host, tries: Range<u32>) -> Option<Ran> {
         let bench = self.lab.bench(run.seed, Vec::new());
-        let mut attempts = 0;
+        let mut attempts = tries.start;
         loop {
             if self.lab.is_over() {
                 return None;
             }
             attempts += 1;
+            let (before, _) = host.deaths();
             let tried = work.attempt(&bench, host);
             let mut tried =
                 tried.unwrap_or_else(|reason| Tried::only(Judged::inconclusive(reason)));
             if tried.interrupted {
                 return None;
             }
-            if let Some(death) = host.has_ended() {
+            let (deaths, how) = host.deaths();
+            if deaths > before {
                 // A good server dies of nothing.
-                tried.judged.outcome = Outcome::Fail;
-                tried.judged.message = death;
+                let class = Some(Class::Killed.as_str());
+                tried.judged = Judged { outcome: Outcome::Fail, class, message: how };
             }
-            if tried.judged.outcome != Outcome::Inconclusive || attempts >= tries {
+            if !is_open(tried.judged.outcome) || attempts >= tries.end {
                 return Some(self.ran(run, work, attempts, tried));
             }
         }

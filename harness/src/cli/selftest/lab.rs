@@ -72,31 +72,50 @@ impl<'a> Lab<'a> {
 /// A server of the lab's, started when it is needed first, and again when it has died.
 pub(super) struct Host {
     args: Vec<String>,
-    child: Mutex<Option<ChildServer>>,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    child: Option<ChildServer>,
+    /// How often it has died.
+    deaths: u64,
+    /// How it died the last time.
+    last: String,
+}
+
+impl Standing {
+    /// Notes a death, once: whoever starts it again must not hide it from those that still use it.
+    fn look(&mut self) {
+        if let Some(how) = self.child.as_mut().and_then(ChildServer::has_ended) {
+            (self.child, self.deaths, self.last) = (None, self.deaths + 1, how);
+        }
+    }
 }
 
 impl Host {
     /// A server with these options besides the timers.
     pub(super) fn new(lab: &Lab<'_>, more: &[String]) -> Self {
         let args = lab.timers().into_iter().chain(more.iter().cloned()).collect();
-        Self { args, child: Mutex::new(None) }
+        Self { args, standing: Mutex::default() }
     }
 
     /// Where it is.
     fn url(&self) -> Result<String, String> {
-        let mut child = self.child.lock();
-        if let Some(running) = child.as_mut()
-            && running.has_ended().is_none()
-        {
+        let mut standing = self.standing.lock();
+        standing.look();
+        if let Some(running) = &standing.child {
             return Ok(running.url().to_owned());
         }
         let started = ChildServer::start(&self.args).map_err(|error| error.to_string())?;
-        Ok(child.insert(started).url().to_owned())
+        Ok(standing.child.insert(started).url().to_owned())
     }
 
-    /// How it ended, if it has.
-    pub(super) fn has_ended(&self) -> Option<String> {
-        self.child.lock().as_mut().and_then(ChildServer::has_ended)
+    /// How often it has died, and how the last time.
+    pub(super) fn deaths(&self) -> (u64, String) {
+        let mut standing = self.standing.lock();
+        standing.look();
+        (standing.deaths, standing.last.clone())
     }
 }
 

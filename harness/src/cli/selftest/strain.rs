@@ -56,8 +56,8 @@ impl Drop for Load {
 }
 
 /// This very program as a worker that is stopped half of the time. However this ends, the worker is
-/// continued and ended; if this process is killed, the worker's standard input ends, and the kernel
-/// continues it (a stopped process group that nobody is left for gets SIGHUP and SIGCONT).
+/// continued and ended; if this process is killed, the worker's standard input ends, and on Linux the
+/// kernel ends the worker even while it is stopped.
 pub(super) struct Throttled {
     child: Child,
     reader: Option<JoinHandle<()>>,
@@ -90,7 +90,10 @@ impl Throttled {
                 match self.child.try_wait() {
                     Ok(Some(status)) if status.success() => return Ok(()),
                     Ok(Some(status)) => return Err(format!("the throttled worker: {status}")),
-                    Ok(None) => self.signal(signal),
+                    // It has not been waited for, so its number is still its own.
+                    Ok(None) => self.signal(signal).map_err(|error| {
+                        format!("the throttled worker cannot be stopped and continued: {error}")
+                    })?,
                     Err(error) => return Err(format!("the throttled worker: {error}")),
                 }
                 std::thread::sleep(Duration::from_millis(self.rng.random_range(STEP_MS)));
@@ -102,11 +105,9 @@ impl Throttled {
         Ok(())
     }
 
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).map(Pid::from_raw);
-        if let Some(Err(error)) = id.ok().map(|id| kill(id, signal)) {
-            tracing::debug!(%error, "the throttled worker had ended already");
-        }
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        kill(Pid::from_raw(id), signal).map_err(io::Error::from)
     }
 }
 
@@ -114,8 +115,8 @@ impl Drop for Throttled {
     fn drop(&mut self) {
         let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         if !ended(&mut self.child) {
-            self.signal(Signal::SIGCONT);
-            self.signal(Signal::SIGTERM);
+            let told = self.signal(Signal::SIGCONT).and_then(|()| self.signal(Signal::SIGTERM));
+            tracing::debug!(?told, "the throttled worker shall end");
             let patience = Instant::now() + END;
             while !ended(&mut self.child) && Instant::now() < patience {
                 std::thread::sleep(Duration::from_millis(5));

@@ -167,6 +167,7 @@ impl House {
                 6..10 => self.serve(client),
                 10 => self.notice_one(),
                 11 if self.rng.random_range(0..15) == 0 => self.pass_time(),
+                11 if self.rng.random_range(0..30) == 0 => self.stand_still(),
                 _ => self.read(client),
             }
         }
@@ -288,15 +289,24 @@ impl House {
                 self.read(client);
             }
         }
-        self.ended(client, true, None);
+        let kicked = self.clients[client].inbox.iter().any(|it| matches!(it, What::Closed(_)));
+        let code = match (polite && self.clients[client].connection.is_some(), kicked) {
+            (false, _) => None,
+            (true, true) => Some(1001),
+            // Its Close comes behind all that it had asked.
+            (true, false) => {
+                while !self.clients[client].out.is_empty() {
+                    self.serve(client);
+                }
+                Some(1000)
+            }
+        };
+        self.ended(client, true, code);
     }
 
     /// The server ends a connection: others are told so before its client may know.
     fn kick(&mut self, client: usize) {
         let Some(connection) = self.clients[client].connection else { return };
-        if !self.clients[client].reads {
-            return;
-        }
         for room in 0..self.plot.rooms {
             self.remove(connection, room);
         }
@@ -306,14 +316,15 @@ impl House {
     }
 
     fn ended(&mut self, client: usize, asked: bool, code: Option<u16>) {
-        if !self.clients[client].reads {
-            self.stall(client);
+        if self.clients[client].connection.is_none() {
+            return;
         }
-        let ending = Ending { asked, code, reason: "".into(), clean: false };
+        let ending = Ending { asked, code, reason: "".into(), clean: code.is_some() };
         self.see(client, What::Closed(ending));
         let state = &mut self.clients[client];
         let out = std::mem::take(&mut state.out);
         let connection = state.connection.take();
+        state.reads = true;
         state.inbox.clear();
         for room in 0..self.plot.rooms {
             if state.rooms[room] != Stand::In {
@@ -390,6 +401,20 @@ impl House {
             while self.clients[client].reads && !self.clients[client].inbox.is_empty() {
                 self.read(client);
             }
+        }
+    }
+
+    /// For a while the server does nothing; then it answers all that it was asked meanwhile, and sees
+    /// which connections have ended only after that.
+    fn stand_still(&mut self) {
+        self.now += self.rng.random_range(500_000..3_000_000);
+        for client in 0..self.plot.clients {
+            while !self.clients[client].out.is_empty() {
+                self.serve(client);
+            }
+        }
+        while !self.gone.is_empty() {
+            self.notice_one();
         }
     }
 
