@@ -76,6 +76,8 @@ pub struct Cutter {
     control: Option<Frame>,
     /// The message that is being gathered, from its first fragment on.
     message: Option<Frame>,
+    /// The message that passes has not come to its last fragment.
+    is_split: bool,
     /// The key of the frame that is being gathered, and how much of it has been unmasked.
     mask: Option<[u8; 4]>,
     unmasked: usize,
@@ -103,6 +105,7 @@ impl Cutter {
             header: Vec::new(),
             control: None,
             message: None,
+            is_split: false,
             mask: None,
             unmasked: 0,
         }
@@ -121,6 +124,15 @@ impl Cutter {
     /// Whether anything but a head and frames is coming.
     pub fn is_raw(&self) -> bool {
         self.state == State::Raw
+    }
+
+    /// Whether a frame may be put behind what has come out: no other has come out in part, nor a part
+    /// of a message.
+    pub fn is_between(&self) -> bool {
+        let (State::Header { kept } | State::Payload { kept, .. }) = self.state else {
+            return !self.is_split;
+        };
+        kept && !self.is_split
     }
 
     /// Takes in bytes. `wanted` has a bit for each opcode that is to be gathered. After a head it
@@ -270,15 +282,17 @@ impl Cutter {
     /// A frame has come to its end; what is complete is handed out.
     fn end(&mut self, kept: bool, out: &mut impl FnMut(Piece<'_>)) {
         self.state = State::Start;
-        if !kept {
-            return;
-        }
-        let last = self.header.first().is_some_and(|first| first & 0x80 != 0);
+        let first = self.header.first().copied().unwrap_or_default();
+        let last = first & 0x80 != 0;
         let whole = match self.control.take() {
             Some(control) => Some(control),
             // A continuation of what has passed is all that there is of it here.
-            None => self.message.take_if(|message| last || message.opcode == CONTINUATION),
+            None if kept => self.message.take_if(|it| last || it.opcode == CONTINUATION),
+            None => None,
         };
+        if first & 0x0f < FIRST_CONTROL && self.message.is_none() {
+            self.is_split = !last;
+        }
         whole.into_iter().for_each(|frame| out(Piece::Whole(frame)));
     }
 }
@@ -366,6 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_where_another_frame_may_come() {
+        // A whole frame, a message of two fragments with a ping between them, and a whole one again.
+        let bytes = b"\x81\x02hi\x01\x01a\x89\x00\x80\x01b\x82\x00";
+        let places = |wanted| {
+            let mut cutter = Cutter::of_frames();
+            let mut is_between = |byte: &u8| {
+                cutter.feed(&[*byte], wanted, &mut |_| {});
+                cutter.is_between()
+            };
+            (1..).zip(bytes).filter(|(_, byte)| is_between(byte)).map(|(at, _)| at).collect()
+        };
+        let passing: Vec<usize> = places(0);
+        assert_eq!(passing, [4, 12, 14]);
+        // What is gathered has not come out before it is whole.
+        let gathered: Vec<usize> = places(TEXT);
+        assert_eq!(gathered, [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14]);
+    }
+
+    #[test]
     fn a_head_ends_with_its_empty_line() {
         let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\n\x81\x00";
         for at in 0..bytes.len() {
@@ -417,6 +450,24 @@ mod tests {
             if wanted == 0 {
                 prop_assert_eq!(all, bytes);
             }
+        }
+
+        /// Without control frames nothing has a reason to overtake anything, whoever looks at what.
+        #[test]
+        fn messages_stay_in_order(
+            frames in proptest::collection::vec(
+                (0..FIRST_CONTROL, any::<bool>(), any::<Option<[u8; 4]>>(), 0_usize..300), 0..8,
+            ),
+            cuts in proptest::collection::vec(any::<usize>(), 0..6),
+            wanted in prop_oneof![Just(TEXT), Just(ALL), any::<u16>()],
+        ) {
+            let bytes: Vec<u8> = (0_u8..).zip(frames).flat_map(|(nth, (opcode, fin, mask, len))| {
+                let (payload, masked) = (vec![nth; len], mask.is_some());
+                let frame = Crafted { opcode, fin, rsv: 0, masked, length: None, payload };
+                frame.bytes(mask.unwrap_or_default())
+            }).collect();
+            let (_, all) = cut(&bytes, &cuts, wanted);
+            prop_assert_eq!(all, bytes);
         }
     }
 }

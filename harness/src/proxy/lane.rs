@@ -28,6 +28,8 @@ pub(super) struct Lane {
     pub(super) first: Option<First>,
     /// The rule whose next message is to be the first, because the last one found no second.
     pub(super) armed: Option<usize>,
+    /// Part of a frame or of a message has gone by: no other may come before the rest of it.
+    pub(super) is_inside: bool,
     closed_until: Time,
     pace: Option<Pace>,
 }
@@ -35,7 +37,8 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct Item {
     due: Time,
-    bytes: Vec<u8>,
+    /// What of it has not left: of a long one, a part at a time.
+    bytes: VecDeque<u8>,
 }
 
 /// A message that others overtake.
@@ -90,11 +93,16 @@ impl Lane {
         now >= self.closed_until && self.bytes < most
     }
 
+    /// Whether a frame from elsewhere may be put into it.
+    pub(super) fn takes_in(&self, now: Time) -> bool {
+        self.reads(now) && !self.is_inside
+    }
+
     /// Puts bytes behind all that waits.
     pub(super) fn push(&mut self, due: Time, bytes: Vec<u8>) {
         let due = self.queue.back().map_or(due, |before| due.max(before.due));
         self.bytes += bytes.len();
-        self.queue.push_back(Item { due, bytes });
+        self.queue.push_back(Item { due, bytes: bytes.into() });
     }
 
     /// Keeps bytes back until others have overtaken them.
@@ -117,6 +125,9 @@ impl Lane {
 
     /// Time has gone by.
     pub(super) fn expire(&mut self, now: Time) {
+        if self.is_inside {
+            return;
+        }
         self.let_go(|held| held.until <= now, now);
         if let Some(first) = self.first.take_if(|first| first.until <= now) {
             self.armed = Some(first.rule);
@@ -126,9 +137,11 @@ impl Lane {
 
     /// Nothing is wrong any more: what was kept back goes on, in the order in which it came.
     pub(super) fn heal(&mut self, now: Time) {
-        let first = self.first.take().map(|first| first.frame.raw);
-        self.let_go(|_| true, now);
-        first.into_iter().for_each(|bytes| self.push(now, bytes));
+        if let Some(first) = self.first.take() {
+            self.hold(now, first.frame.raw, After::Time(Duration::ZERO));
+        }
+        self.held.iter_mut().for_each(|held| held.until = now);
+        self.expire(now);
         self.queue.iter_mut().for_each(|item| item.due = item.due.min(now));
         (self.armed, self.closed_until, self.pace) = (None, Time(0), None);
     }

@@ -273,6 +273,46 @@ fn a_leak_goes_to_another_room() {
 }
 
 #[test]
+fn nothing_that_nobody_sent_comes_inside_of_what_passes() {
+    let rules = ["misroute at=1", "hold=1ms at=1", "cut=1011 at=2"];
+    let mut world = World::new(None, &rules[..2]);
+    let inside = |world: &mut World, id, is_inside| {
+        world.decider.inside(world.now, id, Way::ToClient, is_inside);
+        world.leave();
+    };
+    inside(&mut world, OTHER, true);
+    world.text("held, and not astray");
+    inside(&mut world, ONE, true);
+    world.until(5 * MS);
+    assert_eq!(world.told(), "");
+    // A Close frame waits, too.
+    world.decider.set(world.now, &[parse(rules[2]).expect("a rule")]).expect("usable");
+    world.leave();
+    assert_eq!((world.told().as_str(), world.decider.ending(OTHER)), ("", None));
+    inside(&mut world, ONE, false);
+    inside(&mut world, OTHER, false);
+    assert_eq!(world.told(), "held, and not astray @8:\u{3}\u{fffd}");
+    assert_eq!(world.decider.ending(OTHER), Some(Ending::Finish));
+    let mut world = World::new(None, &rules[..1]);
+    inside(&mut world, OTHER, true);
+    inside(&mut world, OTHER, false);
+    world.text("astray");
+    assert_eq!(world.told(), "astray @astray");
+}
+
+/// What nobody takes away does not grow for ever.
+#[test]
+fn nobody_is_told_more_of_others_than_there_is_place_for() {
+    let mut world = World::new(None, &["delay=1h at=2", "misroute at=1"]);
+    world.frame(OTHER, Way::ToClient, 1, "late");
+    let long = "x".repeat(1 << 10);
+    (0..3000).for_each(|_| world.text(&long));
+    let deeds = world.decider.take_deeds();
+    let astray = deeds.iter().filter(|deed| deed.fault == "misroute").count();
+    assert!((900..=1024).contains(&astray), "{astray}");
+}
+
+#[test]
 fn a_client_is_known_by_the_name_that_it_takes() {
     let mut decider = World::new(Some("native"), &["drop to=client at=dora"]).decider;
     let id = ConnId(3);

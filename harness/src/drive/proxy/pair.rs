@@ -230,6 +230,7 @@ impl Pair {
                 Piece::Head(bytes) => head = Some(bytes),
             });
             rest = rest.get(taken..).unwrap_or_default();
+            decider.inside(now, id, way, !cutter.is_between());
             if let Some(head) = head {
                 match way {
                     Way::ToServer => {
@@ -294,6 +295,8 @@ impl Pair {
         } else {
             hands.decider.pass(hands.now, self.id, way, &kept);
         }
+        // A frame that broke off has no rest that others would have to wait for.
+        hands.decider.inside(hands.now, self.id, way, false);
     }
 
     /// A source has ended: when all of it has left, its target is told.
