@@ -169,6 +169,11 @@ impl Proxy {
         self.address
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Where clients enter themselves.
     pub(super) fn register(&self) -> Arc<Register> {
         Arc::clone(&self.register)
@@ -335,8 +340,8 @@ impl Middle {
         }
     }
 
-    /// Looks once at each connection where something can be done, and again at those that this has
-    /// stirred.
+    /// Looks once at each connection where something can be done. Those that this has stirred have
+    /// their turn after the next look at what comes from outside.
     fn work_off(&mut self) {
         let mut todo = std::mem::take(&mut self.work);
         todo.extend(self.decider.take_stirred());
@@ -374,8 +379,8 @@ impl Middle {
                 pair.timer = Some(next);
                 self.timers.insert((next, id));
             }
-            todo.extend(self.decider.take_stirred());
         }
+        self.work.extend(self.decider.take_stirred());
     }
 
     fn report(&mut self) {
