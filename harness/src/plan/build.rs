@@ -12,10 +12,12 @@ use super::{ServerSetup, Threshold, Vars, needs, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
 use crate::plan::Place;
+use crate::proxy::At as Whose;
 use crate::scenario::lint::CLIENTS_MAX;
 use crate::scenario::marked::{At, Tried};
 use crate::scenario::model::{self, DeliveryWord, EchoWord, File, OrderWord, StorageWord};
 use crate::scenario::problem::{Problem, Problems, nearest};
+use crate::scenario::steps::{Steps, each_step};
 use crate::scenario::template::{as_text, fill_text, holes};
 use crate::scenario::users::{Users, beside};
 use crate::scenario::{Scenario, metrics, template};
@@ -113,6 +115,10 @@ impl Plan {
         let identity = identity(seed, chosen.is_some(), options);
         let run = run_word(identity);
         let groups = groups(file, options);
+        let strangers = strangers(steps, &groups);
+        if !strangers.is_empty() {
+            return Err(problems(strangers));
+        }
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
         let params = &dialect.params;
         let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
@@ -230,6 +236,24 @@ fn groups(file: &File, options: &Options) -> Vec<Group> {
         first += size;
     }
     groups
+}
+
+/// Members of groups that rules about the network name, and that there are not.
+fn strangers(steps: &Steps, groups: &[Group]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    each_step(steps, &mut |step| {
+        let Some(network) = &step.network else { return };
+        let rules = network.compile(network.place).unwrap_or_default();
+        for at in rules.iter().flat_map(|rule| &rule.when.at) {
+            let Whose::Member(name, nth) = at else { continue };
+            let size = groups.iter().find(|group| group.name == *name).map_or(0, |it| it.size);
+            if *nth >= size {
+                let problem = Problem::new(format!("there is no `{at}`: `{name}` has {size}"));
+                problems.push(problem.at(network.place).help("the first is of number 0"));
+            }
+        }
+    });
+    problems
 }
 
 /// The users' data, if there is any: enough for all clients, and all that the dialect asks for.
