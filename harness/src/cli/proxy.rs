@@ -124,13 +124,12 @@ fn serve(args: &Args) -> Result<(), Failure> {
     }
     let mut book = Book { quiet: args.quiet, record };
     let mut written = book.write(&inbox, &interrupt, &middle);
-    let by_itself = middle.has_ended();
     let stories = middle.stop();
     // What happened until the end is told, too.
     written = written.and_then(|()| inbox.try_iter().flatten().try_for_each(|it| book.enter(it)));
     written = written.and_then(|()| book.flush());
     if !args.quiet {
-        for story in stories {
+        for story in stories.iter().flatten() {
             super::tell(&format!("  {}: {} times", story.rule, story.times));
         }
     }
@@ -139,10 +138,7 @@ fn serve(args: &Args) -> Result<(), Failure> {
         super::tell(&format!("{missed} faults are not told of: nobody can write so fast"));
     }
     written.map_err(|error| Failure::Report(format!("--record: {error}")))?;
-    match by_itself {
-        true => Err(Failure::CouldNot("the proxy has ended by itself".to_owned())),
-        false => Ok(()),
-    }
+    stories.map(drop).map_err(Failure::CouldNot)
 }
 
 /// The dialect, which rules must have that speak of events or of clients' names.

@@ -8,16 +8,14 @@ use serde_json::Value;
 
 use super::cost::Cost;
 use super::{ChecksPlan, ClientPlan, Delivery, Faults, Group, Level, Minimum, Plan};
-use super::{ServerSetup, Threshold, Vars, needs, timeline};
+use super::{ServerSetup, Threshold, Vars, needs, network, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
 use crate::plan::Place;
-use crate::proxy::At as Whose;
 use crate::scenario::lint::CLIENTS_MAX;
 use crate::scenario::marked::{At, Tried};
 use crate::scenario::model::{self, DeliveryWord, EchoWord, File, OrderWord, StorageWord};
 use crate::scenario::problem::{Problem, Problems, nearest};
-use crate::scenario::steps::{Steps, each_step};
 use crate::scenario::template::{as_text, fill_text, holes};
 use crate::scenario::users::{Users, beside};
 use crate::scenario::{Scenario, metrics, template};
@@ -115,14 +113,11 @@ impl Plan {
         let identity = identity(seed, chosen.is_some(), options);
         let run = run_word(identity);
         let groups = groups(file, options);
-        let strangers = strangers(steps, &groups);
-        if !strangers.is_empty() {
-            return Err(problems(strangers));
-        }
         let users = users(scenario, &groups, &dialect, options).map_err(|it| problems(vec![it]))?;
         let params = &dialect.params;
         let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
         let clients = clients(&own, &groups).map_err(problems)?;
+        network::check(steps, &groups, &clients).map_err(problems)?;
         let below = needs::is_below(steps);
         let classes = timeline::classes(&scenario.source.text, file, steps);
         let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
@@ -141,12 +136,7 @@ impl Plan {
             classes,
             checks: checks(file),
             thresholds: thresholds(file),
-            server: ServerSetup {
-                heartbeat: options
-                    .heartbeat
-                    .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
-                args: file.server.args.iter().map(|arg| arg.value.clone()).collect(),
-            },
+            server: server(file, options),
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
             patience: None,
@@ -236,24 +226,6 @@ fn groups(file: &File, options: &Options) -> Vec<Group> {
         first += size;
     }
     groups
-}
-
-/// Members of groups that rules about the network name, and that there are not.
-fn strangers(steps: &Steps, groups: &[Group]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    each_step(steps, &mut |step| {
-        let Some(network) = &step.network else { return };
-        let rules = network.compile(network.place).unwrap_or_default();
-        for at in rules.iter().flat_map(|rule| &rule.when.at) {
-            let Whose::Member(name, nth) = at else { continue };
-            let size = groups.iter().find(|group| group.name == *name).map_or(0, |it| it.size);
-            if *nth >= size {
-                let problem = Problem::new(format!("there is no `{at}`: `{name}` has {size}"));
-                problems.push(problem.at(network.place).help("the first is of number 0"));
-            }
-        }
-    });
-    problems
 }
 
 /// The users' data, if there is any: enough for all clients, and all that the dialect asks for.
@@ -404,6 +376,12 @@ fn checks(file: &File) -> ChecksPlan {
         messages: true,
         manners: true,
     }
+}
+
+fn server(file: &File, options: &Options) -> ServerSetup {
+    let written = file.server.heartbeat.as_ref().map(|word| word.0);
+    let args = file.server.args.iter().map(|arg| arg.value.clone()).collect();
+    ServerSetup { heartbeat: options.heartbeat.or(written), args }
 }
 
 fn minimum(file: &File) -> Minimum {
