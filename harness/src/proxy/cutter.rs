@@ -55,6 +55,29 @@ impl Frame {
     }
 }
 
+/// Where something ends that has come out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Gap {
+    /// Between two messages.
+    #[default]
+    Messages,
+    /// Between two fragments of a message.
+    Fragments,
+    /// Inside of a frame.
+    None,
+}
+
+impl Gap {
+    /// Whether a frame that begins with this byte may come here.
+    pub(super) fn takes(self, first: Option<&u8>) -> bool {
+        match self {
+            Self::Messages => true,
+            Self::Fragments => !first.is_some_and(|first| begins_message(*first)),
+            Self::None => false,
+        }
+    }
+}
+
 /// What comes out.
 #[derive(Debug)]
 pub enum Piece<'a> {
@@ -126,13 +149,13 @@ impl Cutter {
         self.state == State::Raw
     }
 
-    /// Whether a frame may be put behind what has come out: no other has come out in part, nor a part
-    /// of a message.
-    pub fn is_between(&self) -> bool {
-        let (State::Header { kept } | State::Payload { kept, .. }) = self.state else {
-            return !self.is_split;
-        };
-        kept && !self.is_split
+    /// What may be put behind what has come out.
+    pub fn gap(&self) -> Gap {
+        match self.state {
+            State::Header { kept: false } | State::Payload { kept: false, .. } => Gap::None,
+            _ if self.is_split => Gap::Fragments,
+            _ => Gap::Messages,
+        }
     }
 
     /// Takes in bytes. `wanted` has a bit for each opcode that is to be gathered. After a head it
@@ -383,19 +406,21 @@ mod tests {
     fn it_is_known_where_another_frame_may_come() {
         // A whole frame, a message of two fragments with a ping between them, and a whole one again.
         let bytes = b"\x81\x02hi\x01\x01a\x89\x00\x80\x01b\x82\x00";
-        let places = |wanted| {
+        let gaps = |wanted| {
             let mut cutter = Cutter::of_frames();
-            let mut is_between = |byte: &u8| {
+            let gap = |byte: &u8| {
                 cutter.feed(&[*byte], wanted, &mut |_| {});
-                cutter.is_between()
+                match cutter.gap() {
+                    Gap::Messages => 'm',
+                    Gap::Fragments => 'f',
+                    Gap::None => '-',
+                }
             };
-            (1..).zip(bytes).filter(|(_, byte)| is_between(byte)).map(|(at, _)| at).collect()
+            bytes.iter().map(gap).collect::<String>()
         };
-        let passing: Vec<usize> = places(0);
-        assert_eq!(passing, [4, 12, 14]);
+        assert_eq!(gaps(0), "---m--f-f--m-m");
         // What is gathered has not come out before it is whole.
-        let gathered: Vec<usize> = places(TEXT);
-        assert_eq!(gathered, [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14]);
+        assert_eq!(gaps(TEXT), "mmmmmmm-mmmm-m");
     }
 
     #[test]

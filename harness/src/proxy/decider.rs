@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use self::befall::Fate;
 use super::active::Active;
-use super::cutter::Frame;
+use super::cutter::{Frame, Gap};
 use super::deed::{Deed, Story};
 use super::lane::{Lane, later};
 use super::log::Log;
@@ -231,12 +231,12 @@ impl Decider {
         }
     }
 
-    /// Whether what it was given so far ends inside of a frame or a message that passes: nothing that
-    /// nobody sent there may come before the rest.
-    pub fn inside(&mut self, now: Time, id: ConnId, way: Way, is_inside: bool) {
+    /// Where that ends which it was given so far: nothing that nobody sent there may come inside of
+    /// what passes.
+    pub fn ends_at(&mut self, now: Time, id: ConnId, way: Way, gap: Gap) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let lane = conn.lane(way);
-        if std::mem::replace(&mut lane.is_inside, is_inside) && !is_inside {
+        if std::mem::replace(&mut lane.gap, gap) != gap {
             lane.expire(now);
             self.immediately(now, id);
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::cutter::Frame;
+use super::cutter::{Frame, Gap};
 use super::rule::After;
 use crate::observe::Time;
 
@@ -28,8 +28,8 @@ pub(super) struct Lane {
     pub(super) first: Option<First>,
     /// The rule whose next message is to be the first, because the last one found no second.
     pub(super) armed: Option<usize>,
-    /// Part of a frame or of a message has gone by: no other may come before the rest of it.
-    pub(super) is_inside: bool,
+    /// Where that ends which has come.
+    pub(super) gap: Gap,
     closed_until: Time,
     pace: Option<Pace>,
 }
@@ -90,12 +90,18 @@ impl Lane {
     /// Whether more may come.
     pub(super) fn reads(&self, now: Time) -> bool {
         let most = if self.pace.is_some() { PACED_MAX } else { WAITING_MAX };
-        now >= self.closed_until && self.bytes < most
+        // What waits for the end of a message cannot wait for less to be here.
+        let stuck = self.held.iter().filter(|held| !self.gap.takes(held.bytes.first()));
+        let stuck: usize = match self.gap {
+            Gap::Messages => 0,
+            Gap::Fragments | Gap::None => stuck.map(|held| held.bytes.len()).sum(),
+        };
+        now >= self.closed_until && self.bytes - stuck < most
     }
 
     /// Whether a frame from elsewhere may be put into it.
-    pub(super) fn takes_in(&self, now: Time) -> bool {
-        self.reads(now) && !self.is_inside
+    pub(super) fn takes_in(&self, now: Time, frame: &[u8]) -> bool {
+        self.reads(now) && self.gap.takes(frame.first())
     }
 
     /// Puts bytes behind all that waits.
@@ -125,11 +131,10 @@ impl Lane {
 
     /// Time has gone by.
     pub(super) fn expire(&mut self, now: Time) {
-        if self.is_inside {
-            return;
-        }
-        self.let_go(|held| held.until <= now, now);
-        if let Some(first) = self.first.take_if(|first| first.until <= now) {
+        let gap = self.gap;
+        self.let_go(|held| held.until <= now && gap.takes(held.bytes.first()), now);
+        let is_over = |first: &mut First| first.until <= now && gap.takes(first.frame.raw.first());
+        if let Some(first) = self.first.take_if(is_over) {
             self.armed = Some(first.rule);
             self.push(now, first.frame.raw);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use harness::dialect::Dialect;
 use harness::observe::Time;
 use harness::plan::Vars;
-use harness::proxy::{ConnId, Cutter, Decider, Ending, Frame, Piece, Way, Who, parse};
+use harness::proxy::{ConnId, Cutter, Decider, Ending, Frame, Gap, Piece, Way, Who, parse};
 use proptest::prelude::*;
 
 const ONE: ConnId = ConnId(1);
@@ -276,8 +276,9 @@ fn a_leak_goes_to_another_room() {
 fn nothing_that_nobody_sent_comes_inside_of_what_passes() {
     let rules = ["misroute at=1", "hold=1ms at=1", "cut=1011 at=2"];
     let mut world = World::new(None, &rules[..2]);
-    let inside = |world: &mut World, id, is_inside| {
-        world.decider.inside(world.now, id, Way::ToClient, is_inside);
+    let inside = |world: &mut World, id, is_inside: bool| {
+        let gap = if is_inside { Gap::None } else { Gap::Messages };
+        world.decider.ends_at(world.now, id, Way::ToClient, gap);
         world.leave();
     };
     inside(&mut world, OTHER, true);
@@ -298,6 +299,23 @@ fn nothing_that_nobody_sent_comes_inside_of_what_passes() {
     inside(&mut world, OTHER, false);
     world.text("astray");
     assert_eq!(world.told(), "astray @astray");
+}
+
+/// What is kept back until the end of a long message must not keep that end back.
+#[test]
+fn much_that_is_kept_back_does_not_stop_what_it_waits_for() {
+    let mut world = World::new(None, &["hold=1ms opcode=binary"]);
+    world.frame(ONE, Way::ToClient, 2, &"x".repeat(2 << 20));
+    let reads = |world: &World| world.decider.reads(world.now, ONE, Way::ToClient);
+    assert!(!reads(&world), "there is enough for now");
+    for gap in [Gap::None, Gap::Fragments] {
+        world.decider.ends_at(world.now, ONE, Way::ToClient, gap);
+        world.until(world.now.0 + 5 * MS);
+        assert!(reads(&world) && world.out.is_empty());
+    }
+    world.decider.ends_at(world.now, ONE, Way::ToClient, Gap::Messages);
+    world.leave();
+    assert!(reads(&world) && world.out.len() == 1);
 }
 
 /// What nobody takes away does not grow for ever.

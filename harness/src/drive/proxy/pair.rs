@@ -14,7 +14,7 @@ use crate::drive::director::Target;
 use crate::drive::swarm::{connected, explain, in_progress};
 use crate::handshake::{self, Upgrade};
 use crate::observe::Time;
-use crate::proxy::{ConnId, Cutter, Decider, Ending, Piece, Way};
+use crate::proxy::{ConnId, Cutter, Decider, Ending, Gap, Piece, Way};
 
 /// So often one direction is read before others have their turn.
 const TURN: u32 = 8;
@@ -235,7 +235,7 @@ impl Pair {
                 Piece::Head(bytes) => head = Some(bytes),
             });
             rest = rest.get(taken..).unwrap_or_default();
-            decider.inside(now, id, way, !cutter.is_between());
+            decider.ends_at(now, id, way, cutter.gap());
             if let Some(head) = head {
                 match way {
                     Way::ToServer => {
@@ -300,7 +300,7 @@ impl Pair {
             false => hands.decider.pass(hands.now, self.id, way, &kept),
         }
         // A frame that broke off has no rest that others would have to wait for.
-        hands.decider.inside(hands.now, self.id, way, false);
+        hands.decider.ends_at(hands.now, self.id, way, Gap::Messages);
     }
 
     /// A source has ended: when all of it has left, its target is told.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Conn, Decider, Ending, TEXT};
 use crate::observe::Time;
 use crate::plan::mix;
-use crate::proxy::cutter::Frame;
+use crate::proxy::cutter::{Frame, Gap};
 use crate::proxy::fault;
 use crate::proxy::lane::{First, PATIENCE, later};
 use crate::proxy::meaning::Meaning;
@@ -84,7 +84,7 @@ impl Decider {
             }
             Fault::Misroute(reach) => {
                 let room = meaning.room.as_deref();
-                let Some(other) = self.astray(now, (id, way), room, drawn) else {
+                let Some(other) = self.astray(now, (id, way), &before, room, drawn) else {
                     // There is nobody whom it could reach.
                     self.rules.get_mut(nth).into_iter().for_each(|active| active.drawn -= 1);
                     return true;
@@ -160,12 +160,15 @@ impl Decider {
         &self,
         now: Time,
         (id, way): (ConnId, Way),
+        frame: &Frame,
         room: Option<&str>,
         drawn: u64,
     ) -> Option<ConnId> {
         let elsewhere = |(other, conn): &(&ConnId, &Conn)| {
             let outside = room.is_none_or(|room| !conn.rooms.contains(room));
-            let takes = conn.is_open && conn.ending.is_none() && conn.lane_of(way).takes_in(now);
+            let takes = conn.is_open
+                && conn.ending.is_none()
+                && conn.lane_of(way).takes_in(now, &frame.raw);
             **other != id && takes && outside
         };
         let count = self.conns.iter().filter(elsewhere).count() as u64;
@@ -182,7 +185,7 @@ impl Decider {
             let way = to.unwrap_or(Way::ToClient);
             // A Close frame does not come inside of another.
             let waits = matches!(active.rule.fault, Fault::Cut(Cut::Code(_)));
-            let waits = waits && conn.lane_of(way).is_inside;
+            let waits = waits && conn.lane_of(way).gap == Gap::None;
             let due = active.rule.is_immediate()
                 && !waits
                 && !active.is_spent()
