@@ -5,6 +5,7 @@ mod build;
 mod cost;
 mod holds;
 mod needs;
+mod network;
 mod timeline;
 mod wire;
 
@@ -24,6 +25,7 @@ pub use build::{Built, Options};
 pub(crate) use build::{mix, outlives, plain};
 pub use cost::{Capacity, Cost};
 pub use holds::{ChecksPlan, Delivery, Echo, Level, Op, Ordering, Threshold};
+pub(crate) use network::known_to_all;
 pub use wire::{
     AnswerPattern, Body, ClosedPattern, Comparison, Exchange, Faults, FramePlan, FramesPattern,
     HttpPlan, MISS, Minimum, NonePattern, Part, Payload, Relation, ServerAct, Side, Statuses,

@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|FILE", env = "HARNESS_DIALECT")]
     dialect: Option<String>,
     /// Another value for a parameter of the dialect; repeatable
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = run::pair::<String>)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = run::pair::<String>, requires = "dialect")]
     vars: Vec<(String, String)>,
     /// The seed of every random choice [default: another one each time]
     #[arg(long, value_name = "N", env = "HARNESS_SEED")]
@@ -122,10 +122,14 @@ fn serve(args: &Args) -> Result<(), Failure> {
     if args.until_stdin_closes {
         watch_stdin(news);
     }
-    let written = write(&inbox, &interrupt, args.quiet, record);
+    let mut book = Book { quiet: args.quiet, record };
+    let mut written = book.write(&inbox, &interrupt, &middle);
     let stories = middle.stop();
+    // What happened until the end is told, too.
+    written = written.and_then(|()| inbox.try_iter().flatten().try_for_each(|it| book.enter(it)));
+    written = written.and_then(|()| book.flush());
     if !args.quiet {
-        for story in stories {
+        for story in stories.iter().flatten() {
             super::tell(&format!("  {}: {} times", story.rule, story.times));
         }
     }
@@ -133,11 +137,16 @@ fn serve(args: &Args) -> Result<(), Failure> {
     if missed > 0 {
         super::tell(&format!("{missed} faults are not told of: nobody can write so fast"));
     }
-    written.map_err(|error| Failure::Report(format!("--record: {error}")))
+    written.map_err(|error| Failure::Report(format!("--record: {error}")))?;
+    stories.map(drop).map_err(Failure::CouldNot)
 }
 
 /// The dialect, which rules must have that speak of events or of clients' names.
 fn dialect(args: &Args, rules: &[Rule]) -> Result<Option<Dialect>, Failure> {
+    if let Some(rule) = rules.iter().find(|rule| rule.when.at.iter().any(is_member)) {
+        let why = "only scenarios have groups: name a client, or a connection by its number";
+        return Err(Failure::Usage(format!("`{rule}`: {why}")));
+    }
     let Some(named) = &args.dialect else {
         return match rules.iter().find_map(|rule| asks_for_a_dialect(rule).map(|why| (rule, why))) {
             None => Ok(None),
@@ -163,6 +172,10 @@ fn dialect(args: &Args, rules: &[Rule]) -> Result<Option<Dialect>, Failure> {
         }
     }
     Ok(Some(dialect.with_params(&vars)))
+}
+
+fn is_member(at: &At) -> bool {
+    matches!(at, At::Member(..))
 }
 
 /// Why a rule asks for a dialect, and what to do.
@@ -208,28 +221,47 @@ fn watch_stdin(news: SyncSender<Option<News>>) {
     }
 }
 
-/// Prints and records what happens, to the end.
-fn write(
-    inbox: &Receiver<Option<News>>,
-    interrupt: &Interrupt,
+/// Where what happens is printed and recorded.
+struct Book {
     quiet: bool,
-    mut record: Option<io::BufWriter<std::fs::File>>,
-) -> io::Result<()> {
-    while interrupt.signal().is_none() {
-        match inbox.recv_timeout(TICK) {
-            Ok(Some(News::Deed(deed))) => {
-                if let Some(record) = &mut record {
+    record: Option<io::BufWriter<std::fs::File>>,
+}
+
+impl Book {
+    /// Prints and records what happens, until the end is wanted.
+    fn write(
+        &mut self,
+        inbox: &Receiver<Option<News>>,
+        interrupt: &Interrupt,
+        middle: &Proxy,
+    ) -> io::Result<()> {
+        while interrupt.signal().is_none() && !middle.has_ended() {
+            match inbox.recv_timeout(TICK) {
+                Ok(Some(news)) => self.enter(news)?,
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
+                // What was written is there for whoever looks at the file meanwhile.
+                Err(RecvTimeoutError::Timeout) => self.flush()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, news: News) -> io::Result<()> {
+        match news {
+            News::Deed(deed) => {
+                if let Some(record) = &mut self.record {
                     writeln!(record, "{}", deed.json())?;
                 }
-                if !quiet {
+                if !self.quiet {
                     super::print(&format!("{}\n", deed.line()));
                 }
             }
-            Ok(Some(News::Trouble(what))) => super::tell(&what),
-            Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
-            // What was written is there for whoever looks at the file meanwhile.
-            Err(RecvTimeoutError::Timeout) => record.iter_mut().try_for_each(|it| it.flush())?,
+            News::Trouble(what) => super::tell(&what),
         }
+        Ok(())
     }
-    record.iter_mut().try_for_each(|it| it.flush())
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.record.iter_mut().try_for_each(|record| record.flush())
+    }
 }

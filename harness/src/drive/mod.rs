@@ -199,7 +199,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
     shared.set_http(None);
     pool.into_iter().for_each(Pool::stop);
     shared.lock().hang_up();
-    let network = middle.map(Proxy::stop).unwrap_or_default();
+    let network = middle.map(Proxy::stop).transpose();
     if let (Some(Cut::Unresponsive(_)), Some(child)) = (&played.cut, child.lock().as_mut()) {
         // It would not hear that it shall end.
         child.kill();
@@ -215,7 +215,7 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, String> {
         books: shared.into_books(),
         end: End { stall, ..played.end },
         took: played.took,
-        network,
+        network: network?.unwrap_or_default(),
         cpu_s,
         peak_rss_bytes,
     })

@@ -271,6 +271,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether all that it was given has left.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.session.is_handshaking() && !self.session.wants_write()
+    }
+
     /// Says that nothing more will be sent (RFC 8446, 6.1).
     pub(super) fn say_end(&mut self) {
         self.session.send_close_notify();

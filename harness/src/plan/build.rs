@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cost::Cost;
 use super::{ChecksPlan, ClientPlan, Delivery, Faults, Group, Level, Minimum, Plan};
-use super::{ServerSetup, Threshold, Vars, needs, timeline};
+use super::{ServerSetup, Threshold, Vars, needs, network, timeline};
 use crate::dialect::{Dialect, Heartbeat, Unfilled};
 use crate::observe::ClientId;
 use crate::plan::Place;
@@ -115,6 +115,7 @@ impl Plan {
         let params = &dialect.params;
         let own = Own { file, params, given: &given, run: &run, users: users.as_ref() };
         let clients = clients(&own, &groups).map_err(problems)?;
+        network::check(steps, &groups, &clients).map_err(problems)?;
         let below = needs::is_below(steps);
         let classes = timeline::classes(&scenario.source.text, file, steps);
         let mut steps = timeline::steps(&scenario.source.text, file, steps, None);
@@ -133,12 +134,7 @@ impl Plan {
             classes,
             checks: checks(file),
             thresholds: thresholds(file),
-            server: ServerSetup {
-                heartbeat: options
-                    .heartbeat
-                    .or_else(|| file.server.heartbeat.as_ref().map(|word| word.0)),
-                args: file.server.args.iter().map(|arg| arg.value.clone()).collect(),
-            },
+            server: server(file, options),
             ignore: file.ignore.iter().map(|pattern| pattern.value.clone()).collect(),
             traffic: minimum(file),
             patience: None,
@@ -396,6 +392,12 @@ fn checks(file: &File) -> ChecksPlan {
         messages: true,
         manners: true,
     }
+}
+
+fn server(file: &File, options: &Options) -> ServerSetup {
+    let written = file.server.heartbeat.as_ref().map(|word| word.0);
+    let args = file.server.args.iter().map(|arg| arg.value.clone()).collect();
+    ServerSetup { heartbeat: options.heartbeat.or(written), args }
 }
 
 fn minimum(file: &File) -> Minimum {

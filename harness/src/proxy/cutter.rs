@@ -55,6 +55,29 @@ impl Frame {
     }
 }
 
+/// Where something ends that has come out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Gap {
+    /// Between two messages.
+    #[default]
+    Messages,
+    /// Between two fragments of a message.
+    Fragments,
+    /// Inside of a frame.
+    None,
+}
+
+impl Gap {
+    /// Whether a frame that begins with this byte may come here.
+    pub(super) fn takes(self, first: Option<&u8>) -> bool {
+        match self {
+            Self::Messages => true,
+            Self::Fragments => !first.is_some_and(|first| begins_message(*first)),
+            Self::None => false,
+        }
+    }
+}
+
 /// What comes out.
 #[derive(Debug)]
 pub enum Piece<'a> {
@@ -76,6 +99,8 @@ pub struct Cutter {
     control: Option<Frame>,
     /// The message that is being gathered, from its first fragment on.
     message: Option<Frame>,
+    /// The message that passes has not come to its last fragment.
+    is_split: bool,
     /// The key of the frame that is being gathered, and how much of it has been unmasked.
     mask: Option<[u8; 4]>,
     unmasked: usize,
@@ -103,6 +128,7 @@ impl Cutter {
             header: Vec::new(),
             control: None,
             message: None,
+            is_split: false,
             mask: None,
             unmasked: 0,
         }
@@ -121,6 +147,15 @@ impl Cutter {
     /// Whether anything but a head and frames is coming.
     pub fn is_raw(&self) -> bool {
         self.state == State::Raw
+    }
+
+    /// What may be put behind what has come out.
+    pub fn gap(&self) -> Gap {
+        match self.state {
+            State::Header { kept: false } | State::Payload { kept: false, .. } => Gap::None,
+            _ if self.is_split => Gap::Fragments,
+            _ => Gap::Messages,
+        }
     }
 
     /// Takes in bytes. `wanted` has a bit for each opcode that is to be gathered. After a head it
@@ -270,15 +305,17 @@ impl Cutter {
     /// A frame has come to its end; what is complete is handed out.
     fn end(&mut self, kept: bool, out: &mut impl FnMut(Piece<'_>)) {
         self.state = State::Start;
-        if !kept {
-            return;
-        }
-        let last = self.header.first().is_some_and(|first| first & 0x80 != 0);
+        let first = self.header.first().copied().unwrap_or_default();
+        let last = first & 0x80 != 0;
         let whole = match self.control.take() {
             Some(control) => Some(control),
             // A continuation of what has passed is all that there is of it here.
-            None => self.message.take_if(|message| last || message.opcode == CONTINUATION),
+            None if kept => self.message.take_if(|it| last || it.opcode == CONTINUATION),
+            None => None,
         };
+        if first & 0x0f < FIRST_CONTROL && self.message.is_none() {
+            self.is_split = !last;
+        }
         whole.into_iter().for_each(|frame| out(Piece::Whole(frame)));
     }
 }
@@ -366,6 +403,27 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_where_another_frame_may_come() {
+        // A whole frame, a message of two fragments with a ping between them, and a whole one again.
+        let bytes = b"\x81\x02hi\x01\x01a\x89\x00\x80\x01b\x82\x00";
+        let gaps = |wanted| {
+            let mut cutter = Cutter::of_frames();
+            let gap = |byte: &u8| {
+                cutter.feed(&[*byte], wanted, &mut |_| {});
+                match cutter.gap() {
+                    Gap::Messages => 'm',
+                    Gap::Fragments => 'f',
+                    Gap::None => '-',
+                }
+            };
+            bytes.iter().map(gap).collect::<String>()
+        };
+        assert_eq!(gaps(0), "---m--f-f--m-m");
+        // What is gathered has not come out before it is whole.
+        assert_eq!(gaps(TEXT), "mmmmmmm-mmmm-m");
+    }
+
+    #[test]
     fn a_head_ends_with_its_empty_line() {
         let bytes = b"GET / HTTP/1.1\r\nA: b\r\n\r\n\x81\x00";
         for at in 0..bytes.len() {
@@ -417,6 +475,24 @@ mod tests {
             if wanted == 0 {
                 prop_assert_eq!(all, bytes);
             }
+        }
+
+        /// Without control frames nothing has a reason to overtake anything, whoever looks at what.
+        #[test]
+        fn messages_stay_in_order(
+            frames in proptest::collection::vec(
+                (0..FIRST_CONTROL, any::<bool>(), any::<Option<[u8; 4]>>(), 0_usize..300), 0..8,
+            ),
+            cuts in proptest::collection::vec(any::<usize>(), 0..6),
+            wanted in prop_oneof![Just(TEXT), Just(ALL), any::<u16>()],
+        ) {
+            let bytes: Vec<u8> = (0_u8..).zip(frames).flat_map(|(nth, (opcode, fin, mask, len))| {
+                let (payload, masked) = (vec![nth; len], mask.is_some());
+                let frame = Crafted { opcode, fin, rsv: 0, masked, length: None, payload };
+                frame.bytes(mask.unwrap_or_default())
+            }).collect();
+            let (_, all) = cut(&bytes, &cuts, wanted);
+            prop_assert_eq!(all, bytes);
         }
     }
 }

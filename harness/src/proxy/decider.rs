@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use self::befall::Fate;
 use super::active::Active;
-use super::cutter::Frame;
+use super::cutter::{Frame, Gap};
 use super::deed::{Deed, Story};
 use super::lane::{Lane, later};
 use super::log::Log;
@@ -71,6 +71,13 @@ impl Conn {
         match way {
             Way::ToClient => &mut self.to_client,
             Way::ToServer => &mut self.to_server,
+        }
+    }
+
+    fn lane_of(&self, way: Way) -> &Lane {
+        match way {
+            Way::ToClient => &self.to_client,
+            Way::ToServer => &self.to_server,
         }
     }
 
@@ -191,7 +198,7 @@ impl Decider {
     /// The opcodes of frames that must be shown to it, as a set of bits.
     pub fn wants(&self, id: ConnId, way: Way) -> u16 {
         let Some(conn) = self.conns.get(&id).filter(|conn| conn.is_open) else { return 0 };
-        let lane = if way == Way::ToClient { &conn.to_client } else { &conn.to_server };
+        let lane = conn.lane_of(way);
         if lane.is_watchful() {
             return u16::MAX;
         }
@@ -212,16 +219,26 @@ impl Decider {
 
     /// Whether bytes that no rule is about may go on at once.
     pub fn is_direct(&self, now: Time, id: ConnId, way: Way) -> bool {
-        self.conns.get(&id).is_none_or(|conn| {
-            let lane = if way == Way::ToClient { &conn.to_client } else { &conn.to_server };
-            lane.is_direct(now) && conn.ending.is_none()
-        })
+        self.conns
+            .get(&id)
+            .is_none_or(|conn| conn.lane_of(way).is_direct(now) && conn.ending.is_none())
     }
 
     /// Bytes that no rule is about, behind what waits.
     pub fn pass(&mut self, now: Time, id: ConnId, way: Way, bytes: &[u8]) {
         if let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.ending.is_none()) {
             conn.lane(way).push(now, bytes.to_vec());
+        }
+    }
+
+    /// Where that ends which it was given so far: nothing that nobody sent there may come inside of
+    /// what passes.
+    pub fn ends_at(&mut self, now: Time, id: ConnId, way: Way, gap: Gap) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let lane = conn.lane(way);
+        if std::mem::replace(&mut lane.gap, gap) != gap {
+            lane.expire(now);
+            self.immediately(now, id);
         }
     }
 
@@ -263,18 +280,12 @@ impl Decider {
 
     /// Whether more may be read of what goes this way.
     pub fn reads(&self, now: Time, id: ConnId, way: Way) -> bool {
-        self.conns.get(&id).is_none_or(|conn| {
-            let lane = if way == Way::ToClient { &conn.to_client } else { &conn.to_server };
-            lane.reads(now)
-        })
+        self.conns.get(&id).is_none_or(|conn| conn.lane_of(way).reads(now))
     }
 
     /// Whether nothing is kept that goes this way.
     pub fn is_empty(&self, id: ConnId, way: Way) -> bool {
-        self.conns.get(&id).is_none_or(|conn| match way {
-            Way::ToClient => conn.to_client.is_empty(),
-            Way::ToServer => conn.to_server.is_empty(),
-        })
+        self.conns.get(&id).is_none_or(|conn| conn.lane_of(way).is_empty())
     }
 
     /// How a connection is to end, if it is.

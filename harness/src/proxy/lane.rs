@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::cutter::Frame;
+use super::cutter::{Frame, Gap};
 use super::rule::After;
 use crate::observe::Time;
 
@@ -28,6 +28,8 @@ pub(super) struct Lane {
     pub(super) first: Option<First>,
     /// The rule whose next message is to be the first, because the last one found no second.
     pub(super) armed: Option<usize>,
+    /// Where that ends which has come.
+    pub(super) gap: Gap,
     closed_until: Time,
     pace: Option<Pace>,
 }
@@ -35,7 +37,8 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct Item {
     due: Time,
-    bytes: Vec<u8>,
+    /// What of it has not left: of a long one, a part at a time.
+    bytes: VecDeque<u8>,
 }
 
 /// A message that others overtake.
@@ -87,14 +90,25 @@ impl Lane {
     /// Whether more may come.
     pub(super) fn reads(&self, now: Time) -> bool {
         let most = if self.pace.is_some() { PACED_MAX } else { WAITING_MAX };
-        now >= self.closed_until && self.bytes < most
+        // What waits for the end of a message cannot wait for less to be here.
+        let stuck = self.held.iter().filter(|held| !self.gap.takes(held.bytes.first()));
+        let stuck: usize = match self.gap {
+            Gap::Messages => 0,
+            Gap::Fragments | Gap::None => stuck.map(|held| held.bytes.len()).sum(),
+        };
+        now >= self.closed_until && self.bytes - stuck < most
+    }
+
+    /// Whether a frame from elsewhere may be put into it.
+    pub(super) fn takes_in(&self, now: Time, frame: &[u8]) -> bool {
+        self.reads(now) && self.gap.takes(frame.first())
     }
 
     /// Puts bytes behind all that waits.
     pub(super) fn push(&mut self, due: Time, bytes: Vec<u8>) {
         let due = self.queue.back().map_or(due, |before| due.max(before.due));
         self.bytes += bytes.len();
-        self.queue.push_back(Item { due, bytes });
+        self.queue.push_back(Item { due, bytes: bytes.into() });
     }
 
     /// Keeps bytes back until others have overtaken them.
@@ -117,8 +131,10 @@ impl Lane {
 
     /// Time has gone by.
     pub(super) fn expire(&mut self, now: Time) {
-        self.let_go(|held| held.until <= now, now);
-        if let Some(first) = self.first.take_if(|first| first.until <= now) {
+        let gap = self.gap;
+        self.let_go(|held| held.until <= now && gap.takes(held.bytes.first()), now);
+        let is_over = |first: &mut First| first.until <= now && gap.takes(first.frame.raw.first());
+        if let Some(first) = self.first.take_if(is_over) {
             self.armed = Some(first.rule);
             self.push(now, first.frame.raw);
         }
@@ -126,9 +142,11 @@ impl Lane {
 
     /// Nothing is wrong any more: what was kept back goes on, in the order in which it came.
     pub(super) fn heal(&mut self, now: Time) {
-        let first = self.first.take().map(|first| first.frame.raw);
-        self.let_go(|_| true, now);
-        first.into_iter().for_each(|bytes| self.push(now, bytes));
+        if let Some(first) = self.first.take() {
+            self.hold(now, first.frame.raw, After::Time(Duration::ZERO));
+        }
+        self.held.iter_mut().for_each(|held| held.until = now);
+        self.expire(now);
         self.queue.iter_mut().for_each(|item| item.due = item.due.min(now));
         (self.armed, self.closed_until, self.pace) = (None, Time(0), None);
     }

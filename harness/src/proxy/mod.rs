@@ -18,7 +18,7 @@ mod who;
 mod words;
 mod written;
 
-pub use cutter::{Cutter, Frame, Piece};
+pub use cutter::{Cutter, Frame, Gap, Piece};
 pub use decider::{Decider, Ending};
 pub use deed::{Deed, Story};
 pub use rule::{

@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn mistakes_have_a_place_a_fact_and_a_remedy() {
         for (text, told) in [
-            ("", "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop: {}`)"),
+            ("", "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop`)"),
             (
                 "to=client",
-                "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop: {}`)",
+                "--fault:1:1: what shall go wrong? (give the rule a fault, such as `drop`)",
             ),
             (
                 "dorp to=client",
@@ -179,7 +179,7 @@ mod tests {
             ),
             (
                 "drop swap=any",
-                "--fault:1:11: two faults in one rule: `drop` and `swap` (begin another rule (`- `) for each fault)",
+                "--fault:1:11: two faults in one rule: `drop` and `swap` (each fault is a rule of its own: another `- `, or another --fault)",
             ),
             ("drop rate=2", "--fault:1:11: `2` is not a chance (write it like 1/500)"),
             ("drop rate=1/0", "--fault:1:11: `1/0` is not a chance (write it like 1/500)"),
@@ -193,14 +193,14 @@ mod tests {
             ),
             (
                 "drop to=server event=message",
-                "--fault:1:22: no client asks for `message` (a server tells it: `to: client`)",
+                "--fault:1:22: no client asks for `message` (a server tells it: it goes to the `client`)",
             ),
             (
                 "drop to=client event=say",
-                "--fault:1:22: no server tells `say` (a client asks for it: `to: server`)",
+                "--fault:1:22: no server tells `say` (a client asks for it: it goes to the `server`)",
             ),
             ("drop ever=1", "--fault:1:6: no key is called `ever` here"),
-            ("hold=0", "--fault:1:6: who overtakes it? zero others do not (e.g. `hold: 3`)"),
+            ("hold=0", "--fault:1:6: who overtakes it? zero others do not (e.g. 3, or 200ms)"),
             (
                 "delay=soon",
                 "--fault:1:7: `soon` is not a duration (write it like 250ms, 30s or 1m30s)",

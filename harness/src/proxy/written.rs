@@ -138,17 +138,18 @@ impl Written {
             [(_, _, fault)] => fault.clone(),
             [] => {
                 let problem = Problem::new("what shall go wrong?").at(place);
-                return Err(problem.help("give the rule a fault, such as `drop: {}`"));
+                return Err(problem.help("give the rule a fault, such as `drop`"));
             }
             [(one, ..), (other, second, _), ..] => {
                 let message = format!("two faults in one rule: `{one}` and `{other}`");
                 let problem = Problem::new(message).at(*second);
-                return Err(problem.help("begin another rule (`- `) for each fault"));
+                return Err(problem
+                    .help("each fault is a rule of its own: another `- `, or another --fault"));
             }
         };
         if let (Fault::Hold(After::Messages(0)), [(_, place, _)]) = (&fault, faults.as_slice()) {
             let problem = Problem::new("who overtakes it? zero others do not").at(*place);
-            return Err(problem.help("e.g. `hold: 3`"));
+            return Err(problem.help("e.g. 3, or 200ms"));
         }
         let (to, event) = self.told()?;
         let when = When {
@@ -177,11 +178,15 @@ impl Written {
             (Some(Way::ToClient) | None, Some(kind), _) => (Way::ToClient, Told::Event(kind)),
             (Some(Way::ToServer), Some(_), None) => {
                 let problem = Problem::new(format!("no client asks for `{}`", **word));
-                return Err(problem.at(word.place).help("a server tells it: `to: client`"));
+                return Err(problem
+                    .at(word.place)
+                    .help("a server tells it: it goes to the `client`"));
             }
             (Some(Way::ToClient), None, Some(_)) => {
                 let problem = Problem::new(format!("no server tells `{}`", **word));
-                return Err(problem.at(word.place).help("a client asks for it: `to: server`"));
+                return Err(problem
+                    .at(word.place)
+                    .help("a client asks for it: it goes to the `server`"));
             }
             (_, None, None) => {
                 let known = EventKind::WORDS.iter().chain(Verb::WORDS).copied();

@@ -1,6 +1,6 @@
 //! Starts the servers of interop/servers, one at a time: their timers are judged, too.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -97,14 +97,14 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// The Python that has what the servers need; Node's packages are there, too.
-#[expect(clippy::print_stdout, reason = "what is skipped is told")]
 pub(crate) fn prepared() -> Option<&'static PathBuf> {
     static PREPARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match PREPARED.get_or_init(prepare) {
         Ok(python) => Some(python),
         Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("{reason}"),
         Err(reason) => {
-            println!("skipped: {reason}");
+            // What is printed in the usual way is shown of tests that fail only.
+            drop(writeln!(std::io::stderr(), "skipped: {reason}"));
             None
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use harness::dialect::Dialect;
 use harness::observe::Time;
 use harness::plan::Vars;
-use harness::proxy::{ConnId, Cutter, Decider, Ending, Frame, Piece, Way, Who, parse};
+use harness::proxy::{ConnId, Cutter, Decider, Ending, Frame, Gap, Piece, Way, Who, parse};
 use proptest::prelude::*;
 
 const ONE: ConnId = ConnId(1);
@@ -270,6 +270,64 @@ fn a_leak_goes_to_another_room() {
         world.text(&chat("r", "a", "here"));
         assert_eq!(world.told().contains("@{\"type\":\"chat\""), leaks, "{room}");
     }
+}
+
+#[test]
+fn nothing_that_nobody_sent_comes_inside_of_what_passes() {
+    let rules = ["misroute at=1", "hold=1ms at=1", "cut=1011 at=2"];
+    let mut world = World::new(None, &rules[..2]);
+    let inside = |world: &mut World, id, is_inside: bool| {
+        let gap = if is_inside { Gap::None } else { Gap::Messages };
+        world.decider.ends_at(world.now, id, Way::ToClient, gap);
+        world.leave();
+    };
+    inside(&mut world, OTHER, true);
+    world.text("held, and not astray");
+    inside(&mut world, ONE, true);
+    world.until(5 * MS);
+    assert_eq!(world.told(), "");
+    // A Close frame waits, too.
+    world.decider.set(world.now, &[parse(rules[2]).expect("a rule")]).expect("usable");
+    world.leave();
+    assert_eq!((world.told().as_str(), world.decider.ending(OTHER)), ("", None));
+    inside(&mut world, ONE, false);
+    inside(&mut world, OTHER, false);
+    assert_eq!(world.told(), "held, and not astray @8:\u{3}\u{fffd}");
+    assert_eq!(world.decider.ending(OTHER), Some(Ending::Finish));
+    let mut world = World::new(None, &rules[..1]);
+    inside(&mut world, OTHER, true);
+    inside(&mut world, OTHER, false);
+    world.text("astray");
+    assert_eq!(world.told(), "astray @astray");
+}
+
+/// What is kept back until the end of a long message must not keep that end back.
+#[test]
+fn much_that_is_kept_back_does_not_stop_what_it_waits_for() {
+    let mut world = World::new(None, &["hold=1ms opcode=binary"]);
+    world.frame(ONE, Way::ToClient, 2, &"x".repeat(2 << 20));
+    let reads = |world: &World| world.decider.reads(world.now, ONE, Way::ToClient);
+    assert!(!reads(&world), "there is enough for now");
+    for gap in [Gap::None, Gap::Fragments] {
+        world.decider.ends_at(world.now, ONE, Way::ToClient, gap);
+        world.until(world.now.0 + 5 * MS);
+        assert!(reads(&world) && world.out.is_empty());
+    }
+    world.decider.ends_at(world.now, ONE, Way::ToClient, Gap::Messages);
+    world.leave();
+    assert!(reads(&world) && world.out.len() == 1);
+}
+
+/// What nobody takes away does not grow for ever.
+#[test]
+fn nobody_is_told_more_of_others_than_there_is_place_for() {
+    let mut world = World::new(None, &["delay=1h at=2", "misroute at=1"]);
+    world.frame(OTHER, Way::ToClient, 1, "late");
+    let long = "x".repeat(1 << 10);
+    (0..3000).for_each(|_| world.text(&long));
+    let deeds = world.decider.take_deeds();
+    let astray = deeds.iter().filter(|deed| deed.fault == "misroute").count();
+    assert!((900..=1024).contains(&astray), "{astray}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a JSON value that is not there is null")]
 
 mod deciding;
+mod ends;
 mod faults;
 mod network;
 mod programs;

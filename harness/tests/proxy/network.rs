@@ -168,6 +168,9 @@ fn the_same_seed_does_the_same_to_the_same_clients() {
 fn what_is_wrong_with_a_rule_is_said_at_its_word() {
     for (step, told) in [
         ("network: { drop: {}, at: bbo }", "no client is called `bbo`"),
+        ("network: { drop: {}, at: [alice, crowd/4] }", "there is no `crowd/4`: `crowd` has 4"),
+        ("network: { drop: {}, frame: { text: $me } }", "`$me` is not the same for all clients"),
+        ("network: { drop: {}, frame: { text: $me.id } }", "`$me.id` has no value here"),
         ("network: { drop: {}, rate: often }", "`often` is not a chance"),
         ("network: { to: client }", "what shall go wrong?"),
         ("network: [ { drop: {} }, { drop: {}, swap: {} } ]", "two faults in one rule"),

@@ -34,6 +34,8 @@ fn mistakes_are_told_before_anything_begins() {
         (&["--fault", "dorp"][..], 2, "did you mean `drop`?"),
         (&["--fault", "drop event=message"], 2, "add --dialect"),
         (&["--fault", "drop at=bob"], 2, "name a connection by"),
+        (&["--fault", "drop at=crowd/3"], 2, "only scenarios have groups"),
+        (&["--var", "x=1"], 2, "--dialect"),
         (&["--fault", "drop event=presence", "--dialect", "chat"], 2, "has no such event"),
         (&["--dialect", "nonsense"], 2, "nonsense"),
         (&["--dialect", "native", "--var", "x=1"], 2, "has no such parameter"),

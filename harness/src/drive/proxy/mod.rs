@@ -25,7 +25,7 @@ pub(super) use self::register::Register;
 use super::director::Target;
 use crate::dialect::Dialect;
 use crate::observe::Time;
-use crate::plan::{Plan, Vars};
+use crate::plan::{Plan, Vars, known_to_all};
 use crate::proxy::{ConnId, Decider, Deed, Rule, Story};
 
 const LISTENER: Token = Token(0);
@@ -76,7 +76,7 @@ pub struct Proxy {
     register: Arc<Register>,
     commands: Sender<Command>,
     waker: Waker,
-    thread: Option<JoinHandle<Vec<Story>>>,
+    thread: Option<JoinHandle<io::Result<Vec<Story>>>>,
 }
 
 enum Command {
@@ -110,7 +110,7 @@ impl Proxy {
             listener: listener.map_err(|error| format!("no port to listen on: {error}"))?,
             seed: plan.seed,
             dialect: Some(Arc::clone(&plan.dialect)),
-            vars: known_to_all(plan),
+            vars: known_to_all(&plan.clients),
             rules: Vec::new(),
             host: None,
             tell: None,
@@ -169,6 +169,11 @@ impl Proxy {
         self.address
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Where clients enter themselves.
     pub(super) fn register(&self) -> Arc<Register> {
         Arc::clone(&self.register)
@@ -182,14 +187,18 @@ impl Proxy {
     }
 
     /// Ends it; returns what its rules have done.
-    pub fn stop(mut self) -> Vec<Story> {
+    ///
+    /// # Errors
+    /// It has ended before, by itself: what came of that is nobody else's fault.
+    pub fn stop(mut self) -> Result<Vec<Story>, String> {
         self.end()
     }
 
-    fn end(&mut self) -> Vec<Story> {
-        let Some(thread) = self.thread.take() else { return Vec::new() };
+    fn end(&mut self) -> Result<Vec<Story>, String> {
+        let Some(thread) = self.thread.take() else { return Ok(Vec::new()) };
         self.command(Command::Stop);
-        thread.join().unwrap_or_default()
+        let ended = thread.join().map_err(|_| "the proxy has failed".to_owned())?;
+        ended.map_err(|error| format!("the proxy cannot wait for sockets: {error}"))
     }
 
     fn command(&self, command: Command) {
@@ -203,15 +212,6 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.end());
     }
-}
-
-/// The variables that all clients have, with one value: what a rule can name that is no client's.
-fn known_to_all(plan: &Plan) -> Vars {
-    let mut clients = plan.clients.iter();
-    let Some(first) = clients.next() else { return Vars::new() };
-    let mut vars = (*first.vars).clone();
-    clients.for_each(|client| vars.retain(|name, value| client.vars.get(name) == Some(value)));
-    vars
 }
 
 /// The thread's own.
@@ -237,20 +237,17 @@ struct Middle {
 }
 
 impl Middle {
-    fn run(mut self) -> Vec<Story> {
+    fn run(mut self) -> io::Result<Vec<Story>> {
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
         loop {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    self.trouble(format!("the readiness queue: {error}"));
-                    return self.decider.stories().to_vec();
-                }
+                Err(error) => return Err(error),
                 Ok(()) => {}
             }
             while let Ok(command) = self.inbox.try_recv() {
                 match command {
-                    Command::Stop => return self.decider.stories().to_vec(),
+                    Command::Stop => return Ok(self.decider.stories().to_vec()),
                     Command::Rules(rules, answer) => {
                         let set = self.decider.set(self.now(), &rules);
                         // Who has asked may have gone on without the answer.
@@ -335,8 +332,8 @@ impl Middle {
         }
     }
 
-    /// Looks once at each connection where something can be done, and again at those that this has
-    /// stirred.
+    /// Looks once at each connection where something can be done. Those that this has stirred have
+    /// their turn after the next look at what comes from outside.
     fn work_off(&mut self) {
         let mut todo = std::mem::take(&mut self.work);
         todo.extend(self.decider.take_stirred());
@@ -374,8 +371,8 @@ impl Middle {
                 pair.timer = Some(next);
                 self.timers.insert((next, id));
             }
-            todo.extend(self.decider.take_stirred());
         }
+        self.work.extend(self.decider.take_stirred());
     }
 
     fn report(&mut self) {

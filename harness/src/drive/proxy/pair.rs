@@ -14,7 +14,7 @@ use crate::drive::director::Target;
 use crate::drive::swarm::{connected, explain, in_progress};
 use crate::handshake::{self, Upgrade};
 use crate::observe::Time;
-use crate::proxy::{ConnId, Cutter, Decider, Ending, Piece, Way};
+use crate::proxy::{ConnId, Cutter, Decider, Ending, Gap, Piece, Way};
 
 /// So often one direction is read before others have their turn.
 const TURN: u32 = 8;
@@ -55,8 +55,8 @@ pub(super) enum Pumped {
     Over(Option<String>),
 }
 
-/// A side broke: the other must feel it.
-struct Broken;
+/// A side broke: the other must feel it. Where TLS was broken, it says how.
+struct Broken(Option<String>);
 
 impl Pair {
     /// Takes a client in, and begins to connect to its server.
@@ -111,7 +111,9 @@ impl Pair {
     /// Carries what can be carried now.
     pub(super) fn pump(&mut self, hands: &mut Hands<'_>) -> Pumped {
         if hands.decider.is_half_open(self.id) {
-            return Pumped::Done;
+            // Where both have gone, nobody is left who could learn anything.
+            let both = self.client.end_is_near && self.server.end_is_near;
+            return if both { self.reset(None) } else { Pumped::Done };
         }
         if hands.decider.ending(self.id) == Some(Ending::Now) {
             return self.reset(None);
@@ -131,11 +133,11 @@ impl Pair {
         for way in Way::BOTH {
             match self.carry(way, hands) {
                 Ok(again) => more |= again,
-                Err(Broken) => {
+                Err(Broken(reason)) => {
                     // What the other side was sent before comes before the end of it.
                     self.client.flush();
                     self.server.flush();
-                    return self.reset(None);
+                    return self.reset(reason);
                 }
             }
         }
@@ -188,7 +190,10 @@ impl Pair {
                 return Ok(true);
             }
             turns += 1;
-            let read = source.read(hands.buffer).map_err(|_| Broken)?;
+            let read = source.read(hands.buffer).map_err(|error| {
+                let tls = error.kind() == io::ErrorKind::InvalidData;
+                Broken(tls.then(|| error.to_string()))
+            })?;
             if let Some(bytes) = read {
                 self.take(way, bytes, hands);
             } else if self.source(way).has_ended {
@@ -230,6 +235,7 @@ impl Pair {
                 Piece::Head(bytes) => head = Some(bytes),
             });
             rest = rest.get(taken..).unwrap_or_default();
+            decider.ends_at(now, id, way, cutter.gap());
             if let Some(head) = head {
                 match way {
                     Way::ToServer => {
@@ -288,19 +294,20 @@ impl Pair {
             Way::ToClient => self.to_client.rest(),
             Way::ToServer => self.to_server.rest(),
         };
-        if kept.is_empty() {
-        } else if hands.decider.is_direct(hands.now, self.id, way) {
-            self.target(way).write(&kept);
-        } else {
-            hands.decider.pass(hands.now, self.id, way, &kept);
+        match hands.decider.is_direct(hands.now, self.id, way) {
+            _ if kept.is_empty() => {}
+            true => self.target(way).write(&kept),
+            false => hands.decider.pass(hands.now, self.id, way, &kept),
         }
+        // A frame that broke off has no rest that others would have to wait for.
+        hands.decider.ends_at(hands.now, self.id, way, Gap::Messages);
     }
 
     /// A source has ended: when all of it has left, its target is told.
     fn end(&mut self, way: Way, hands: &Hands<'_>) {
         let empty = hands.decider.is_empty(self.id, way);
         let target = self.target(way);
-        if empty && target.waiting.is_empty() && !target.is_told {
+        if empty && target.is_flushed() && !target.is_told {
             target.tell_end();
         }
     }
@@ -310,7 +317,7 @@ impl Pair {
         let ending = hands.decider.ending(self.id)?;
         let empty = Way::BOTH
             .into_iter()
-            .all(|way| hands.decider.is_empty(self.id, way) && self.target(way).waiting.is_empty());
+            .all(|way| hands.decider.is_empty(self.id, way) && self.target(way).is_flushed());
         match ending {
             Ending::Now => Some(self.reset(None)),
             _ if !empty => None,
@@ -328,16 +335,22 @@ impl Pair {
     /// Reads what still comes, which is nobody's: a socket that is closed with something unread resets
     /// its connection.
     fn linger(&mut self, hands: &mut Hands<'_>) -> Pumped {
+        let mut more = false;
         for side in [&mut self.client, &mut self.server] {
-            while !side.has_ended && side.is_readable {
-                if side.read(hands.buffer).is_err() {
+            for _ in 0..TURN {
+                if !side.has_ended && side.is_readable && side.read(hands.buffer).is_err() {
                     side.has_ended = true;
                 }
             }
+            more |= !side.has_ended && side.is_readable;
         }
         let late = self.lingers.is_some_and(|until| until <= hands.now);
         let over = self.client.has_ended && self.server.has_ended;
-        if over || late { Pumped::Over(None) } else { Pumped::Done }
+        match (over || late, more) {
+            (true, _) => Pumped::Over(None),
+            (false, true) => Pumped::More,
+            (false, false) => Pumped::Done,
+        }
     }
 
     /// Both sides are reset.

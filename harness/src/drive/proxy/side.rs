@@ -102,6 +102,11 @@ impl Side {
         }
     }
 
+    /// Whether all that was written has left, or never will.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_broken || self.waiting.is_empty() && self.tls.as_ref().is_none_or(Session::is_idle)
+    }
+
     /// Says that no more will come.
     pub(super) fn tell_end(&mut self) {
         self.is_told = true;

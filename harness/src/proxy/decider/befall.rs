@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Conn, Decider, Ending, TEXT};
 use crate::observe::Time;
 use crate::plan::mix;
-use crate::proxy::cutter::Frame;
+use crate::proxy::cutter::{Frame, Gap};
 use crate::proxy::fault;
 use crate::proxy::lane::{First, PATIENCE, later};
 use crate::proxy::meaning::Meaning;
@@ -83,9 +83,10 @@ impl Decider {
                 false
             }
             Fault::Misroute(reach) => {
-                let Some(other) = self.astray(id, meaning.room.as_deref(), drawn) else {
+                let room = meaning.room.as_deref();
+                let Some(other) = self.astray(now, (id, way), &before, room, drawn) else {
                     // There is nobody whom it could reach.
-                    self.rules.iter_mut().skip(nth).take(1).for_each(|active| active.drawn -= 1);
+                    self.rules.get_mut(nth).into_iter().for_each(|active| active.drawn -= 1);
                     return true;
                 };
                 if let Some(conn) = self.conns.get_mut(&other) {
@@ -153,11 +154,22 @@ impl Decider {
         }
     }
 
-    /// Where a frame goes that goes astray: to somebody in another room where rooms are known.
-    fn astray(&self, id: ConnId, room: Option<&str>, drawn: u64) -> Option<ConnId> {
+    /// Where a frame goes that goes astray: to somebody in another room where rooms are known, who has
+    /// place for it and is not in the middle of another frame.
+    fn astray(
+        &self,
+        now: Time,
+        (id, way): (ConnId, Way),
+        frame: &Frame,
+        room: Option<&str>,
+        drawn: u64,
+    ) -> Option<ConnId> {
         let elsewhere = |(other, conn): &(&ConnId, &Conn)| {
             let outside = room.is_none_or(|room| !conn.rooms.contains(room));
-            **other != id && conn.is_open && conn.ending.is_none() && outside
+            let takes = conn.is_open
+                && conn.ending.is_none()
+                && conn.lane_of(way).takes_in(now, &frame.raw);
+            **other != id && takes && outside
         };
         let count = self.conns.iter().filter(elsewhere).count() as u64;
         let nth = usize::try_from(drawn.checked_rem(count)?).ok()?;
@@ -169,7 +181,13 @@ impl Decider {
         for nth in 0..self.rules.len() {
             let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.is_open) else { return };
             let Some(active) = self.rules.get_mut(nth) else { return };
+            let to = active.rule.when.to;
+            let way = to.unwrap_or(Way::ToClient);
+            // A Close frame does not come inside of another.
+            let waits = matches!(active.rule.fault, Fault::Cut(Cut::Code(_)));
+            let waits = waits && conn.lane_of(way).gap == Gap::None;
             let due = active.rule.is_immediate()
+                && !waits
                 && !active.is_spent()
                 && !active.affected.contains(&id)
                 && conn.ending.is_none()
@@ -179,8 +197,7 @@ impl Decider {
             }
             active.drawn += 1;
             active.affected.insert(id);
-            let to = active.rule.when.to;
-            conn.afflict(now, &active.rule.fault, to, to.unwrap_or(Way::ToClient), None);
+            conn.afflict(now, &active.rule.fault, to, way, None);
             self.stirred.insert(id);
             self.did(nth, now, id, None, None);
         }
