@@ -1,5 +1,5 @@
 //! Reports of a self-test: one pure function a format, all from one
-//! [`Results`](crate::selftest::results::Results).
+//! [`Results`].
 
 pub mod html;
 pub mod json;
