@@ -173,7 +173,7 @@ const STEPS: &[(&str, &[&str])] = &[
     (
         "repeat: { times: 2, steps: [{ say: hi, oops: 1 }] }",
         &[
-            "4:57: no key is called `oops` here (there are as, note, within, every, refused, needs, answer, open, close, drop, reconnect, pongs, reads, name, create, join, leave, say, typing, presence, store, read, send, sends, send_text, frame, frames, bytes, half_close, handshake, http, expect, expect_none, drain, same, differ, ordered, equal, distinct, stop_server, kill_server, start_server, expect_exit, wait, repeat, together, each, phase, settle)",
+            "4:57: no key is called `oops` here (there are as, note, class, within, every, refused, needs, answer, open, close, drop, reconnect, pongs, reads, name, create, join, leave, say, typing, presence, store, read, send, sends, send_text, frame, frames, bytes, half_close, handshake, http, expect, expect_none, drain, same, differ, ordered, equal, distinct, stop_server, kill_server, start_server, expect_exit, wait, repeat, together, each, phase, settle, network)",
         ],
     ),
     ("together: [{ as: eve, open: {} }]", &["4:35: no client is called `eve`"]),
@@ -325,7 +325,7 @@ const FILES: &[(&str, &[&str])] = &[
     (
         "scenario: t\nclients: { a: }\nsteps: [{ as: a, phase: { name: p, for: 1s, run: [{ as: a, every: 1/s, say: hi, bogus: 1 }] } }]\n",
         &[
-            "3:81: no key is called `bogus` here (there are as, note, within, every, refused, needs, answer, open, close, drop, reconnect, pongs, reads, name, create, join, leave, say, typing, presence, store, read, send, sends, send_text, frame, frames, bytes, half_close, handshake, http, expect, expect_none, drain, same, differ, ordered, equal, distinct, stop_server, kill_server, start_server, expect_exit, wait, repeat, together, each, phase, settle)",
+            "3:81: no key is called `bogus` here (there are as, note, class, within, every, refused, needs, answer, open, close, drop, reconnect, pongs, reads, name, create, join, leave, say, typing, presence, store, read, send, sends, send_text, frame, frames, bytes, half_close, handshake, http, expect, expect_none, drain, same, differ, ordered, equal, distinct, stop_server, kill_server, start_server, expect_exit, wait, repeat, together, each, phase, settle, network)",
         ],
     ),
     (
