@@ -131,8 +131,10 @@ fn all_that_happened_is_recorded_when_a_signal_ends_it() {
     let (server, target) = listener();
     let scratch = tempfile::tempdir().expect("a directory");
     let record = scratch.path().join("record").display().to_string();
+    let faults = ["--fault", "drop opcode=text", "--record", &record];
+    // So that it ends with this test, too, however that ends.
     let (child, mut out, url) =
-        start(&["--target", &target, "--fault", "drop opcode=text", "--record", &record]);
+        start(&[&["--target", &target, "--until-stdin-closes"][..], &faults[..]].concat());
     let mut client = connect(&url);
     let mut behind = upgrade(&mut client, &server);
     // A binary frame behind them shows that all have been dropped.

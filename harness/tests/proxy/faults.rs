@@ -65,7 +65,8 @@ use Scene::{LongTalk, Quiet, Talk};
 const TABLE: [(&str, Scene, &str); 28] = [
     ("drop to=client event=message rate=1/10", Talk, "loss"),
     ("drop to=server event=say rate=1/10", Talk, "loss"),
-    ("drop to=client event=ok rate=1/10", Talk, "reply"),
+    // Long enough that an answer is overdue when the run ends.
+    ("drop to=client event=ok rate=1/10", LongTalk, "reply"),
     ("drop to=client opcode=ping", LongTalk, "ping"),
     ("drop to=server opcode=pong", Quiet, "timeout"),
     ("duplicate to=client event=message rate=1/10", Talk, "duplicate"),
