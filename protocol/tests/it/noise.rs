@@ -77,7 +77,9 @@ fn is_message(dialect: Dialect, frame: &Frame) -> bool {
 
 fn is_error(frame: &Frame) -> bool {
     let text = frame.as_text();
-    text.contains(r#""code":""#) || text.starts_with(r#"{"event":"pusher:error""#)
+    // What is told of a presence or a write may have a code in it, and is no error for that.
+    let told = text.contains(r#""code":""#) && !text.contains(r#"Updated":{"#);
+    told || text.starts_with(r#"{"event":"pusher:error""#)
 }
 
 /// Judges what becomes of this text in each dialect.
