@@ -27,15 +27,7 @@ td.nonstrict, td.xfail { background: #4a4012 } td.inconclusive { background: #2c
 
 /// The page.
 pub fn render(results: &Results) -> String {
-    let mut page =
-        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    put(&mut page, &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">"));
-    put(&mut page, "<meta name=\"viewport\" content=\"width=device-width\">");
-    let verdict = results.verdict();
-    put(&mut page, &format!("<title>Conformance: {verdict}</title>"));
-    put(&mut page, &format!("<style>\n{STYLE}</style></head><body>"));
-    put(&mut page, &format!("<h1>Conformance: {verdict}</h1>"));
+    let mut page = begun(&format!("Conformance: {}", results.verdict()), STYLE);
     head(&mut page, results);
     requirements(&mut page, results);
     cases(&mut page, results);
@@ -45,7 +37,20 @@ pub fn render(results: &Results) -> String {
     page
 }
 
-fn put(page: &mut String, line: &str) {
+/// A page up to its title, which nothing from elsewhere can get into.
+pub(in crate::report) fn begun(title: &str, style: &str) -> String {
+    let mut page =
+        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    put(&mut page, &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">"));
+    put(&mut page, "<meta name=\"viewport\" content=\"width=device-width\">");
+    put(&mut page, &format!("<title>{title}</title>"));
+    put(&mut page, &format!("<style>\n{style}</style></head><body>"));
+    put(&mut page, &format!("<h1>{title}</h1>"));
+    page
+}
+
+pub(in crate::report) fn put(page: &mut String, line: &str) {
     writeln!(page, "{line}").expect("a string takes everything");
 }
 

@@ -1,10 +1,8 @@
 //! `selftest.html`: mutant by dialect, check by check, and what is wrong, in one file that needs no
 //! script and no network, and reads well where its `<style>` is refused.
 
-use std::fmt::Write as _;
-
 use super::{is_bad, killer};
-use crate::report::conform::html::safe;
+use crate::report::conform::html::{begun, put, safe};
 use crate::report::words::{self, counted, number};
 use crate::selftest::good::STRAINS;
 use crate::selftest::outcome::{FATES, Fate};
@@ -23,15 +21,7 @@ td.left_out { background: #4a4012 } td.inconclusive { background: #2c2c4c } a { 
 
 /// The page.
 pub fn render(results: &Results) -> String {
-    let mut page =
-        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    put(&mut page, &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">"));
-    put(&mut page, "<meta name=\"viewport\" content=\"width=device-width\">");
-    let verdict = results.verdict();
-    put(&mut page, &format!("<title>Self-test: {verdict}</title>"));
-    put(&mut page, &format!("<style>\n{STYLE}</style></head><body>"));
-    put(&mut page, &format!("<h1>Self-test: {verdict}</h1>"));
+    let mut page = begun(&format!("Self-test: {}", results.verdict()), STYLE);
     head(&mut page, results);
     mutants(&mut page, results);
     checks(&mut page, results);
@@ -39,10 +29,6 @@ pub fn render(results: &Results) -> String {
     good(&mut page, results);
     put(&mut page, "</body></html>");
     page
-}
-
-fn put(page: &mut String, line: &str) {
-    writeln!(page, "{line}").expect("a string takes everything");
 }
 
 fn table(page: &mut String, heads: &[&str]) {
